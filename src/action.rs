@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entity::settings::Layout;
-use crate::entity::version::{Artifacts, Environment, Metric, ModelInfo, Schema, Source, Status};
-use crate::entity::webhook::{EventPattern, Job, Profile, Webhook, WebhookState};
-use crate::entity::{Level, Person, Settings, Tags};
+use crate::entity::version::{Artifacts, Environment, Metric, ModelInfo, Schema, VersionSource, VersionStatus};
+use crate::entity::webhook::{EventPattern, WebhookJob, PayloadProfile, Webhook, WebhookState};
+use crate::entity::{PermissionLevel, Person, Settings, Tags};
 use crate::name::{AliasName, GroupName, Id, Key, ModelName, Principal, UserName};
 use crate::stage::Stage;
 use crate::text::Text;
@@ -43,7 +43,7 @@ pub enum Action {
     /// Change the description of a version.
     DescribeVersion { model: ModelName, version: u64, description: Text },
     /// Set the status of a version: it became ready, or its registration failed.
-    SetStatus { model: ModelName, version: u64, status: Status, message: Text },
+    SetStatus { model: ModelName, version: u64, status: VersionStatus, message: Text },
     /// Complete a version whose registration is pending: store the files that arrived and the evidence in them. The
     /// version becomes ready.
     CompleteVersion { model: ModelName, version: u64, arrived: Box<Arrived> },
@@ -69,15 +69,15 @@ pub enum Action {
     ApproveRequest {
         model: ModelName,
         version: u64,
-        which: Which,
+        which: RequestSelector,
         archive_existing: bool,
         comment: Text,
         hindered: Hindered,
     },
     /// Reject a request.
-    RejectRequest { model: ModelName, version: u64, which: Which, comment: Text },
+    RejectRequest { model: ModelName, version: u64, which: RequestSelector, comment: Text },
     /// Cancel a request.
-    CancelRequest { model: ModelName, version: u64, which: Which, comment: Text },
+    CancelRequest { model: ModelName, version: u64, which: RequestSelector, comment: Text },
 
     /// Comment on a version.
     AddComment { model: ModelName, version: u64, text: Text },
@@ -87,11 +87,11 @@ pub enum Action {
     DeleteComment { model: ModelName, version: u64, id: Id },
 
     /// Grant a level on a model, or on the whole registry. It replaces the level that the principal had there.
-    Grant { model: Option<ModelName>, to: Principal, level: Level },
+    Grant { model: Option<ModelName>, to: Principal, level: PermissionLevel },
     /// Revoke a grant.
     Revoke { model: Option<ModelName>, to: Principal },
     /// Replace all grants on a model, or on the whole registry.
-    SetGrants { model: Option<ModelName>, grants: BTreeMap<Principal, Level> },
+    SetGrants { model: Option<ModelName>, grants: BTreeMap<Principal, PermissionLevel> },
     /// Add people to a group and remove others. A group that does not exist is created.
     ChangeGroup { group: GroupName, add: BTreeSet<UserName>, remove: BTreeSet<UserName> },
     /// Delete a group.
@@ -174,7 +174,7 @@ pub enum Hindered {
 
 /// Which of a version's open requests is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Which {
+pub enum RequestSelector {
     /// The request with this id.
     Id(Id),
     /// The oldest request for this stage, by this requester if one is named.
@@ -191,11 +191,11 @@ pub struct NewVersion {
     /// The description, for people.
     pub description: Text,
     /// Whether the files are complete.
-    pub status: Status,
+    pub status: VersionStatus,
     /// Why the version cannot be used, or what people should know about a version that is ready.
     pub status_message: Text,
     /// The origin of the files.
-    pub source: Source,
+    pub source: VersionSource,
     /// The size and count of the files, if they were copied into the repository.
     pub artifacts: Option<Artifacts>,
     /// The files. Paths are relative to the `artifacts/` folder of the version.
@@ -261,11 +261,11 @@ pub struct NewWebhook {
     /// Whether the webhook is active, disabled or in test mode.
     pub state: WebhookState,
     /// The shape of the payload.
-    pub profile: Profile,
+    pub profile: PayloadProfile,
     /// The URL to send to; `None` if `job` is set.
     pub url: Option<Text>,
     /// The Databricks job to start instead of a request to `url`.
-    pub job: Option<Job>,
+    pub job: Option<WebhookJob>,
     /// Whether the server's TLS certificate is not verified.
     pub insecure: bool,
     /// The name of the secret that signs payloads.

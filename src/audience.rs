@@ -7,14 +7,14 @@
 //! about their own actions, or about a model that they may not read.
 
 use crate::entity::person::{ModelNotifications, Notify};
-use crate::entity::settings::Mailing;
-use crate::entity::{Level, Person};
+use crate::entity::settings::MailPolicy;
+use crate::entity::{PermissionLevel, Person};
 use crate::event::Event;
 use crate::name::{ModelName, UserName};
 
 /// A kind of activity that causes mail. An approval is reported as its transition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Activity {
+pub enum MailCategory {
     /// A version was registered.
     Version,
     /// A transition was requested.
@@ -27,7 +27,7 @@ pub enum Activity {
     Approval,
 }
 
-impl Activity {
+impl MailCategory {
     /// The kinds that an event can have by itself, without regard to the recipient.
     pub const ALL: [Self; 4] = [Self::Version, Self::Request, Self::Transition, Self::Comment];
 
@@ -67,7 +67,7 @@ impl Activity {
 
 /// An action of a person on a version that makes the person follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tie {
+pub enum VersionInvolvement {
     /// The person commented on the version.
     Commented,
     /// The person moved the version to a stage.
@@ -78,9 +78,9 @@ pub enum Tie {
 
 /// An event that causes mail.
 #[derive(Debug, Clone, Copy)]
-pub struct News<'n> {
+pub struct MailEvent<'n> {
     /// The kind of activity.
-    pub activity: Activity,
+    pub activity: MailCategory,
     /// The version number.
     pub version: u64,
     /// The people who did it: the actor in the file, and the committer.
@@ -91,7 +91,7 @@ pub struct News<'n> {
 
 /// A possible recipient, with everything that the decision depends on.
 #[derive(Debug, Clone, Copy)]
-pub struct Reader<'r> {
+pub struct MailRecipient<'r> {
     /// The user name.
     pub user: &'r UserName,
     /// The record of the person.
@@ -99,16 +99,16 @@ pub struct Reader<'r> {
     /// Whether the person registered the model.
     pub registered: bool,
     /// What the person did with the version, if anything.
-    pub tie: Option<Tie>,
+    pub tie: Option<VersionInvolvement>,
     /// The current permission level of the person on the model.
-    pub level: Option<Level>,
+    pub level: Option<PermissionLevel>,
     /// Whether the event is an open request and the person's approval of it would count.
     pub may_approve: bool,
 }
 
 /// Why a person gets mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
+pub enum RecipientReason {
     /// The person registered the model and did not choose otherwise.
     Registered,
     /// The person chose all activity of the model.
@@ -125,11 +125,11 @@ pub enum Reason {
     Approver(u64),
 }
 
-impl Reason {
+impl RecipientReason {
     /// Returns the kind of mail that a person gets for this reason; the daily cap counts by kind.
-    pub const fn kind(self, activity: Activity) -> Activity {
+    pub const fn kind(self, activity: MailCategory) -> MailCategory {
         match self {
-            Self::Approver(_) => Activity::Approval,
+            Self::Approver(_) => MailCategory::Approval,
             Self::Registered
             | Self::All
             | Self::Follows(_)
@@ -140,7 +140,7 @@ impl Reason {
     }
 }
 
-impl std::fmt::Display for Reason {
+impl std::fmt::Display for RecipientReason {
     /// Writes the text behind "You get this because".
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -157,7 +157,7 @@ impl std::fmt::Display for Reason {
 
 /// Why a person gets no mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Silence {
+pub enum MailOmission {
     /// The registry sends no mail.
     RegistryOff,
     /// The person turned all mail off.
@@ -178,33 +178,33 @@ pub enum Silence {
 ///
 /// # Errors
 /// The reason why the person gets no mail. The first one of [`Silence`] that applies counts.
-pub fn decide(news: &News<'_>, reader: &Reader<'_>, mailing: &Mailing) -> Result<Reason, Silence> {
+pub fn decide(news: &MailEvent<'_>, reader: &MailRecipient<'_>, mailing: &MailPolicy) -> Result<RecipientReason, MailOmission> {
     if mailing.off {
-        return Err(Silence::RegistryOff);
+        return Err(MailOmission::RegistryOff);
     }
     if reader.person.notifications.off {
-        return Err(Silence::Off);
+        return Err(MailOmission::Off);
     }
     if reader.person.emails.is_empty() {
-        return Err(Silence::NoAddress);
+        return Err(MailOmission::NoAddress);
     }
     if news.actors.contains(&reader.user) {
-        return Err(Silence::Own);
+        return Err(MailOmission::Own);
     }
-    if reader.level < Some(Level::CanRead) {
-        return Err(Silence::Unreadable);
+    if reader.level < Some(PermissionLevel::CanRead) {
+        return Err(MailOmission::Unreadable);
     }
     let said = said(reader.person, news.names);
     let is_muted = said.is_some_and(|s| s.notify == Some(Notify::Mute)) || reader.person.notifications.mute_approvals;
     if reader.may_approve && !is_muted {
-        return Ok(Reason::Approver(news.version));
+        return Ok(RecipientReason::Approver(news.version));
     }
     match (said.and_then(|s| s.notify), reader.registered) {
-        (Some(Notify::Mute), _) => Err(Silence::Muted),
-        (Some(Notify::All), _) => Ok(Reason::All),
-        (None, true) => Ok(Reason::Registered),
+        (Some(Notify::Mute), _) => Err(MailOmission::Muted),
+        (Some(Notify::All), _) => Ok(RecipientReason::All),
+        (None, true) => Ok(RecipientReason::Registered),
         (Some(Notify::Followed), _) | (None, false) => {
-            follows(said, news.version, reader.tie).ok_or(Silence::NotFollowed)
+            follows(said, news.version, reader.tie).ok_or(MailOmission::NotFollowed)
         }
     }
 }
@@ -223,17 +223,17 @@ pub fn preference(said: Option<&ModelNotifications>, registered: bool) -> (Notif
 }
 
 /// Returns why a person follows a version; `None` if the person does not.
-pub fn follows(said: Option<&ModelNotifications>, version: u64, tie: Option<Tie>) -> Option<Reason> {
+pub fn follows(said: Option<&ModelNotifications>, version: u64, tie: Option<VersionInvolvement>) -> Option<RecipientReason> {
     if said.is_some_and(|s| s.unfollow.contains(&version)) {
         return None;
     }
     if said.is_some_and(|s| s.follow.contains(&version)) {
-        return Some(Reason::Follows(version));
+        return Some(RecipientReason::Follows(version));
     }
     tie.map(|tie| match tie {
-        Tie::Commented => Reason::Commented(version),
-        Tie::Moved => Reason::Moved(version),
-        Tie::Requested => Reason::Requested(version),
+        VersionInvolvement::Commented => RecipientReason::Commented(version),
+        VersionInvolvement::Moved => RecipientReason::Moved(version),
+        VersionInvolvement::Requested => RecipientReason::Requested(version),
     })
 }
 
@@ -262,7 +262,7 @@ impl Subscription {
     }
 
     /// Returns a person's subscription to a version; to the model if `version` is `None`.
-    pub fn of(person: &Person, names: &[ModelName], registered: bool, version: Option<u64>, tie: Option<Tie>) -> Self {
+    pub fn of(person: &Person, names: &[ModelName], registered: bool, version: Option<u64>, tie: Option<VersionInvolvement>) -> Self {
         let said = said(person, names);
         match preference(said, registered).0 {
             _ if person.notifications.off => Self::Unsubscribed,

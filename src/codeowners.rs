@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::entity::{Access, Level};
+use crate::entity::{Access, PermissionLevel};
 use crate::format::Problem;
 use crate::name::{GroupName, Principal, UserName};
 use crate::snapshot::Snapshot;
@@ -182,7 +182,7 @@ pub fn section(host: Host, state: &Snapshot<'_>) -> Result<String, TreeError> {
             out.push_str(&format!("{} {}\n", host.pattern(path), names.join(" ")));
         }
     };
-    let managers = owners.with_level(Level::CanManage, None)?;
+    let managers = owners.with_level(PermissionLevel::CanManage, None)?;
     for path in [".mailmap", ".gitattributes"].iter().chain(host.jobs()).chain(&["CODEOWNERS", "docs/CODEOWNERS"]) {
         put(path, &managers);
     }
@@ -219,9 +219,9 @@ impl Owners<'_> {
     /// model.
     fn lines(&self, own: Option<&Access>) -> Result<Vec<(String, Vec<String>)>, TreeError> {
         let mut out = vec![
-            ("access.toml".to_owned(), self.with_level(Level::CanManage, own)?),
-            ("aliases/".to_owned(), self.with_level(Level::CanEdit, own)?),
-            ("stages/".to_owned(), self.with_level(Level::CanManageStagingVersions, own)?),
+            ("access.toml".to_owned(), self.with_level(PermissionLevel::CanManage, own)?),
+            ("aliases/".to_owned(), self.with_level(PermissionLevel::CanEdit, own)?),
+            ("stages/".to_owned(), self.with_level(PermissionLevel::CanManageStagingVersions, own)?),
         ];
         let settings = self.state.settings()?;
         let ruled = settings.iter().flat_map(|s| s.stages.keys().cloned());
@@ -230,24 +230,24 @@ impl Owners<'_> {
             let rule = settings.and_then(|s| s.rule(&stage));
             let names = match rule.and_then(|r| r.approvers.as_ref()) {
                 Some(approvers) => self.names(approvers.iter())?,
-                None => self.with_level(settings.map_or(Level::CanManage, |s| s.level_for(&stage)), own)?,
+                None => self.with_level(settings.map_or(PermissionLevel::CanManage, |s| s.level_for(&stage)), own)?,
             };
             // A stage without owners would need no review at all.
-            let names = if names.is_empty() { self.with_level(Level::CanManage, own)? } else { names };
+            let names = if names.is_empty() { self.with_level(PermissionLevel::CanManage, own)? } else { names };
             out.push((format!("stages/{stage}.toml"), names));
         }
         for (alias, rule) in settings.iter().flat_map(|s| &s.aliases) {
             let names = match (&rule.approvers, rule.needed_level()) {
                 (Some(approvers), _) => self.names(approvers.iter())?,
-                (None, level) => self.with_level(level.unwrap_or(Level::CanManage), own)?,
+                (None, level) => self.with_level(level.unwrap_or(PermissionLevel::CanManage), own)?,
             };
-            let names = if names.is_empty() { self.with_level(Level::CanManage, own)? } else { names };
+            let names = if names.is_empty() { self.with_level(PermissionLevel::CanManage, own)? } else { names };
             out.push((format!("aliases/{}", crate::format::path::alias_file(alias)), names));
         }
         Ok(out)
     }
 
-    fn with_level(&self, level: Level, own: Option<&Access>) -> Result<Vec<String>, TreeError> {
+    fn with_level(&self, level: PermissionLevel, own: Option<&Access>) -> Result<Vec<String>, TreeError> {
         let wide = self.state.access()?;
         let grants = wide.grants.iter().chain(own.iter().flat_map(|a| &a.grants));
         self.names(grants.filter(|g| g.level >= level).map(|g| &g.to))

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::entity::version::{Metric, Status};
-use crate::entity::{Comment, Level, Model, Person, Request, Review, Settings, Version, Webhook};
+use crate::entity::version::{Metric, VersionStatus};
+use crate::entity::{Comment, PermissionLevel, Model, Person, Request, Review, Settings, Version, Webhook};
 use crate::name::{AliasName, GroupName, Id, Key, ModelName, Principal, UserName};
 use crate::stage::Stage;
 use crate::text::Text;
@@ -18,7 +18,8 @@ use crate::tree::Oid;
 /// Why a version changed its stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "by")]
-pub enum Cause {
+#[schemars(rename = "Cause")]
+pub enum TransitionCause {
     /// A person moved the version directly.
     Direct,
     /// A request was approved in the same step.
@@ -57,10 +58,10 @@ pub enum Event {
     /// A permission level was granted, or changed from `before`. Without a model the grant holds for the whole
     /// registry.
     #[serde(rename = "access.granted")]
-    Granted { model: Option<ModelName>, to: Principal, level: Level, before: Option<Level> },
+    Granted { model: Option<ModelName>, to: Principal, level: PermissionLevel, before: Option<PermissionLevel> },
     /// A grant was revoked.
     #[serde(rename = "access.revoked")]
-    Revoked { model: Option<ModelName>, to: Principal, level: Level },
+    Revoked { model: Option<ModelName>, to: Principal, level: PermissionLevel },
     /// A group was created.
     #[serde(rename = "group.created")]
     GroupCreated { group: GroupName, members: BTreeSet<UserName> },
@@ -119,7 +120,7 @@ pub enum Event {
     VersionDescribed { model: ModelName, version: u64, description: Text, before: Text },
     /// A version became ready, or its registration failed.
     #[serde(rename = "version.status_changed")]
-    StatusChanged { model: ModelName, version: u64, status: Status, message: Text, before: Status },
+    StatusChanged { model: ModelName, version: u64, status: VersionStatus, message: Text, before: VersionStatus },
     /// A tag of a version was set.
     #[serde(rename = "version.tag_set")]
     VersionTagSet { model: ModelName, version: u64, key: Key, value: Text, before: Option<Text> },
@@ -140,7 +141,7 @@ pub enum Event {
     ArtifactsChanged { model: ModelName, version: u64, before: Option<Oid>, after: Option<Oid> },
     /// A version moved from one stage to another.
     #[serde(rename = "version.transitioned")]
-    Transitioned { model: ModelName, version: u64, from: Stage, to: Stage, cause: Cause },
+    Transitioned { model: ModelName, version: u64, from: Stage, to: Stage, cause: TransitionCause },
     /// A version was deleted with its comments and requests.
     #[serde(rename = "version.deleted")]
     VersionDeleted { model: ModelName, version: u64, deleted: Version },

@@ -63,7 +63,7 @@ pub mod shared;
 
 // files outside git: artifacts, private state files
 pub mod artifact;
-pub mod kept;
+pub mod private_file;
 
 // secrets: kept outside git
 pub mod secrets;

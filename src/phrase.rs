@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::entity::{Person, Settings};
-use crate::event::{Cause, Event};
+use crate::event::{TransitionCause, Event};
 use crate::name::{ModelName, UserName};
 use crate::stage::Stage;
 use crate::text::one_line;
@@ -75,8 +75,8 @@ pub fn act(event: &Event) -> String {
         }
         Event::RequestReviewed { model, version, request, review } => {
             let verb = match review.verdict {
-                crate::entity::Verdict::Approved => "approve",
-                crate::entity::Verdict::Rejected => "reject",
+                crate::entity::ReviewVerdict::Approved => "approve",
+                crate::entity::ReviewVerdict::Rejected => "reject",
             };
             format!("{verb} {} for {} (the request stays open)", request.to, v(model, *version))
         }
@@ -116,9 +116,9 @@ pub fn told(event: &Event, by: &UserName) -> String {
         Event::Transitioned { model, version, from, to, cause } => {
             let moved = format!("{} from {from} to {to}", v(model, *version));
             match cause {
-                Cause::Direct => format!("{by} moved {moved}."),
-                Cause::Request { .. } => format!("{by} approved a request and so moved {moved}."),
-                Cause::MadeWay { for_version } => format!("{by} moved {moved}: version {for_version} took its place."),
+                TransitionCause::Direct => format!("{by} moved {moved}."),
+                TransitionCause::Request { .. } => format!("{by} approved a request and so moved {moved}."),
+                TransitionCause::MadeWay { for_version } => format!("{by} moved {moved}: version {for_version} took its place."),
             }
         }
         other => format!("{by}: {}.", act(other)),
@@ -152,7 +152,7 @@ pub fn details(event: &Event) -> Vec<String> {
 }
 
 /// Returns the source and location of a version whose files clients load from another place than its source.
-fn place(source: &crate::entity::version::Source) -> Vec<String> {
+fn place(source: &crate::entity::version::VersionSource) -> Vec<String> {
     match source.location.as_str() {
         "" => Vec::new(),
         location => vec![format!("source: {}", source.uri), format!("location: {location}")],
@@ -161,9 +161,9 @@ fn place(source: &crate::entity::version::Source) -> Vec<String> {
 
 /// Returns the requester and the approvers of an approved request.
 fn approved(request: &crate::entity::Request) -> Vec<String> {
-    use crate::entity::{Review, Verdict};
+    use crate::entity::{Review, ReviewVerdict};
     let mut out = vec![format!("requested by {}", request.created_by)];
-    let approvals: Vec<&Review> = request.review.iter().filter(|r| r.verdict == Verdict::Approved).collect();
+    let approvals: Vec<&Review> = request.review.iter().filter(|r| r.verdict == ReviewVerdict::Approved).collect();
     // The last approval completed the request, so the subject of that approval entered the stage.
     let entered = approvals.last().map(|r| &r.subject);
     let by_others = approvals.iter().any(|r| r.by != request.created_by && Some(&r.subject) == entered);
@@ -249,11 +249,11 @@ fn short(value: &str) -> String {
     }
 }
 
-fn transition(model: &ModelName, version: u64, from: &Stage, to: &Stage, cause: &Cause) -> String {
+fn transition(model: &ModelName, version: u64, from: &Stage, to: &Stage, cause: &TransitionCause) -> String {
     let why = match cause {
-        Cause::Direct => String::new(),
-        Cause::Request { .. } => " (approved)".to_owned(),
-        Cause::MadeWay { for_version } => format!(" (version {for_version} took its place)"),
+        TransitionCause::Direct => String::new(),
+        TransitionCause::Request { .. } => " (approved)".to_owned(),
+        TransitionCause::MadeWay { for_version } => format!(" (version {for_version} took its place)"),
     };
     format!("move {} from {from} to {to}{why}", v(model, version))
 }
@@ -272,7 +272,7 @@ pub fn subject(events: &[Event]) -> String {
         Event::RegistryCreated { .. } => 0,
         Event::ModelRenamed { .. } | Event::ModelDeleted { .. } | Event::VersionDeleted { .. } => 1,
         Event::RequestApproved { .. } | Event::VersionCreated { .. } => 2,
-        Event::Transitioned { cause: Cause::Direct | Cause::Request { .. }, .. } => 3,
+        Event::Transitioned { cause: TransitionCause::Direct | TransitionCause::Request { .. }, .. } => 3,
         Event::ModelCreated { .. } | Event::VersionAltered { .. } => 4,
         Event::RequestCancelled { overtaken: true, .. } | Event::Transitioned { .. } => 9,
         Event::Granted { .. } | Event::FileChanged { .. } | Event::ModelAltered { .. } | Event::AliasDeleted { .. } => {
@@ -310,7 +310,7 @@ pub fn subject(events: &[Event]) -> String {
 pub fn is_side_effect(event: &Event) -> bool {
     matches!(
         event,
-        Event::Transitioned { cause: Cause::MadeWay { .. }, .. } | Event::RequestCancelled { overtaken: true, .. }
+        Event::Transitioned { cause: TransitionCause::MadeWay { .. }, .. } | Event::RequestCancelled { overtaken: true, .. }
     )
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::entity::Settings;
-use crate::entity::version::Status;
+use crate::entity::version::VersionStatus;
 use crate::name::{AliasName, InvalidName, ModelName};
 use crate::snapshot::{ModelView, Snapshot};
 use crate::stage::Stage;
@@ -28,14 +28,14 @@ pub struct ModelRef {
     /// The name of the model.
     pub model: ModelName,
     /// Which of its versions is meant.
-    pub pick: Pick,
+    pub pick: VersionPick,
     /// A time or git revision: the reference is resolved as of that commit.
     pub moment: Option<String>,
 }
 
 /// Which version of a model a reference means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pick {
+pub enum VersionPick {
     /// The model itself.
     Model,
     /// A version number.
@@ -76,24 +76,24 @@ impl FromStr for ModelRef {
         };
         if let Some((model, which)) = rest.split_once('/') {
             let pick = if which.eq_ignore_ascii_case("latest") {
-                Pick::Latest
+                VersionPick::Latest
             } else if which.bytes().all(|b| b.is_ascii_digit()) {
-                Pick::Number(which.parse().map_err(|_| wrong())?)
+                VersionPick::Number(which.parse().map_err(|_| wrong())?)
             } else {
-                Pick::Stage(which.parse().map_err(|_| wrong())?)
+                VersionPick::Stage(which.parse().map_err(|_| wrong())?)
             };
             return Ok(Self { model: model.parse()?, pick, moment });
         }
         // The name of a model may contain `@`; with a slash form the name is unambiguous.
         if let Some((model, alias)) = rest.rsplit_once('@') {
             let pick = if alias.eq_ignore_ascii_case("latest") {
-                Pick::Latest
+                VersionPick::Latest
             } else {
-                Pick::Alias(alias.parse().map_err(|_| wrong())?)
+                VersionPick::Alias(alias.parse().map_err(|_| wrong())?)
             };
             return Ok(Self { model: model.parse()?, pick, moment });
         }
-        Ok(Self { model: rest.parse()?, pick: Pick::Model, moment })
+        Ok(Self { model: rest.parse()?, pick: VersionPick::Model, moment })
     }
 }
 
@@ -101,11 +101,11 @@ impl fmt::Display for ModelRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "models:/{}", self.model)?;
         match &self.pick {
-            Pick::Model => {}
-            Pick::Number(n) => write!(f, "/{n}")?,
-            Pick::Stage(s) => write!(f, "/{s}")?,
-            Pick::Alias(a) => write!(f, "@{a}")?,
-            Pick::Latest => write!(f, "/latest")?,
+            VersionPick::Model => {}
+            VersionPick::Number(n) => write!(f, "/{n}")?,
+            VersionPick::Stage(s) => write!(f, "/{s}")?,
+            VersionPick::Alias(a) => write!(f, "@{a}")?,
+            VersionPick::Latest => write!(f, "/latest")?,
         }
         match &self.moment {
             Some(m) => write!(f, "@{{{m}}}"),
@@ -116,7 +116,7 @@ impl fmt::Display for ModelRef {
 
 /// The result of resolving a reference in a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum ReferenceTarget {
     /// The version number.
     Version(u64),
     /// The model exists, but not the version, stage or alias.
@@ -132,18 +132,18 @@ pub enum Found {
 ///
 /// # Errors
 /// If an object of the tree cannot be read.
-pub fn resolve(snapshot: &Snapshot<'_>, model: &ModelName, pick: &Pick) -> Result<Found, TreeError> {
-    let Some(view) = snapshot.model(model)? else { return Ok(Found::NoModel) };
+pub fn resolve(snapshot: &Snapshot<'_>, model: &ModelName, pick: &VersionPick) -> Result<ReferenceTarget, TreeError> {
+    let Some(view) = snapshot.model(model)? else { return Ok(ReferenceTarget::NoModel) };
     let number = match pick {
-        Pick::Model => None,
-        Pick::Number(n) => view.version(*n)?.map(|v| v.number),
-        Pick::Latest => newest(snapshot, &view, (1..=view.highest()?).rev())?,
-        Pick::Alias(alias) => view.alias(alias)?.and_then(|f| f.value).map(|p| p.version),
-        Pick::Stage(Stage::None) => {
+        VersionPick::Model => None,
+        VersionPick::Number(n) => view.version(*n)?.map(|v| v.number),
+        VersionPick::Latest => newest(snapshot, &view, (1..=view.highest()?).rev())?,
+        VersionPick::Alias(alias) => view.alias(alias)?.and_then(|f| f.value).map(|p| p.version),
+        VersionPick::Stage(Stage::None) => {
             let staged = view.stage_map()?;
             newest(snapshot, &view, (1..=view.highest()?).rev().filter(|n| !staged.contains_key(n)))?
         }
-        Pick::Stage(stage) => {
+        VersionPick::Stage(stage) => {
             let pointers = view.stages()?;
             let named = |s: &Stage| s.as_str().eq_ignore_ascii_case(stage.as_str());
             let pointer = pointers.into_iter().find(|(s, _)| named(s)).and_then(|(_, f)| f.value);
@@ -151,7 +151,7 @@ pub fn resolve(snapshot: &Snapshot<'_>, model: &ModelName, pick: &Pick) -> Resul
             newest(snapshot, &view, versions.iter().rev().copied())?.or(versions.last().copied())
         }
     };
-    Ok(number.map_or(Found::Nothing, Found::Version))
+    Ok(number.map_or(ReferenceTarget::Nothing, ReferenceTarget::Version))
 }
 
 /// Returns the first existing version of `numbers`; if the settings require READY versions, the first with status
@@ -169,7 +169,7 @@ pub fn newest(
         let Some(version) = view.version(number)? else { continue };
         let is_ready = || {
             let file = version.file()?.and_then(|f| f.value);
-            Ok::<_, TreeError>(file.is_some_and(|v| v.status == Status::Ready))
+            Ok::<_, TreeError>(file.is_some_and(|v| v.status == VersionStatus::Ready))
         };
         if !wants_ready || is_ready()? {
             return Ok(Some(number));

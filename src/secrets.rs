@@ -21,7 +21,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use crate::entity::webhook::{NEXT_SECRET, OWN_SECRET, base_of};
-use crate::kept::{Kept, KeptError, Stamp};
+use crate::private_file::{StateFile, KeptError, StateFileStamp};
 use crate::name::{Id, Key};
 use crate::time::Timestamp;
 
@@ -133,7 +133,7 @@ impl fmt::Debug for Secret {
 
 /// A secret in a list: everything except its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct SecretSummary {
     /// The name of the secret; the variable, if only the environment has it.
     pub name: String,
     /// When the secret was set; `None` if the file does not have it.
@@ -149,7 +149,7 @@ pub struct Listed {
 /// A secret in the file: in plain text or encrypted.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct SecretEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,29 +160,29 @@ struct Entry {
 /// The content of the file.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stored {
+struct SecretsFile {
     #[serde(default)]
-    secret: BTreeMap<String, Entry>,
+    secret: BTreeMap<String, SecretEntry>,
     /// The webhook that each secret belongs to which is one's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     webhook: BTreeMap<String, String>,
 }
 
-impl Stored {
+impl SecretsFile {
     fn put(&mut self, name: &Key, secret: &Secret, now: Timestamp) {
-        let entry = Entry { value: Some(secret.reveal().to_owned()), sealed: None, changed: now.as_millis() };
+        let entry = SecretEntry { value: Some(secret.reveal().to_owned()), sealed: None, changed: now.as_millis() };
         self.secret.insert(name.as_str().to_owned(), entry);
     }
 }
 
 /// What was last read of the file.
-type Known = Option<(Option<Stamp>, Arc<Stored>)>;
+type CachedSecrets = Option<(Option<StateFileStamp>, Arc<SecretsFile>)>;
 
 /// The secrets of a repository.
 pub struct Secrets {
-    kept: Kept,
+    kept: StateFile,
     key: Option<Aes256Gcm>,
-    known: Mutex<Known>,
+    known: Mutex<CachedSecrets>,
 }
 
 impl fmt::Debug for Secrets {
@@ -204,7 +204,7 @@ impl Secrets {
     /// Opens the secrets in a folder with this key, or in plain text without a key.
     pub fn with_key(state_dir: &Path, key: Option<&[u8; 32]>) -> Self {
         Self {
-            kept: Kept::new(state_dir, "secrets.toml", "secrets", MAX_FILE),
+            kept: StateFile::new(state_dir, "secrets.toml", "secrets", MAX_FILE),
             key: key.map(|key| Aes256Gcm::new(key.into())),
             known: Mutex::default(),
         }
@@ -305,18 +305,18 @@ impl Secrets {
     ///
     /// # Errors
     /// [`SecretError`] if the file cannot be read.
-    pub fn list(&self) -> Result<Vec<Listed>, SecretError> {
+    pub fn list(&self) -> Result<Vec<SecretSummary>, SecretError> {
         let mut variables: Vec<String> = std::env::vars_os()
             .filter_map(|(name, _)| name.into_string().ok())
             .filter(|name| name.starts_with(VARIABLE))
             .collect();
-        let mut out: Vec<Listed> = Vec::new();
+        let mut out: Vec<SecretSummary> = Vec::new();
         let stored = self.stored()?;
         for (name, entry) in &stored.secret {
             let variable = upper(name);
             let environment = variables.contains(&variable);
             variables.retain(|v| *v != variable);
-            out.push(Listed {
+            out.push(SecretSummary {
                 name: name.clone(),
                 changed: Some(Timestamp::from_millis(entry.changed)),
                 sealed: entry.sealed.is_some(),
@@ -325,12 +325,12 @@ impl Secrets {
             });
         }
         variables.sort();
-        let alone = |name| Listed { name, changed: None, sealed: false, environment: true, webhook: None };
+        let alone = |name| SecretSummary { name, changed: None, sealed: false, environment: true, webhook: None };
         out.extend(variables.into_iter().map(alone));
         Ok(out)
     }
 
-    fn change(&self, change: impl FnOnce(&mut Stored)) -> Result<(), SecretError> {
+    fn change(&self, change: impl FnOnce(&mut SecretsFile)) -> Result<(), SecretError> {
         self.kept.change(|text| {
             let mut stored = self.parse(text)?;
             change(&mut stored);
@@ -342,7 +342,7 @@ impl Secrets {
     }
 
     /// What the file says, read anew when it changed.
-    fn stored(&self) -> Result<Arc<Stored>, SecretError> {
+    fn stored(&self) -> Result<Arc<SecretsFile>, SecretError> {
         let stamp = self.kept.stamp()?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, stored)) = known.as_ref()
@@ -355,13 +355,13 @@ impl Secrets {
         Ok(stored)
     }
 
-    fn parse(&self, text: Option<String>) -> Result<Stored, SecretError> {
+    fn parse(&self, text: Option<String>) -> Result<SecretsFile, SecretError> {
         // The parser's own message would quote the file.
         let stored = toml::from_str(&text.unwrap_or_default());
         stored.map_err(|_| self.kept.damaged("it does not read as TOML of secrets").into())
     }
 
-    fn open(&self, name: &str, entry: &Entry) -> Result<Secret, SecretError> {
+    fn open(&self, name: &str, entry: &SecretEntry) -> Result<Secret, SecretError> {
         if let Some(text) = &entry.value {
             return Secret::new(text);
         }
@@ -373,7 +373,7 @@ impl Secrets {
         Secret::new(&String::from_utf8(text).map_err(|_| wrong())?)
     }
 
-    fn seal(&self, name: &str, entry: &mut Entry) -> Result<(), SecretError> {
+    fn seal(&self, name: &str, entry: &mut SecretEntry) -> Result<(), SecretError> {
         let (Some(key), Some(text)) = (&self.key, &entry.value) else { return Ok(()) };
         let mut nonce = [0; NONCE];
         getrandom::fill(&mut nonce).map_err(|e| SecretError::Random(e.to_string()))?;

@@ -13,13 +13,13 @@ use std::rc::Rc;
 
 use crate::entity::settings::Layout;
 use crate::entity::{
-    Access, AliasPointer, Comment, Level, Model, Person, Request, Settings, StagePointer, Version, Webhook,
+    Access, AliasPointer, Comment, PermissionLevel, Model, Person, Request, Settings, StagePointer, Version, Webhook,
 };
 use crate::format::path::{self, ModelDir, Paths};
-use crate::format::{self, MAX_FILE, Problem, Record};
+use crate::format::{self, MAX_FILE, Problem, EntityFile};
 use crate::name::{AliasName, GroupName, Id, ModelName, Principal, UserName, fold};
 use crate::stage::Stage;
-use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
+use crate::tree::{TreeEntry, EntryKind, Objects, Oid, TreeError};
 
 pub use moved::{folders, is_own_folder, moves_from_root};
 pub use places::{Finder, changed_registries, registries, where_files_came};
@@ -54,7 +54,7 @@ impl<'o> Snapshot<'o> {
         let mut below = root;
         for name in at.split('/').filter(|p| !p.is_empty()) {
             below = match below {
-                Some(tree) => child(objects, &tree, name)?.filter(|e| e.kind == Kind::Tree).map(|e| e.id),
+                Some(tree) => child(objects, &tree, name)?.filter(|e| e.kind == EntryKind::Tree).map(|e| e.id),
                 None => None,
             };
         }
@@ -96,7 +96,7 @@ impl<'o> Snapshot<'o> {
     }
 
     /// Returns the entry at a path within the registry.
-    pub fn entry(&self, path: &str) -> Result<Option<Entry>, TreeError> {
+    pub fn entry(&self, path: &str) -> Result<Option<TreeEntry>, TreeError> {
         match &self.root {
             Some(root) => descend(self.objects, root, path),
             None => Ok(None),
@@ -104,14 +104,14 @@ impl<'o> Snapshot<'o> {
     }
 
     /// Reads the file at a path within the registry; `None` if there is no file.
-    pub fn file<T: Record>(&self, path: &str) -> Result<Option<File<T>>, TreeError> {
+    pub fn file<T: EntityFile>(&self, path: &str) -> Result<Option<File<T>>, TreeError> {
         match self.entry(path)? {
             Some(entry) => self.read(self.full_path(path), &entry).map(Some),
             None => Ok(None),
         }
     }
 
-    fn read<T: Record>(&self, path: String, entry: &Entry) -> Result<File<T>, TreeError> {
+    fn read<T: EntityFile>(&self, path: String, entry: &TreeEntry) -> Result<File<T>, TreeError> {
         read(self.objects, path, entry)
     }
 
@@ -195,7 +195,7 @@ impl<'o> Snapshot<'o> {
     }
 
     /// Returns the highest level that the grants of a file give a person.
-    fn level_in(&self, access: &Access, user: &UserName) -> Result<Option<Level>, TreeError> {
+    fn level_in(&self, access: &Access, user: &UserName) -> Result<Option<PermissionLevel>, TreeError> {
         let groups = self.groups_of(user)?;
         let counts = |to: &Principal| match to {
             Principal::User(u) => u == user,
@@ -205,12 +205,12 @@ impl<'o> Snapshot<'o> {
     }
 
     /// Returns the level of a person on the whole registry.
-    pub fn registry_level(&self, user: &UserName) -> Result<Option<Level>, TreeError> {
+    pub fn registry_level(&self, user: &UserName) -> Result<Option<PermissionLevel>, TreeError> {
         self.level_in(self.access()?, user)
     }
 
     /// Returns the level of a person on a model: the higher of the model's own grants and the registry-wide ones.
-    pub fn level(&self, user: &UserName, model: &ModelName) -> Result<Option<Level>, TreeError> {
+    pub fn level(&self, user: &UserName, model: &ModelName) -> Result<Option<PermissionLevel>, TreeError> {
         let own = match self.model(model)? {
             Some(model) => match model.access()?.and_then(|f| f.value) {
                 Some(access) => self.level_in(&access, user)?,
@@ -233,8 +233,8 @@ impl<'o> Snapshot<'o> {
     }
 
     /// Returns the entries of a folder; empty if the folder does not exist.
-    fn folder(&self, path: &str) -> Result<Rc<[Entry]>, TreeError> {
-        match self.entry(path)?.filter(|e| e.kind == Kind::Tree) {
+    fn folder(&self, path: &str) -> Result<Rc<[TreeEntry]>, TreeError> {
+        match self.entry(path)?.filter(|e| e.kind == EntryKind::Tree) {
             Some(e) => self.objects.tree(&e.id),
             None => Ok(Rc::new([])),
         }
@@ -244,7 +244,7 @@ impl<'o> Snapshot<'o> {
     pub fn model(&self, name: &ModelName) -> Result<Option<ModelView<'o>>, TreeError> {
         let paths = self.paths()?;
         let folder = paths.model(name);
-        let found = self.entry(&folder)?.filter(|e| e.kind == Kind::Tree);
+        let found = self.entry(&folder)?.filter(|e| e.kind == EntryKind::Tree);
         Ok(found.map(|e| self.view(&folder, ModelDir::of(name), e.id, paths)))
     }
 
@@ -261,14 +261,14 @@ impl<'o> Snapshot<'o> {
         let paths = self.paths()?;
         let mut out = Vec::new();
         let top = self.folder("models")?;
-        for entry in top.iter().filter(|e| e.kind == Kind::Tree) {
+        for entry in top.iter().filter(|e| e.kind == EntryKind::Tree) {
             match paths.0 {
                 Layout::Flat => out.extend(self.view_of("models", entry, paths)),
                 Layout::Sharded => {
                     let shard = format!("models/{}", entry.name);
                     let inner = self.objects.tree(&entry.id)?;
                     out.extend(
-                        inner.iter().filter(|e| e.kind == Kind::Tree).filter_map(|e| self.view_of(&shard, e, paths)),
+                        inner.iter().filter(|e| e.kind == EntryKind::Tree).filter_map(|e| self.view_of(&shard, e, paths)),
                     );
                 }
             }
@@ -287,7 +287,7 @@ impl<'o> Snapshot<'o> {
         };
         let folded = fold(name.as_str());
         let mut out = Vec::new();
-        for entry in self.folder(&folder)?.iter().filter(|e| e.kind == Kind::Tree) {
+        for entry in self.folder(&folder)?.iter().filter(|e| e.kind == EntryKind::Tree) {
             // A folder with a plain name has the model's name itself; most are skipped here.
             let plain = entry.name.is_ascii() && !entry.name.contains(['%', '~']);
             if plain && !entry.name.eq_ignore_ascii_case(&folded) {
@@ -308,7 +308,7 @@ impl<'o> Snapshot<'o> {
         Ok(out)
     }
 
-    fn view_of(&self, folder: &str, entry: &Entry, paths: Paths) -> Option<ModelView<'o>> {
+    fn view_of(&self, folder: &str, entry: &TreeEntry, paths: Paths) -> Option<ModelView<'o>> {
         let dir = ModelDir::parse(&entry.name)?;
         Some(self.view(&format!("{folder}/{}", entry.name), dir, entry.id, paths))
     }
@@ -332,14 +332,14 @@ pub struct ModelView<'o> {
 }
 
 impl<'o> ModelView<'o> {
-    fn one<T: Record>(&self, file: &str) -> Result<Option<File<T>>, TreeError> {
+    fn one<T: EntityFile>(&self, file: &str) -> Result<Option<File<T>>, TreeError> {
         match descend(self.objects, &self.tree, file)? {
             Some(entry) => read(self.objects, format!("{}/{file}", self.path), &entry).map(Some),
             None => Ok(None),
         }
     }
 
-    fn folder(&self, name: &str) -> Result<Rc<[Entry]>, TreeError> {
+    fn folder(&self, name: &str) -> Result<Rc<[TreeEntry]>, TreeError> {
         subfolder(self.objects, &self.tree, name)
     }
 
@@ -399,14 +399,14 @@ impl<'o> ModelView<'o> {
 
     /// Returns the folders that hold versions (in the sharded layout, one for each hundred), to compare them unread.
     pub fn version_folders(&self) -> Result<Vec<(String, Oid)>, TreeError> {
-        let Some(versions) = descend(self.objects, &self.tree, "versions")?.filter(|e| e.kind == Kind::Tree) else {
+        let Some(versions) = descend(self.objects, &self.tree, "versions")?.filter(|e| e.kind == EntryKind::Tree) else {
             return Ok(Vec::new());
         };
         match self.paths.0 {
             Layout::Flat => Ok(vec![("versions".to_owned(), versions.id)]),
             Layout::Sharded => {
                 let hundreds = self.objects.tree(&versions.id)?;
-                let trees = hundreds.iter().filter(|e| e.kind == Kind::Tree);
+                let trees = hundreds.iter().filter(|e| e.kind == EntryKind::Tree);
                 Ok(trees.map(|e| (format!("versions/{}", e.name), e.id)).collect())
             }
         }
@@ -417,7 +417,7 @@ impl<'o> ModelView<'o> {
         let entries = self.objects.tree(tree)?;
         let mut out: Vec<VersionView<'o>> = entries
             .iter()
-            .filter(|e| e.kind == Kind::Tree)
+            .filter(|e| e.kind == EntryKind::Tree)
             .filter_map(|e| {
                 let (objects, number) = (self.objects, path::number_of(&e.name)?);
                 Some(VersionView { objects, path: format!("{}/{folder}/{}", self.path, e.name), number, tree: e.id })
@@ -440,7 +440,7 @@ impl<'o> ModelView<'o> {
     /// Returns one version without reading the others.
     pub fn version(&self, number: u64) -> Result<Option<VersionView<'o>>, TreeError> {
         let folder = self.paths.version_in_model(number);
-        let found = descend(self.objects, &self.tree, &folder)?.filter(|e| e.kind == Kind::Tree);
+        let found = descend(self.objects, &self.tree, &folder)?.filter(|e| e.kind == EntryKind::Tree);
         let path = format!("{}/{folder}", self.path);
         Ok(found.map(|e| VersionView { objects: self.objects, path, number, tree: e.id }))
     }
@@ -511,14 +511,14 @@ impl VersionView<'_> {
         self.record("comments", id)
     }
 
-    fn record<T: Record>(&self, folder: &str, id: &Id) -> Result<Option<File<T>>, TreeError> {
+    fn record<T: EntityFile>(&self, folder: &str, id: &Id) -> Result<Option<File<T>>, TreeError> {
         let entries = subfolder(self.objects, &self.tree, folder)?;
         let file = format!("{id}.toml");
         let found = entries.iter().find(|e| e.name == file);
         found.map(|entry| read(self.objects, format!("{}/{folder}/{}", self.path, entry.name), entry)).transpose()
     }
 
-    fn records<T: Record>(&self, folder: &str) -> Result<BTreeMap<Id, File<T>>, TreeError> {
+    fn records<T: EntityFile>(&self, folder: &str) -> Result<BTreeMap<Id, File<T>>, TreeError> {
         let mut out = BTreeMap::new();
         for entry in subfolder(self.objects, &self.tree, folder)?.iter() {
             if let Some(id) = path::id_of(&entry.name) {
@@ -529,18 +529,18 @@ impl VersionView<'_> {
     }
 
     /// Returns the entry of `.gitattributes` beside the artifacts.
-    pub fn attributes(&self) -> Result<Option<Entry>, TreeError> {
+    pub fn attributes(&self) -> Result<Option<TreeEntry>, TreeError> {
         Ok(child(self.objects, &self.tree, ".gitattributes")?.filter(|e| e.kind.is_file()))
     }
 
     /// Returns the tree of the artifacts; `None` if no file was copied.
     pub fn artifacts(&self) -> Result<Option<Oid>, TreeError> {
-        Ok(descend(self.objects, &self.tree, "artifacts")?.filter(|e| e.kind == Kind::Tree).map(|e| e.id))
+        Ok(descend(self.objects, &self.tree, "artifacts")?.filter(|e| e.kind == EntryKind::Tree).map(|e| e.id))
     }
 }
 
 /// Reads a file of the registry. A wrong entry mode and a too large file are faults of the file, not errors.
-fn read<T: Record>(objects: &dyn Objects, path: String, entry: &Entry) -> Result<File<T>, TreeError> {
+fn read<T: EntityFile>(objects: &dyn Objects, path: String, entry: &TreeEntry) -> Result<File<T>, TreeError> {
     let faulty = |path: String, rule, message: String| {
         let problems = vec![Problem::of_file(path.clone(), rule, message)];
         Ok(File { path, id: entry.id, value: None, problems })
@@ -562,11 +562,11 @@ fn read<T: Record>(objects: &dyn Objects, path: String, entry: &Entry) -> Result
     }
 }
 
-fn child(objects: &dyn Objects, tree: &Oid, name: &str) -> Result<Option<Entry>, TreeError> {
+fn child(objects: &dyn Objects, tree: &Oid, name: &str) -> Result<Option<TreeEntry>, TreeError> {
     Ok(objects.tree(tree)?.iter().find(|e| e.name == name).cloned())
 }
 
-fn descend(objects: &dyn Objects, tree: &Oid, path: &str) -> Result<Option<Entry>, TreeError> {
+fn descend(objects: &dyn Objects, tree: &Oid, path: &str) -> Result<Option<TreeEntry>, TreeError> {
     let mut parts = path.split('/').peekable();
     let mut tree = *tree;
     while let Some(name) = parts.next() {
@@ -574,7 +574,7 @@ fn descend(objects: &dyn Objects, tree: &Oid, path: &str) -> Result<Option<Entry
         if parts.peek().is_none() {
             return Ok(Some(entry));
         }
-        if entry.kind != Kind::Tree {
+        if entry.kind != EntryKind::Tree {
             return Ok(None);
         }
         tree = entry.id;
@@ -582,8 +582,8 @@ fn descend(objects: &dyn Objects, tree: &Oid, path: &str) -> Result<Option<Entry
     Ok(None)
 }
 
-fn subfolder(objects: &dyn Objects, tree: &Oid, name: &str) -> Result<Rc<[Entry]>, TreeError> {
-    match child(objects, tree, name)?.filter(|e| e.kind == Kind::Tree) {
+fn subfolder(objects: &dyn Objects, tree: &Oid, name: &str) -> Result<Rc<[TreeEntry]>, TreeError> {
+    match child(objects, tree, name)?.filter(|e| e.kind == EntryKind::Tree) {
         Some(e) => objects.tree(&e.id),
         None => Ok(Rc::new([])),
     }

@@ -21,12 +21,12 @@ pub struct Failure {
 }
 
 /// An action to run at the first failure.
-type Act = Box<dyn FnOnce() + Send>;
+type FailureAction = Box<dyn FnOnce() + Send>;
 
 /// The supervised threads of one program.
 #[derive(Default)]
 pub struct Supervisor {
-    state: Mutex<(Option<Failure>, Vec<Act>)>,
+    state: Mutex<(Option<Failure>, Vec<FailureAction>)>,
 }
 
 impl std::fmt::Debug for Supervisor {
@@ -36,7 +36,7 @@ impl std::fmt::Debug for Supervisor {
 }
 
 impl Supervisor {
-    fn lock(&self) -> MutexGuard<'_, (Option<Failure>, Vec<Act>)> {
+    fn lock(&self) -> MutexGuard<'_, (Option<Failure>, Vec<FailureAction>)> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -77,7 +77,7 @@ impl serde::Serialize for Oid {
 
 /// The kind of a tree entry, by git's mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum EntryKind {
     /// A folder (040000).
     Tree,
     /// A file (100644).
@@ -90,7 +90,7 @@ pub enum Kind {
     Submodule,
 }
 
-impl Kind {
+impl EntryKind {
     /// Returns whether the entry is a file whose bytes the registry reads.
     pub const fn is_file(self) -> bool {
         match self {
@@ -113,11 +113,11 @@ impl Kind {
 
 /// One entry of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct TreeEntry {
     /// The name within the folder. A name that is not UTF-8 has replacement characters, so it matches no known name.
     pub name: String,
     /// The kind, by git's mode.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// The id of the object.
     pub id: Oid,
 }
@@ -174,7 +174,7 @@ pub trait Objects {
     /// # Errors
     /// [`TreeError::Missing`] if the store does not hold the tree, [`TreeError::Damaged`] if the object is no valid
     /// tree, [`TreeError::Io`] if reading fails.
-    fn tree(&self, id: &Oid) -> Result<Rc<[Entry]>, TreeError>;
+    fn tree(&self, id: &Oid) -> Result<Rc<[TreeEntry]>, TreeError>;
 
     /// Returns the bytes of a file of at most `max` bytes.
     ///
@@ -189,16 +189,16 @@ pub trait Objects {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Patch {
     /// The change of each path.
-    pub files: BTreeMap<String, Change>,
+    pub files: BTreeMap<String, TreeChange>,
 }
 
 /// The change of one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum TreeChange {
     /// Write a file with these bytes.
     Write(Vec<u8>),
     /// Put an object that the store already holds. Moves and copies a file or folder without reading it.
-    Link(Kind, Oid),
+    Link(EntryKind, Oid),
     /// Remove the file, or the folder with all its content.
     Remove,
 }
@@ -206,17 +206,17 @@ pub enum Change {
 impl Patch {
     /// Adds a file to write.
     pub fn write(&mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>) {
-        self.files.insert(path.into(), Change::Write(bytes.into()));
+        self.files.insert(path.into(), TreeChange::Write(bytes.into()));
     }
 
     /// Adds an object of the store to put at a path.
-    pub fn link(&mut self, path: impl Into<String>, kind: Kind, id: Oid) {
-        self.files.insert(path.into(), Change::Link(kind, id));
+    pub fn link(&mut self, path: impl Into<String>, kind: EntryKind, id: Oid) {
+        self.files.insert(path.into(), TreeChange::Link(kind, id));
     }
 
     /// Adds a file or folder to remove.
     pub fn remove(&mut self, path: impl Into<String>) {
-        self.files.insert(path.into(), Change::Remove);
+        self.files.insert(path.into(), TreeChange::Remove);
     }
 
     /// Returns whether the patch changes nothing.
@@ -260,28 +260,28 @@ pub struct FileChange {
     /// The path, relative to the two compared trees.
     pub path: String,
     /// The entry before; `None` if the file was added.
-    pub before: Option<Entry>,
+    pub before: Option<TreeEntry>,
     /// The entry after; `None` if the file was removed.
-    pub after: Option<Entry>,
+    pub after: Option<TreeEntry>,
 }
 
 /// Limits of a comparison of two trees.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct CompareLimits {
     /// How many tree entries are compared at most.
     pub entries: usize,
     /// How many levels deep folders are compared at most.
     pub depth: usize,
 }
 
-impl Default for Limits {
+impl Default for CompareLimits {
     fn default() -> Self {
         Self { entries: 20_000_000, depth: 64 }
     }
 }
 
 /// A store and a tree in it; `None` for the empty tree.
-pub type Side<'o> = (&'o dyn Objects, Option<Oid>);
+pub type TreeSide<'o> = (&'o dyn Objects, Option<Oid>);
 
 /// Lists the files that differ between two trees, sorted by path. Folders with the same id are skipped unread, so the
 /// cost follows the size of the change.
@@ -289,7 +289,7 @@ pub type Side<'o> = (&'o dyn Objects, Option<Oid>);
 /// # Errors
 /// [`TreeError::Damaged`] beyond the limits, because a verdict must never rest on half a comparison; the errors of
 /// [`Objects::tree`] if a tree cannot be read.
-pub fn changes(before: Side<'_>, after: Side<'_>, limits: Limits) -> Result<Vec<FileChange>, TreeError> {
+pub fn changes(before: TreeSide<'_>, after: TreeSide<'_>, limits: CompareLimits) -> Result<Vec<FileChange>, TreeError> {
     let mut walk = Walk { before: before.0, after: after.0, limits, seen: 0, out: Vec::new() };
     walk.compare("", before.1, after.1, 0)?;
     walk.out.sort_by(|a, b| a.path.cmp(&b.path));
@@ -299,7 +299,7 @@ pub fn changes(before: Side<'_>, after: Side<'_>, limits: Limits) -> Result<Vec<
 struct Walk<'o> {
     before: &'o dyn Objects,
     after: &'o dyn Objects,
-    limits: Limits,
+    limits: CompareLimits,
     seen: usize,
     out: Vec<FileChange>,
 }
@@ -309,22 +309,22 @@ impl Walk<'_> {
         if before == after {
             return Ok(());
         }
-        let nothing: Rc<[Entry]> = Rc::new([]);
+        let nothing: Rc<[TreeEntry]> = Rc::new([]);
         let old = before.map_or_else(|| Ok(nothing.clone()), |id| self.before.tree(&id))?;
         let new = after.map_or_else(|| Ok(nothing.clone()), |id| self.after.tree(&id))?;
         self.seen = self.seen.saturating_add(old.len()).saturating_add(new.len());
         if self.seen > self.limits.entries || depth > self.limits.depth {
             let id = after.or(before).unwrap_or(Oid { bytes: [0; 32], len: 20 });
-            let Limits { entries, depth } = self.limits;
+            let CompareLimits { entries, depth } = self.limits;
             let why = format!("it leads to more than {entries} entries, or folders deeper than {depth}");
             return Err(TreeError::Damaged { id, why });
         }
         // Most often two versions of a folder differ in few entries: skip the equal ones at the start and at the end.
-        let same = |pair: &(&Entry, &Entry)| pair.0 == pair.1;
+        let same = |pair: &(&TreeEntry, &TreeEntry)| pair.0 == pair.1;
         let begin = old.iter().zip(new.iter()).take_while(same).count();
         let (old, new) = (old.get(begin..).unwrap_or_default(), new.get(begin..).unwrap_or_default());
         let end = old.iter().rev().zip(new.iter().rev()).take_while(same).count();
-        let mut pairs: BTreeMap<&str, (Option<&Entry>, Option<&Entry>)> = BTreeMap::new();
+        let mut pairs: BTreeMap<&str, (Option<&TreeEntry>, Option<&TreeEntry>)> = BTreeMap::new();
         for e in old.iter().take(old.len() - end) {
             pairs.entry(&e.name).or_default().0 = Some(e);
         }
@@ -336,8 +336,8 @@ impl Walk<'_> {
                 continue;
             }
             let path = if at.is_empty() { name.to_owned() } else { format!("{at}/{name}") };
-            let tree = |e: Option<&Entry>| e.filter(|e| e.kind == Kind::Tree).map(|e| e.id);
-            let file = |e: Option<&Entry>| e.filter(|e| e.kind != Kind::Tree).cloned();
+            let tree = |e: Option<&TreeEntry>| e.filter(|e| e.kind == EntryKind::Tree).map(|e| e.id);
+            let file = |e: Option<&TreeEntry>| e.filter(|e| e.kind != EntryKind::Tree).cloned();
             if tree(old).is_some() || tree(new).is_some() {
                 self.compare(&path, tree(old), tree(new), depth + 1)?;
             }
@@ -353,7 +353,7 @@ impl Walk<'_> {
 /// Trees in memory, with ids of their own (SHA-256 of the content). Used by tests, and for a folder on disk.
 #[derive(Debug, Default)]
 pub struct Memory {
-    trees: RefCell<HashMap<Oid, Rc<[Entry]>>>,
+    trees: RefCell<HashMap<Oid, Rc<[TreeEntry]>>>,
     blobs: RefCell<HashMap<Oid, Rc<[u8]>>>,
 }
 
@@ -366,7 +366,7 @@ impl Memory {
     }
 
     /// Stores a tree and returns its id. Sorts the entries in git's order.
-    pub fn put_tree(&self, mut entries: Vec<Entry>) -> Oid {
+    pub fn put_tree(&self, mut entries: Vec<TreeEntry>) -> Oid {
         entries.sort_by(|a, b| git_order(a).cmp(git_order(b)));
         let mut bytes = Vec::new();
         for e in &entries {
@@ -391,8 +391,8 @@ impl Memory {
     }
 
     /// Applies changes, given as path parts, to a tree. Returns `None` if the tree becomes empty.
-    fn apply(&self, root: Option<Oid>, changes: &[(Vec<&str>, &Change)]) -> Option<Oid> {
-        let mut entries: BTreeMap<String, (Kind, Oid)> = BTreeMap::new();
+    fn apply(&self, root: Option<Oid>, changes: &[(Vec<&str>, &TreeChange)]) -> Option<Oid> {
+        let mut entries: BTreeMap<String, (EntryKind, Oid)> = BTreeMap::new();
         if let Some(tree) = root.and_then(|r| self.trees.borrow().get(&r).cloned()) {
             entries.extend(tree.iter().map(|e| (e.name.clone(), (e.kind, e.id))));
         }
@@ -411,36 +411,36 @@ impl Memory {
                     continue;
                 }
                 match change {
-                    Change::Write(bytes) => entries.insert(name.to_owned(), (Kind::File, self.put_blob(bytes))),
-                    Change::Link(kind, id) => entries.insert(name.to_owned(), (*kind, *id)),
-                    Change::Remove => entries.remove(name),
+                    TreeChange::Write(bytes) => entries.insert(name.to_owned(), (EntryKind::File, self.put_blob(bytes))),
+                    TreeChange::Link(kind, id) => entries.insert(name.to_owned(), (*kind, *id)),
+                    TreeChange::Remove => entries.remove(name),
                 };
             }
             if !inner.is_empty() {
-                let below = entries.get(name).filter(|(k, _)| *k == Kind::Tree).map(|(_, id)| *id);
+                let below = entries.get(name).filter(|(k, _)| *k == EntryKind::Tree).map(|(_, id)| *id);
                 match self.apply(below, &inner) {
-                    Some(id) => entries.insert(name.to_owned(), (Kind::Tree, id)),
+                    Some(id) => entries.insert(name.to_owned(), (EntryKind::Tree, id)),
                     None => entries.remove(name),
                 };
             }
             at += same;
         }
-        let entries: Vec<Entry> = entries.into_iter().map(|(name, (kind, id))| Entry { name, kind, id }).collect();
+        let entries: Vec<TreeEntry> = entries.into_iter().map(|(name, (kind, id))| TreeEntry { name, kind, id }).collect();
         if entries.is_empty() { None } else { Some(self.put_tree(entries)) }
     }
 }
 
 /// Returns the changes of a patch by path parts, sorted so that the changes of one folder are together.
-fn sorted(patch: &Patch) -> Vec<(Vec<&str>, &Change)> {
-    let mut changes: Vec<(Vec<&str>, &Change)> =
+fn sorted(patch: &Patch) -> Vec<(Vec<&str>, &TreeChange)> {
+    let mut changes: Vec<(Vec<&str>, &TreeChange)> =
         patch.files.iter().map(|(p, c)| (p.split('/').filter(|s| !s.is_empty()).collect(), c)).collect();
     changes.sort_by(|a, b| a.0.cmp(&b.0));
     changes
 }
 
 /// Returns the sort key of an entry: git sorts a folder as if its name ended in a slash.
-fn git_order(e: &Entry) -> impl Iterator<Item = u8> + '_ {
-    let slash = (e.kind == Kind::Tree).then_some(b'/');
+fn git_order(e: &TreeEntry) -> impl Iterator<Item = u8> + '_ {
+    let slash = (e.kind == EntryKind::Tree).then_some(b'/');
     e.name.bytes().chain(slash)
 }
 
@@ -452,7 +452,7 @@ fn address(kind: &[u8], bytes: &[u8]) -> Oid {
 }
 
 impl Objects for Memory {
-    fn tree(&self, id: &Oid) -> Result<Rc<[Entry]>, TreeError> {
+    fn tree(&self, id: &Oid) -> Result<Rc<[TreeEntry]>, TreeError> {
         self.trees.borrow().get(id).cloned().ok_or(TreeError::Missing(*id))
     }
 

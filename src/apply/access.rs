@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Draft, Noun, Refusal};
-use crate::entity::{Access, Grant, Level, Person};
+use super::{ChangeDraft, EntityKind, Refusal};
+use crate::entity::{Access, Grant, PermissionLevel, Person};
 use crate::format::path;
 use crate::name::{GroupName, ModelName, Principal, UserName};
 use crate::snapshot::File;
 
 /// Returns the grants of a model or of the registry: the file if it exists, and its path within the registry.
-fn file(d: &Draft<'_, '_>, model: Option<&ModelName>) -> Result<(Option<File<Access>>, String), Refusal> {
+fn file(d: &ChangeDraft<'_, '_>, model: Option<&ModelName>) -> Result<(Option<File<Access>>, String), Refusal> {
     match model {
         Some(name) => {
             let path = format!("{}/access.toml", d.snapshot.paths()?.model(name));
@@ -19,7 +19,7 @@ fn file(d: &Draft<'_, '_>, model: Option<&ModelName>) -> Result<(Option<File<Acc
     }
 }
 
-fn change(d: &mut Draft<'_, '_>, model: Option<&ModelName>, change: impl FnOnce(&mut Access)) -> Result<(), Refusal> {
+fn change(d: &mut ChangeDraft<'_, '_>, model: Option<&ModelName>, change: impl FnOnce(&mut Access)) -> Result<(), Refusal> {
     match file(d, model)? {
         (Some(file), _) => d.edit(&file, change),
         (None, path) => {
@@ -32,27 +32,27 @@ fn change(d: &mut Draft<'_, '_>, model: Option<&ModelName>, change: impl FnOnce(
 }
 
 pub(super) fn grant(
-    d: &mut Draft<'_, '_>,
+    d: &mut ChangeDraft<'_, '_>,
     model: Option<&ModelName>,
     to: &Principal,
-    level: Level,
+    level: PermissionLevel,
 ) -> Result<(), Refusal> {
     change(d, model, |a| a.grant(to.clone(), level))
 }
 
-pub(super) fn revoke(d: &mut Draft<'_, '_>, model: Option<&ModelName>, to: &Principal) -> Result<(), Refusal> {
+pub(super) fn revoke(d: &mut ChangeDraft<'_, '_>, model: Option<&ModelName>, to: &Principal) -> Result<(), Refusal> {
     let there = file(d, model)?.0.and_then(|f| f.value).is_some_and(|a| a.granted(to).is_some());
     if !there {
         let place = model.map_or_else(|| "registry-wide".to_owned(), |m| format!("on '{m}'"));
-        return Err(Refusal::not_found(Noun::Grant, to, format!("{to} has no grant {place} that could be revoked")));
+        return Err(Refusal::not_found(EntityKind::Grant, to, format!("{to} has no grant {place} that could be revoked")));
     }
     change(d, model, |a| a.grants.retain(|g| g.to != *to))
 }
 
 pub(super) fn set_grants(
-    d: &mut Draft<'_, '_>,
+    d: &mut ChangeDraft<'_, '_>,
     model: Option<&ModelName>,
-    grants: &BTreeMap<Principal, Level>,
+    grants: &BTreeMap<Principal, PermissionLevel>,
 ) -> Result<(), Refusal> {
     if grants.is_empty() && file(d, model)?.0.is_none() {
         return Ok(());
@@ -62,7 +62,7 @@ pub(super) fn set_grants(
 }
 
 pub(super) fn change_group(
-    d: &mut Draft<'_, '_>,
+    d: &mut ChangeDraft<'_, '_>,
     group: &GroupName,
     add: &BTreeSet<UserName>,
     remove: &BTreeSet<UserName>,
@@ -77,27 +77,27 @@ pub(super) fn change_group(
     })
 }
 
-pub(super) fn delete_group(d: &mut Draft<'_, '_>, group: &GroupName) -> Result<(), Refusal> {
+pub(super) fn delete_group(d: &mut ChangeDraft<'_, '_>, group: &GroupName) -> Result<(), Refusal> {
     if !d.snapshot.access()?.groups.contains_key(group) {
-        return Err(Refusal::not_found(Noun::Group, group, format!("there is no group '{group}'")));
+        return Err(Refusal::not_found(EntityKind::Group, group, format!("there is no group '{group}'")));
     }
     change(d, None, |a| drop(a.groups.remove(group)))
 }
 
-pub(super) fn add_person(d: &mut Draft<'_, '_>, user: &UserName, person: &Person) -> Result<(), Refusal> {
+pub(super) fn add_person(d: &mut ChangeDraft<'_, '_>, user: &UserName, person: &Person) -> Result<(), Refusal> {
     if d.snapshot.person(user)?.is_some() {
-        return Err(Refusal::exists(Noun::Person, format!("there is a person '{user}' already")));
+        return Err(Refusal::exists(EntityKind::Person, format!("there is a person '{user}' already")));
     }
     d.put(&path::person(user), person);
     Ok(())
 }
 
-fn person(d: &Draft<'_, '_>, user: &UserName) -> Result<File<Person>, Refusal> {
+fn person(d: &ChangeDraft<'_, '_>, user: &UserName) -> Result<File<Person>, Refusal> {
     d.snapshot.person(user)?.ok_or_else(|| Refusal::no_person(user))
 }
 
 pub(super) fn change_person(
-    d: &mut Draft<'_, '_>,
+    d: &mut ChangeDraft<'_, '_>,
     user: &UserName,
     new: &Person,
     seen: Option<&Person>,
@@ -107,7 +107,7 @@ pub(super) fn change_person(
     d.edit(&file, |p| *p = new.clone())
 }
 
-pub(super) fn remove_person(d: &mut Draft<'_, '_>, user: &UserName) -> Result<(), Refusal> {
+pub(super) fn remove_person(d: &mut ChangeDraft<'_, '_>, user: &UserName) -> Result<(), Refusal> {
     let file = person(d, user)?;
     d.patch.remove(file.path);
     Ok(())

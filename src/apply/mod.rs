@@ -14,8 +14,8 @@ mod version;
 mod webhook;
 
 use crate::action::Action;
-use crate::entity::request::{Request, Subject};
-use crate::format::{self, Record};
+use crate::entity::request::{Request, ReviewSubject};
+use crate::format::{self, EntityFile};
 use crate::name::{Id, ModelName, UserName};
 use crate::snapshot::{File, ModelView, Snapshot, VersionView};
 use crate::time::Timestamp;
@@ -35,7 +35,7 @@ pub struct Context<'a> {
     /// Returns ten random bytes for a new id.
     pub random: &'a mut dyn FnMut() -> [u8; 10],
     /// Returns the digest that a review of a version records.
-    pub subject: &'a SubjectOf<'a>,
+    pub subject: &'a ReviewSubjectOf<'a>,
     /// Whether rules that no approval satisfies let a version enter a stage now.
     pub may_enter: &'a MayEnter<'a>,
 }
@@ -45,8 +45,8 @@ pub type MayEnter<'a> =
     dyn Fn(&Snapshot<'_>, &ModelView<'_>, u64, &crate::stage::Stage, Timestamp) -> Result<bool, TreeError> + 'a;
 
 /// Gives the subject of a review of a version for a stage; `rules::subject::subject` is the one there is.
-pub type SubjectOf<'a> =
-    dyn Fn(&Snapshot<'_>, &ModelView<'_>, u64, &crate::stage::Stage) -> Result<Subject, TreeError> + 'a;
+pub type ReviewSubjectOf<'a> =
+    dyn Fn(&Snapshot<'_>, &ModelView<'_>, u64, &crate::stage::Stage) -> Result<ReviewSubject, TreeError> + 'a;
 
 impl Context<'_> {
     fn id(&mut self) -> Id {
@@ -56,7 +56,7 @@ impl Context<'_> {
 
 /// The kind of an object that does not exist or exists already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Noun {
+pub enum EntityKind {
     /// A registry.
     Registry,
     /// A registered model.
@@ -86,7 +86,7 @@ pub enum Refusal {
     #[error("{message}")]
     NotFound {
         /// The kind of the object.
-        noun: Noun,
+        noun: EntityKind,
         /// The name or id of the object as the caller gave it; empty if the caller gave none.
         name: String,
         /// The sentence for the caller.
@@ -96,7 +96,7 @@ pub enum Refusal {
     #[error("{message}")]
     Exists {
         /// The kind of the object.
-        noun: Noun,
+        noun: EntityKind,
         /// The sentence for the caller.
         message: String,
     },
@@ -128,32 +128,32 @@ impl Refusal {
         Self::Invalid { message: message.into() }
     }
 
-    fn not_found(noun: Noun, name: impl ToString, message: impl Into<String>) -> Self {
+    fn not_found(noun: EntityKind, name: impl ToString, message: impl Into<String>) -> Self {
         Self::NotFound { noun, name: name.to_string(), message: message.into() }
     }
 
-    fn exists(noun: Noun, message: impl Into<String>) -> Self {
+    fn exists(noun: EntityKind, message: impl Into<String>) -> Self {
         Self::Exists { noun, message: message.into() }
     }
 
     /// Returns MLflow's error for a model that does not exist.
     pub fn no_model(name: &ModelName) -> Self {
-        Self::not_found(Noun::Model, name, format!("Registered Model with name={name} not found"))
+        Self::not_found(EntityKind::Model, name, format!("Registered Model with name={name} not found"))
     }
 
     /// Returns MLflow's error for a version that does not exist.
     pub fn no_version(name: &ModelName, version: u64) -> Self {
-        Self::not_found(Noun::Version, version, format!("Model Version (name={name}, version={version}) not found"))
+        Self::not_found(EntityKind::Version, version, format!("Model Version (name={name}, version={version}) not found"))
     }
 
     /// Returns the error for a person who is not in the registry.
     pub fn no_person(user: &UserName) -> Self {
-        Self::not_found(Noun::Person, user, format!("there is no person '{user}'"))
+        Self::not_found(EntityKind::Person, user, format!("there is no person '{user}'"))
     }
 
     /// Returns MLflow's error for an alias that does not exist.
     pub fn no_alias(alias: &str) -> Self {
-        Self::not_found(Noun::Alias, alias, format!("Registered model alias {alias} not found."))
+        Self::not_found(EntityKind::Alias, alias, format!("Registered model alias {alias} not found."))
     }
 }
 
@@ -162,7 +162,7 @@ impl Refusal {
 /// # Errors
 /// A [`Refusal`], if the action cannot be expressed as a change of files.
 pub fn apply(snapshot: &Snapshot<'_>, action: &Action, cx: &mut Context<'_>) -> Result<Patch, Refusal> {
-    let mut draft = Draft { snapshot, patch: Patch::default() };
+    let mut draft = ChangeDraft { snapshot, patch: Patch::default() };
     let d = &mut draft;
     match action {
         Action::CreateRegistry { settings, maker } => registry::create(d, cx, settings, maker),
@@ -233,12 +233,12 @@ pub fn apply(snapshot: &Snapshot<'_>, action: &Action, cx: &mut Context<'_>) -> 
 }
 
 /// The state, and the changes collected so far.
-struct Draft<'s, 'o> {
+struct ChangeDraft<'s, 'o> {
     snapshot: &'s Snapshot<'o>,
     patch: Patch,
 }
 
-impl<'o> Draft<'_, 'o> {
+impl<'o> ChangeDraft<'_, 'o> {
     fn model(&self, name: &ModelName) -> Result<ModelView<'o>, Refusal> {
         self.snapshot.model(name)?.ok_or_else(|| Refusal::no_model(name))
     }
@@ -250,12 +250,12 @@ impl<'o> Draft<'_, 'o> {
     }
 
     /// Adds a new file. The path is relative to the root of the registry.
-    fn put<T: Record>(&mut self, path: &str, value: &T) {
+    fn put<T: EntityFile>(&mut self, path: &str, value: &T) {
         self.patch.write(self.snapshot.full_path(path), format::print(value));
     }
 
     /// Edits a file in place. Unchanged parts keep their text and comments.
-    fn edit<T: Record>(&mut self, file: &File<T>, change: impl FnOnce(&mut T)) -> Result<(), Refusal> {
+    fn edit<T: EntityFile>(&mut self, file: &File<T>, change: impl FnOnce(&mut T)) -> Result<(), Refusal> {
         let before = usable(file)?;
         let mut after = before.clone();
         change(&mut after);
@@ -297,7 +297,7 @@ fn current<T: PartialEq>(seen: Option<&T>, now: Option<&T>, what: impl Into<Stri
 }
 
 /// Returns the content of a file, or its first fault as a refusal.
-fn usable<T: Record>(file: &File<T>) -> Result<T, Refusal> {
+fn usable<T: EntityFile>(file: &File<T>) -> Result<T, Refusal> {
     file.value.clone().ok_or_else(|| Refusal::Faulty {
         problem: file
             .problems

@@ -1,12 +1,12 @@
 //! Creating a registry, changing its settings and its layout.
 
-use super::{Context, Draft, Noun, Refusal};
+use super::{Context, ChangeDraft, EntityKind, Refusal};
 use crate::entity::settings::Layout;
-use crate::entity::{Access, Level, Person, Settings};
+use crate::entity::{Access, PermissionLevel, Person, Settings};
 use crate::format::path::{self, Paths};
-use crate::format::{Kind, attributes, schema};
+use crate::format::{FileKind, attributes, schema};
 use crate::name::Principal;
-use crate::tree::Kind as EntryKind;
+use crate::tree::EntryKind as EntryKind;
 
 /// The Git LFS settings of each clone: a model file that is missing on the remote is reported and stays a pointer, and
 /// the clone succeeds.
@@ -16,25 +16,25 @@ const LFS_CONFIG: &str = "[lfs]\n\tskipdownloaderrors = true\n";
 pub fn companions() -> Vec<(String, String)> {
     let mut out =
         vec![(".gitattributes".to_owned(), attributes::registry()), (".taplo.toml".to_owned(), schema::taplo())];
-    for kind in Kind::ALL {
+    for kind in FileKind::ALL {
         out.push((format!(".greenroom/schema/{}.schema.json", kind.as_str()), schema::schema(kind)));
     }
     out
 }
 
 pub(super) fn create(
-    d: &mut Draft<'_, '_>,
+    d: &mut ChangeDraft<'_, '_>,
     cx: &Context<'_>,
     settings: &Settings,
     maker: &Person,
 ) -> Result<(), Refusal> {
     if d.snapshot.settings_file()?.is_some() {
         let place = if d.snapshot.at().is_empty() { "here" } else { d.snapshot.at() };
-        return Err(Refusal::exists(Noun::Registry, format!("there is a registry {place} already")));
+        return Err(Refusal::exists(EntityKind::Registry, format!("there is a registry {place} already")));
     }
     d.put("greenroom.toml", settings);
     let mut access = Access::default();
-    access.grant(Principal::User(cx.actor.clone()), Level::CanManage);
+    access.grant(Principal::User(cx.actor.clone()), PermissionLevel::CanManage);
     d.put("access.toml", &access);
     d.put(&path::person(&cx.actor), maker);
     for (path, content) in companions() {
@@ -47,7 +47,7 @@ pub(super) fn create(
     Ok(())
 }
 
-pub(super) fn change(d: &mut Draft<'_, '_>, settings: &Settings, seen: Option<&Settings>) -> Result<(), Refusal> {
+pub(super) fn change(d: &mut ChangeDraft<'_, '_>, settings: &Settings, seen: Option<&Settings>) -> Result<(), Refusal> {
     let file = d.snapshot.settings_file()?.ok_or_else(no_registry)?;
     super::current(seen, file.value.as_ref(), "greenroom.toml")?;
     if settings.layout != d.snapshot.layout()? {
@@ -57,11 +57,11 @@ pub(super) fn change(d: &mut Draft<'_, '_>, settings: &Settings, seen: Option<&S
 }
 
 fn no_registry() -> Refusal {
-    Refusal::not_found(Noun::Registry, "", "there is no registry here; make one with `greenroom init`")
+    Refusal::not_found(EntityKind::Registry, "", "there is no registry here; make one with `greenroom init`")
 }
 
 /// Moves each model and version to its path in the layout. Folders are moved by object id, so only trees are read.
-pub(super) fn reshard(d: &mut Draft<'_, '_>, layout: Layout) -> Result<(), Refusal> {
+pub(super) fn reshard(d: &mut ChangeDraft<'_, '_>, layout: Layout) -> Result<(), Refusal> {
     let file = d.snapshot.settings_file()?.ok_or_else(no_registry)?;
     if d.snapshot.layout()? == layout {
         return Ok(());

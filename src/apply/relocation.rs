@@ -1,20 +1,20 @@
 //! Moving a registry to another folder of its repository. Folders are moved by object id, so only trees are read.
 
-use super::{Draft, Noun, Refusal};
+use super::{ChangeDraft, EntityKind, Refusal};
 use crate::format::attributes;
 use crate::snapshot::{Snapshot, is_own_folder, moves_from_root};
 use crate::text::quoted;
-use crate::tree::{Entry, Kind, TreeError};
+use crate::tree::{TreeEntry, EntryKind, TreeError};
 
 /// A file of the registry. At the root of the repository it may belong to the repository too.
 const ATTRIBUTES: &str = ".gitattributes";
 
 /// Moves all files of the registry into folder `to`.
-pub(super) fn relocate(d: &mut Draft<'_, '_>, to: &str) -> Result<(), Refusal> {
+pub(super) fn relocate(d: &mut ChangeDraft<'_, '_>, to: &str) -> Result<(), Refusal> {
     let (snapshot, from) = (d.snapshot, d.snapshot.at());
     let Some(root) = snapshot.root().filter(|_| matches!(snapshot.settings_file(), Ok(Some(_)))) else {
         return Err(Refusal::not_found(
-            Noun::Registry,
+            EntityKind::Registry,
             "",
             "there is no registry here; make one with `greenroom init`",
         ));
@@ -37,7 +37,7 @@ pub(super) fn relocate(d: &mut Draft<'_, '_>, to: &str) -> Result<(), Refusal> {
             && !holds_only(&whole, &target, from)?
         {
             let message = format!("{} is at the destination already, and is another file", quoted(&target));
-            return Err(Refusal::exists(Noun::Registry, message));
+            return Err(Refusal::exists(EntityKind::Registry, message));
         }
         d.patch.link(target, entry.kind, entry.id);
     }
@@ -55,7 +55,7 @@ enum Moves {
 }
 
 /// Returns how an entry follows the registry. `.gitattributes` moves if its text is exactly the registry's own.
-fn leaves_root(snapshot: &Snapshot<'_>, entry: &Entry) -> Result<Moves, TreeError> {
+fn leaves_root(snapshot: &Snapshot<'_>, entry: &TreeEntry) -> Result<Moves, TreeError> {
     if moves_from_root(&entry.name) {
         return Ok(Moves::Whole);
     }
@@ -81,9 +81,9 @@ fn check_destination(whole: &Snapshot<'_>, from: &str, to: &str) -> Result<(), R
     let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
     for way in ends.filter_map(|end| path.get(..end)).filter(|way| !way.is_empty()) {
         let Some(entry) = whole.entry(way)? else { break };
-        if entry.kind != Kind::Tree {
+        if entry.kind != EntryKind::Tree {
             let message = format!("{} is a {}, so nothing can lie below it", quoted(way), entry.kind.as_str());
-            return Err(Refusal::exists(Noun::Registry, message));
+            return Err(Refusal::exists(EntityKind::Registry, message));
         }
     }
     let entry = if path.is_empty() { None } else { whole.entry(path)? };
@@ -92,7 +92,7 @@ fn check_destination(whole: &Snapshot<'_>, from: &str, to: &str) -> Result<(), R
             let first = whole.objects().tree(&entry.id)?.first().map(|e| format!("{to}{}", e.name)).unwrap_or_default();
             let message =
                 format!("the folder {} holds other files, such as {}; name a new folder", quoted(to), quoted(&first));
-            return Err(Refusal::exists(Noun::Registry, message));
+            return Err(Refusal::exists(EntityKind::Registry, message));
         }
     } else if path.is_empty()
         && let Some(root) = whole.root()
@@ -105,7 +105,7 @@ fn check_destination(whole: &Snapshot<'_>, from: &str, to: &str) -> Result<(), R
                 "the root folder holds other files, such as {}: a registry there would judge them as its own",
                 quoted(&other.name)
             );
-            return Err(Refusal::exists(Noun::Registry, message));
+            return Err(Refusal::exists(EntityKind::Registry, message));
         }
     }
     Ok(())
@@ -118,7 +118,7 @@ fn holds_only(whole: &Snapshot<'_>, folder: &str, from: &str) -> Result<bool, Tr
         if from == format!("{at}/") {
             return Ok(true);
         }
-        let Some(entry) = whole.entry(&at)?.filter(|e| e.kind == Kind::Tree) else { return Ok(false) };
+        let Some(entry) = whole.entry(&at)?.filter(|e| e.kind == EntryKind::Tree) else { return Ok(false) };
         let entries = whole.objects().tree(&entry.id)?;
         let [only] = &*entries else { return Ok(false) };
         at = format!("{at}/{}", only.name);

@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 
 use super::stage::{enter, may_archive, target};
-use super::{Context, Draft, Noun, Refusal};
-use crate::action::{Hindered, Which};
-use crate::entity::request::Subject;
+use super::{Context, ChangeDraft, EntityKind, Refusal};
+use crate::action::{Hindered, RequestSelector};
+use crate::entity::request::ReviewSubject;
 use crate::entity::settings::StageRule;
-use crate::entity::{Comment, Request, RequestState, Review, Verdict};
+use crate::entity::{Comment, Request, RequestState, Review, ReviewVerdict};
 use crate::name::{Id, ModelName, UserName};
 use crate::snapshot::{File, Snapshot, VersionView};
 use crate::stage::Stage;
 use crate::text::Text;
 
 pub(super) fn create(
-    d: &mut Draft<'_, '_>,
+    d: &mut ChangeDraft<'_, '_>,
     cx: &mut Context<'_>,
     model: &ModelName,
     number: u64,
@@ -31,7 +31,7 @@ pub(super) fn create(
     let same = |r: &Request| r.state == RequestState::Pending && r.to == to && r.created_by == cx.actor;
     if version.requests()?.values().any(|f| f.value.as_ref().is_some_and(same)) {
         let message = format!("you have an open request to move version {number} of '{model}' to {to} already");
-        return Err(Refusal::exists(Noun::Request, message));
+        return Err(Refusal::exists(EntityKind::Request, message));
     }
     let request = Request {
         id: cx.id(),
@@ -56,25 +56,25 @@ pub(super) fn create(
 fn find(
     version: &VersionView<'_>,
     model: &ModelName,
-    which: &Which,
+    which: &RequestSelector,
     reviewer: Option<&UserName>,
 ) -> Result<(File<Request>, Request), Refusal> {
     let mut open: Vec<(File<Request>, Request)> = Vec::new();
     for file in version.requests()?.into_values() {
         let Some(request) = file.value.clone() else { continue };
         let meant = match which {
-            Which::Id(id) => request.id == *id,
-            Which::Stage(stage, by) => {
+            RequestSelector::Id(id) => request.id == *id,
+            RequestSelector::Stage(stage, by) => {
                 request.to.as_str().eq_ignore_ascii_case(stage.as_str())
                     && by.as_ref().is_none_or(|by| request.created_by == *by)
             }
-            Which::Only => true,
+            RequestSelector::Only => true,
         };
         if meant && request.state == RequestState::Pending {
             open.push((file, request));
         }
     }
-    if *which == Which::Only && open.len() > 1 {
+    if *which == RequestSelector::Only && open.len() > 1 {
         let list: Vec<String> = open.iter().map(|(_, r)| format!("{} ({}, by {})", r.id, r.to, r.created_by)).collect();
         return Err(Refusal::invalid(format!(
             "there are several open requests; name a stage or an id: {}",
@@ -85,12 +85,12 @@ fn find(
     open.sort_by_key(|(_, r)| (own(r), r.created_at, r.id.clone()));
     open.into_iter().next().ok_or_else(|| {
         let of = match which {
-            Which::Id(id) => format!(" with id {id}"),
-            Which::Stage(stage, _) => format!(" to {stage}"),
-            Which::Only => String::new(),
+            RequestSelector::Id(id) => format!(" with id {id}"),
+            RequestSelector::Stage(stage, _) => format!(" to {stage}"),
+            RequestSelector::Only => String::new(),
         };
         Refusal::not_found(
-            Noun::Request,
+            EntityKind::Request,
             "",
             format!("version {} of '{model}' has no open request{of}", version.number),
         )
@@ -104,16 +104,16 @@ fn find(
 pub fn open_request(
     version: &VersionView<'_>,
     model: &ModelName,
-    which: &Which,
+    which: &RequestSelector,
     reviewer: &UserName,
 ) -> Result<Request, Refusal> {
     find(version, model, which, Some(reviewer)).map(|(_, request)| request)
 }
 
 pub(super) fn approve(
-    d: &mut Draft<'_, '_>,
+    d: &mut ChangeDraft<'_, '_>,
     cx: &Context<'_>,
-    (model, number, which): (&ModelName, u64, &Which),
+    (model, number, which): (&ModelName, u64, &RequestSelector),
     (archive_existing, hindered): (bool, Hindered),
     comment: &Text,
 ) -> Result<(), Refusal> {
@@ -126,7 +126,7 @@ pub(super) fn approve(
     after.review.push(Review {
         by: cx.actor.clone(),
         at: cx.now,
-        verdict: Verdict::Approved,
+        verdict: ReviewVerdict::Approved,
         comment: comment.clone(),
         subject: subject.current.clone(),
     });
@@ -156,14 +156,14 @@ fn is_complete(
     model: &ModelName,
     from: &Stage,
     request: &Request,
-    subject: &Subject,
+    subject: &ReviewSubject,
 ) -> Result<bool, Refusal> {
     let settings = snapshot.settings()?;
     let own = settings.is_some_and(|s| s.identity.self_approval);
     let needed = settings.and_then(|s| s.rule(&request.to)).map_or(0, StageRule::needed);
     let leaving = settings.map_or(0, |s| s.approvals_to_leave(from));
     let (mut inward, mut outward) = (BTreeSet::new(), BTreeSet::new());
-    for review in request.review.iter().filter(|r| r.verdict == Verdict::Approved && subject.is(&r.subject)) {
+    for review in request.review.iter().filter(|r| r.verdict == ReviewVerdict::Approved && subject.is(&r.subject)) {
         let own = review.by == request.created_by && !own;
         if !own && snapshot.may_let_in(&review.by, model, from, &request.to)? {
             inward.insert(&review.by);
@@ -184,9 +184,9 @@ pub fn completes(
     (model, from): (&ModelName, &Stage),
     request: &Request,
     reviewer: &UserName,
-    subject: &Subject,
+    subject: &ReviewSubject,
 ) -> Result<bool, Refusal> {
-    let (by, at, verdict) = (reviewer.clone(), request.created_at, Verdict::Approved);
+    let (by, at, verdict) = (reviewer.clone(), request.created_at, ReviewVerdict::Approved);
     let review = Review { by, at, verdict, comment: Text::default(), subject: subject.current.clone() };
     let mut after = request.clone();
     after.review.push(review);
@@ -194,11 +194,11 @@ pub fn completes(
 }
 
 pub(super) fn reject(
-    d: &mut Draft<'_, '_>,
+    d: &mut ChangeDraft<'_, '_>,
     cx: &Context<'_>,
     model: &ModelName,
     number: u64,
-    which: &Which,
+    which: &RequestSelector,
     comment: &Text,
 ) -> Result<(), Refusal> {
     let (view, version) = d.version(model, number)?;
@@ -206,7 +206,7 @@ pub(super) fn reject(
     let subject = (cx.subject)(d.snapshot, &view, number, &request.to)?.current;
     d.edit_request(&file, |r| {
         let (by, comment) = (cx.actor.clone(), comment.clone());
-        r.review.push(Review { by, at: cx.now, verdict: Verdict::Rejected, comment, subject });
+        r.review.push(Review { by, at: cx.now, verdict: ReviewVerdict::Rejected, comment, subject });
         r.state = RequestState::Rejected;
         r.closed_by = Some(cx.actor.clone());
         r.closed_at = Some(cx.now);
@@ -214,18 +214,18 @@ pub(super) fn reject(
 }
 
 pub(super) fn cancel(
-    d: &mut Draft<'_, '_>,
+    d: &mut ChangeDraft<'_, '_>,
     cx: &Context<'_>,
     model: &ModelName,
     number: u64,
-    which: &Which,
+    which: &RequestSelector,
     comment: &Text,
 ) -> Result<(), Refusal> {
     let (_, version) = d.version(model, number)?;
     // A person who names only a stage means their own request, if they have one.
     let own = match which {
-        Which::Stage(stage, None) => Some(Which::Stage(stage.clone(), Some(cx.actor.clone()))),
-        Which::Stage(_, Some(_)) | Which::Id(_) | Which::Only => None,
+        RequestSelector::Stage(stage, None) => Some(RequestSelector::Stage(stage.clone(), Some(cx.actor.clone()))),
+        RequestSelector::Stage(_, Some(_)) | RequestSelector::Id(_) | RequestSelector::Only => None,
     };
     let (file, _) = match own.map(|own| find(&version, model, &own, None)) {
         Some(Ok(found)) => found,
@@ -241,7 +241,7 @@ pub(super) fn cancel(
 }
 
 pub(super) fn add_comment(
-    d: &mut Draft<'_, '_>,
+    d: &mut ChangeDraft<'_, '_>,
     cx: &mut Context<'_>,
     model: &ModelName,
     number: u64,
@@ -260,14 +260,14 @@ fn not_empty(text: &Text) -> Result<(), Refusal> {
     if text.is_empty() { Err(Refusal::invalid("a comment needs a text")) } else { Ok(()) }
 }
 
-fn comment(d: &Draft<'_, '_>, model: &ModelName, number: u64, id: &Id) -> Result<File<Comment>, Refusal> {
+fn comment(d: &ChangeDraft<'_, '_>, model: &ModelName, number: u64, id: &Id) -> Result<File<Comment>, Refusal> {
     let (_, version) = d.version(model, number)?;
     let message = || format!("version {number} of '{model}' has no comment {id}");
-    version.comment(id)?.ok_or_else(|| Refusal::not_found(Noun::Comment, id, message()))
+    version.comment(id)?.ok_or_else(|| Refusal::not_found(EntityKind::Comment, id, message()))
 }
 
 pub(super) fn edit_comment(
-    d: &mut Draft<'_, '_>,
+    d: &mut ChangeDraft<'_, '_>,
     cx: &Context<'_>,
     model: &ModelName,
     number: u64,
@@ -284,7 +284,7 @@ pub(super) fn edit_comment(
     })
 }
 
-pub(super) fn delete_comment(d: &mut Draft<'_, '_>, model: &ModelName, number: u64, id: &Id) -> Result<(), Refusal> {
+pub(super) fn delete_comment(d: &mut ChangeDraft<'_, '_>, model: &ModelName, number: u64, id: &Id) -> Result<(), Refusal> {
     let file = comment(d, model, number, id)?;
     d.patch.remove(file.path);
     Ok(())

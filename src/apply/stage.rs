@@ -1,6 +1,6 @@
 //! Moving versions between stages.
 
-use super::{Context, Draft, Refusal};
+use super::{Context, ChangeDraft, Refusal};
 use crate::entity::{RequestState, StagePointer};
 use crate::name::{Id, ModelName};
 use crate::snapshot::Snapshot;
@@ -17,7 +17,7 @@ pub fn target(snapshot: &Snapshot<'_>, stage: &Stage) -> Result<Stage, Refusal> 
 }
 
 pub(super) fn transition(
-    d: &mut Draft<'_, '_>,
+    d: &mut ChangeDraft<'_, '_>,
     cx: &Context<'_>,
     model: &ModelName,
     number: u64,
@@ -43,7 +43,7 @@ pub(super) fn may_archive(to: &Stage, archive_existing: bool) -> Result<(), Refu
 /// Moves a version into a stage. Archives the other versions of the stage if `archive_existing` is set or the stage is
 /// exclusive. Cancels the other open requests of the version for the stage, because they are overtaken.
 pub(super) fn enter(
-    d: &mut Draft<'_, '_>,
+    d: &mut ChangeDraft<'_, '_>,
     cx: &Context<'_>,
     model: &ModelName,
     number: u64,

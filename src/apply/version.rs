@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Context, Draft, Refusal};
+use super::{Context, ChangeDraft, Refusal};
 use crate::action::{Arrived, NewVersion};
-use crate::entity::version::{Metric, Source, Status};
+use crate::entity::version::{Metric, VersionSource, VersionStatus};
 use crate::entity::{AliasPointer, StagePointer, Version};
 use crate::format::path;
 use crate::name::{AliasName, Key, ModelName};
@@ -13,7 +13,7 @@ use crate::text::Text;
 use crate::tree::Patch;
 
 pub(super) fn create(
-    d: &mut Draft<'_, '_>,
+    d: &mut ChangeDraft<'_, '_>,
     cx: &mut Context<'_>,
     model: &ModelName,
     new: &NewVersion,
@@ -53,11 +53,11 @@ pub(super) fn create(
 
 /// Returns the source as it is recorded. A reference to a version of this registry is recorded by number and with the
 /// location of that version's files. So neither changes when an alias moves or another model takes the name.
-fn settled(d: &Draft<'_, '_>, given: &Source) -> Result<Source, Refusal> {
+fn settled(d: &ChangeDraft<'_, '_>, given: &VersionSource) -> Result<VersionSource, Refusal> {
     let Some(origin) = origin::find(d.snapshot, given.uri.as_str())? else { return Ok(given.clone()) };
     let or = |given: &Text, known: &Text| if given.is_empty() { known.clone() } else { given.clone() };
     let known = &origin.version.source;
-    Ok(Source {
+    Ok(VersionSource {
         uri: Text::new(&origin.uri()).map_err(|e| Refusal::invalid(e.to_string()))?,
         run_id: or(&given.run_id, &known.run_id),
         run_link: given.run_link.clone(),
@@ -67,7 +67,7 @@ fn settled(d: &Draft<'_, '_>, given: &Source) -> Result<Source, Refusal> {
 }
 
 /// Puts model files into the folder of a version.
-fn put_files(d: &mut Draft<'_, '_>, folder: &str, files: &Patch, attributes: Option<&String>) {
+fn put_files(d: &mut ChangeDraft<'_, '_>, folder: &str, files: &Patch, attributes: Option<&String>) {
     let full = d.snapshot.full_path(folder);
     // The files of another version are linked as one folder, with an empty path.
     for (path, change) in &files.files {
@@ -82,14 +82,14 @@ fn put_files(d: &mut Draft<'_, '_>, folder: &str, files: &Patch, attributes: Opt
 /// Completes a version with the files that arrived. A version that is no longer pending is refused: another caller
 /// completed it, or marked its registration as failed.
 pub(super) fn complete(
-    d: &mut Draft<'_, '_>,
+    d: &mut ChangeDraft<'_, '_>,
     model: &ModelName,
     number: u64,
     arrived: &Arrived,
 ) -> Result<(), Refusal> {
     let (_, view) = d.version(model, number)?;
     let known = view.file()?.and_then(|f| f.value);
-    if let Some(status) = known.map(|v| v.status).filter(|status| *status != Status::PendingRegistration) {
+    if let Some(status) = known.map(|v| v.status).filter(|status| *status != VersionStatus::PendingRegistration) {
         let message = format!("version {number} of '{model}' is {}: no files are awaited", status.as_str());
         return Err(Refusal::invalid(message));
     }
@@ -100,7 +100,7 @@ pub(super) fn complete(
         }
     };
     d.edit_version(model, number, |v| {
-        v.status = Status::Ready;
+        v.status = VersionStatus::Ready;
         v.status_message = arrived.message.clone();
         or(&mut v.source.run_id, &arrived.run_id);
         or(&mut v.source.model_id, &arrived.model_id);
@@ -118,7 +118,7 @@ pub(super) fn complete(
 }
 
 pub(super) fn add_evidence(
-    d: &mut Draft<'_, '_>,
+    d: &mut ChangeDraft<'_, '_>,
     model: &ModelName,
     number: u64,
     params: &BTreeMap<Key, Text>,
@@ -144,7 +144,7 @@ pub(super) fn add_evidence(
 }
 
 /// Removes the folder of a version and all pointers to it. The version number is never used again.
-pub(super) fn delete(d: &mut Draft<'_, '_>, model: &ModelName, number: u64) -> Result<(), Refusal> {
+pub(super) fn delete(d: &mut ChangeDraft<'_, '_>, model: &ModelName, number: u64) -> Result<(), Refusal> {
     let (view, version) = d.version(model, number)?;
     d.patch.remove(version.path);
     for (_, file) in view.stages()? {
@@ -165,7 +165,7 @@ pub(super) fn delete(d: &mut Draft<'_, '_>, model: &ModelName, number: u64) -> R
 
 /// Changes a stage pointer. A pointer without versions is removed.
 pub(super) fn repoint(
-    d: &mut Draft<'_, '_>,
+    d: &mut ChangeDraft<'_, '_>,
     file: &crate::snapshot::File<StagePointer>,
     change: impl FnOnce(&mut StagePointer),
 ) -> Result<(), Refusal> {
@@ -179,7 +179,7 @@ pub(super) fn repoint(
 }
 
 pub(super) fn set_alias(
-    d: &mut Draft<'_, '_>,
+    d: &mut ChangeDraft<'_, '_>,
     model: &ModelName,
     alias: &AliasName,
     number: u64,
@@ -188,7 +188,7 @@ pub(super) fn set_alias(
     point(d, model, alias, number)
 }
 
-fn point(d: &mut Draft<'_, '_>, model: &ModelName, alias: &AliasName, version: u64) -> Result<(), Refusal> {
+fn point(d: &mut ChangeDraft<'_, '_>, model: &ModelName, alias: &AliasName, version: u64) -> Result<(), Refusal> {
     let file = path::alias_file(alias);
     if file.len() > path::MAX_FILE_NAME {
         let max = path::MAX_FILE_NAME;
@@ -210,7 +210,7 @@ fn point(d: &mut Draft<'_, '_>, model: &ModelName, alias: &AliasName, version: u
     }
 }
 
-pub(super) fn delete_alias(d: &mut Draft<'_, '_>, model: &ModelName, alias: &AliasName) -> Result<(), Refusal> {
+pub(super) fn delete_alias(d: &mut ChangeDraft<'_, '_>, model: &ModelName, alias: &AliasName) -> Result<(), Refusal> {
     if let Some(file) = d.model(model)?.alias(alias)? {
         d.patch.remove(file.path);
     }

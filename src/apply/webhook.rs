@@ -1,13 +1,13 @@
 //! Webhooks.
 
-use super::{Context, Draft, Noun, Refusal};
+use super::{Context, ChangeDraft, EntityKind, Refusal};
 use crate::action::NewWebhook;
 use crate::entity::Webhook;
 use crate::format::path;
 use crate::name::Id;
 use crate::snapshot::File;
 
-fn sensible(d: &Draft<'_, '_>, new: &NewWebhook) -> Result<(), Refusal> {
+fn sensible(d: &ChangeDraft<'_, '_>, new: &NewWebhook) -> Result<(), Refusal> {
     if let Some(model) = &new.model {
         d.model(model)?;
     }
@@ -35,7 +35,7 @@ fn fill(webhook: &mut Webhook, new: &NewWebhook) {
     webhook.authorization = authorization;
 }
 
-pub(super) fn create(d: &mut Draft<'_, '_>, cx: &mut Context<'_>, new: &NewWebhook) -> Result<(), Refusal> {
+pub(super) fn create(d: &mut ChangeDraft<'_, '_>, cx: &mut Context<'_>, new: &NewWebhook) -> Result<(), Refusal> {
     sensible(d, new)?;
     let mut webhook = Webhook {
         id: cx.id(),
@@ -59,13 +59,13 @@ pub(super) fn create(d: &mut Draft<'_, '_>, cx: &mut Context<'_>, new: &NewWebho
     Ok(())
 }
 
-fn file(d: &Draft<'_, '_>, id: &Id) -> Result<File<Webhook>, Refusal> {
+fn file(d: &ChangeDraft<'_, '_>, id: &Id) -> Result<File<Webhook>, Refusal> {
     let found = d.snapshot.file(&path::webhook(id))?;
-    found.ok_or_else(|| Refusal::not_found(Noun::Webhook, id, format!("Webhook with ID {id} not found.")))
+    found.ok_or_else(|| Refusal::not_found(EntityKind::Webhook, id, format!("Webhook with ID {id} not found.")))
 }
 
 pub(super) fn change(
-    d: &mut Draft<'_, '_>,
+    d: &mut ChangeDraft<'_, '_>,
     cx: &Context<'_>,
     id: &Id,
     new: &NewWebhook,
@@ -84,7 +84,7 @@ pub(super) fn change(
     })
 }
 
-pub(super) fn delete(d: &mut Draft<'_, '_>, id: &Id) -> Result<(), Refusal> {
+pub(super) fn delete(d: &mut ChangeDraft<'_, '_>, id: &Id) -> Result<(), Refusal> {
     let file = file(d, id)?;
     d.patch.remove(file.path);
     Ok(())

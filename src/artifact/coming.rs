@@ -8,16 +8,16 @@ use std::time::SystemTime;
 
 use super::exclude::{self, Exclude};
 use super::guarded::refuse_states;
-use super::ingest::{Ingested, MAX_INLINE, facts, folder_of, is_inline, left_out_note, repository_note};
+use super::ingest::{IngestedFolder, MAX_INLINE, facts, folder_of, is_inline, left_out_note, repository_note};
 use super::path::{FilePath, clash};
 use super::pointer::Pointer;
-use super::store::{Staged, Store};
-use super::{ArtifactError, Content, FileEntry, Limits, Progress, copy, summary, walk};
+use super::store::{StagedObject, Store};
+use super::{ArtifactError, Content, FileEntry, ArtifactLimits, TransferProgress, copy, summary, walk};
 use crate::format::attributes::may_be_inline;
 
 /// A file that is to be received.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Coming {
+pub(super) struct ReceivedFile {
     /// The path in the model folder.
     pub(super) path: FilePath,
     /// The announced size in bytes; `None` if the source does not announce it.
@@ -27,12 +27,12 @@ pub(super) struct Coming {
 /// Receives files one after the other, each straight into the store. The files are durable on return. Files of another
 /// size than announced, or more files than the limits allow, leave nothing behind.
 pub(super) fn ingest_coming<E: From<ArtifactError>>(
-    coming: Vec<Coming>,
-    open: impl Fn(&Coming) -> Result<Box<dyn Read>, E>,
+    coming: Vec<ReceivedFile>,
+    open: impl Fn(&ReceivedFile) -> Result<Box<dyn Read>, E>,
     store: &Store,
-    limits: &Limits,
-    progress: Progress<'_>,
-) -> Result<Ingested, E> {
+    limits: &ArtifactLimits,
+    progress: TransferProgress<'_>,
+) -> Result<IngestedFolder, E> {
     store.sweep(SystemTime::now());
     let mut exclude = Exclude::default();
     for file in coming.iter().filter(|c| c.path.segments().last() == Some(exclude::FILE)) {
@@ -71,21 +71,21 @@ pub(super) fn ingest_coming<E: From<ArtifactError>>(
         staged.extend(kept);
     }
     store.commit(staged)?;
-    let shown = |files: Vec<Coming>| files.into_iter().map(|c| c.path.to_string()).collect::<Vec<_>>();
+    let shown = |files: Vec<ReceivedFile>| files.into_iter().map(|c| c.path.to_string()).collect::<Vec<_>>();
     let mut facts = facts(&files, &shown(left_out), &|file| store.open(&file.sha256));
     facts.notes.extend(left_out_note("left out by a pattern", &shown(excluded)));
     facts.notes.extend(repository_note(&files));
-    Ok(Ingested { artifacts: summary(&files), files, empty_folders: Vec::new(), facts })
+    Ok(IngestedFolder { artifacts: summary(&files), files, empty_folders: Vec::new(), facts })
 }
 
 /// Receives one file, into memory or into the store. Reads at most one byte more than there is room for.
 fn receive(
-    coming: &Coming,
+    coming: &ReceivedFile,
     from: &mut dyn Read,
     room: u64,
     store: &Store,
     seen: &dyn Fn(u64),
-) -> Result<(FileEntry<Content>, Option<Staged>), ArtifactError> {
+) -> Result<(FileEntry<Content>, Option<StagedObject>), ArtifactError> {
     let shown = Path::new(coming.path.as_str());
     let failed = ArtifactError::io("receive", shown);
     let mut from = from.take(coming.size.unwrap_or(room).min(room).saturating_add(1));
@@ -98,7 +98,7 @@ fn receive(
     let inline = (head.is_empty() || may_be_inline(&coming.path.stored())) && is_inline(&head);
     let (copied, place, staged) = if inline {
         seen(head.len() as u64);
-        let copied = copy::Copied { sha256: copy::sha256(&head), size: head.len() as u64 };
+        let copied = copy::CopyReport { sha256: copy::sha256(&head), size: head.len() as u64 };
         (copied, Content::Inline(head), None)
     } else {
         let staged = store.stage_stream(&mut head.as_slice().chain(from), shown, coming.size.unwrap_or(0), seen)?;
@@ -115,17 +115,17 @@ fn receive(
 mod tests {
     use super::*;
 
-    type Outcome = Result<(), Box<dyn std::error::Error>>;
+    type ReceiveOutcome = Result<(), Box<dyn std::error::Error>>;
 
     /// Receives files whose announced size may differ from their real size.
     fn take(
         store: &Store,
         files: &[(&str, Option<u64>, &'static [u8])],
-        limits: &Limits,
-    ) -> Result<Ingested, ArtifactError> {
-        let coming = |(path, size, _): &(&str, Option<u64>, _)| Ok(Coming { path: FilePath::new(path)?, size: *size });
+        limits: &ArtifactLimits,
+    ) -> Result<IngestedFolder, ArtifactError> {
+        let coming = |(path, size, _): &(&str, Option<u64>, _)| Ok(ReceivedFile { path: FilePath::new(path)?, size: *size });
         let all = files.iter().map(coming).collect::<Result<Vec<_>, ArtifactError>>()?;
-        let open = |c: &Coming| -> Result<Box<dyn Read>, ArtifactError> {
+        let open = |c: &ReceivedFile| -> Result<Box<dyn Read>, ArtifactError> {
             let found = files.iter().find(|f| f.0 == c.path.as_str()).map_or(&b""[..], |f| f.2);
             Ok(Box::new(found))
         };
@@ -133,12 +133,12 @@ mod tests {
     }
 
     fn stored(dir: &Path) -> usize {
-        let root = walk::Root::open(dir).and_then(|r| r.walk(&walk::Selection::default(), &Limits::default()));
+        let root = walk::Root::open(dir).and_then(|r| r.walk(&walk::Selection::default(), &ArtifactLimits::default()));
         root.map_or(0, |w| w.files.len())
     }
 
     #[test]
-    fn what_comes_is_what_a_folder_with_the_same_files_gives() -> Outcome {
+    fn what_comes_is_what_a_folder_with_the_same_files_gives() -> ReceiveOutcome {
         let dir = tempfile::tempdir()?;
         let store = Store::at(dir.path().join("lfs"));
         let folder = dir.path().join("model");
@@ -154,17 +154,17 @@ mod tests {
             std::fs::create_dir_all(path.parent().ok_or("a folder")?)?;
             std::fs::write(path, bytes)?;
         }
-        let come = take(&store, &files, &Limits::default())?;
-        let keep = crate::artifact::Keep::In(&store);
-        assert_eq!(come, crate::artifact::ingest(&folder, keep, &Limits::default(), &|_, _| {})?);
+        let come = take(&store, &files, &ArtifactLimits::default())?;
+        let keep = crate::artifact::ByteStorage::In(&store);
+        assert_eq!(come, crate::artifact::ingest(&folder, keep, &ArtifactLimits::default(), &|_, _| {})?);
         Ok(())
     }
 
     #[test]
-    fn other_sizes_than_said_and_more_than_allowed_leave_nothing() -> Outcome {
+    fn other_sizes_than_said_and_more_than_allowed_leave_nothing() -> ReceiveOutcome {
         let dir = tempfile::tempdir()?;
         let store = Store::at(dir.path().join("lfs"));
-        let limits = Limits { total: 5, ..Limits::default() };
+        let limits = ArtifactLimits { total: 5, ..ArtifactLimits::default() };
         let good = ("a.bin", Some(2), &b"\0\0"[..]);
         for bad in [("m.bin", Some(2), &b"\0"[..]), ("m.bin", Some(2), b"\0\0\0"), ("a.txt", Some(3), b"hi")] {
             assert!(matches!(take(&store, &[good, bad], &limits), Err(ArtifactError::Short { .. })), "{bad:?}");

@@ -19,7 +19,7 @@ const OVERLAP_FROM: u64 = 2 * 1024 * 1024;
 
 /// The hash and size of copied bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Copied {
+pub struct CopyReport {
     /// SHA-256 of the bytes.
     pub sha256: Digest,
     /// The number of bytes.
@@ -32,7 +32,7 @@ pub struct Copied {
 ///
 /// # Errors
 /// The error of a read or write.
-pub fn copy(from: &mut dyn Read, to: &mut dyn Write, expected: u64, seen: &dyn Fn(u64)) -> io::Result<Copied> {
+pub fn copy(from: &mut dyn Read, to: &mut dyn Write, expected: u64, seen: &dyn Fn(u64)) -> io::Result<CopyReport> {
     if expected < OVERLAP_FROM { copy_alone(from, to, expected, seen) } else { copy_overlapped(from, to, seen) }
 }
 
@@ -40,7 +40,7 @@ pub fn copy(from: &mut dyn Read, to: &mut dyn Write, expected: u64, seen: &dyn F
 ///
 /// # Errors
 /// The error of a read.
-pub fn hash(from: &mut dyn Read, expected: u64, seen: &dyn Fn(u64)) -> io::Result<Copied> {
+pub fn hash(from: &mut dyn Read, expected: u64, seen: &dyn Fn(u64)) -> io::Result<CopyReport> {
     copy(from, &mut io::sink(), expected, seen)
 }
 
@@ -51,7 +51,7 @@ pub fn hash(from: &mut dyn Read, expected: u64, seen: &dyn Fn(u64)) -> io::Resul
 ///
 /// # Errors
 /// The error of a read or write.
-pub fn copy_file(from: &mut File, to: &mut File, expected: u64, seen: &dyn Fn(u64)) -> io::Result<Copied> {
+pub fn copy_file(from: &mut File, to: &mut File, expected: u64, seen: &dyn Fn(u64)) -> io::Result<CopyReport> {
     if cloned(from, to) { hash(to, expected, seen) } else { copy(from, to, expected, seen) }
 }
 
@@ -65,7 +65,7 @@ fn cloned(_: &File, _: &File) -> bool {
     false
 }
 
-fn copy_alone(from: &mut dyn Read, to: &mut dyn Write, expected: u64, seen: &dyn Fn(u64)) -> io::Result<Copied> {
+fn copy_alone(from: &mut dyn Read, to: &mut dyn Write, expected: u64, seen: &dyn Fn(u64)) -> io::Result<CopyReport> {
     // One byte more than expected, so that the end of the file shows without a larger buffer.
     let room = usize::try_from(expected.saturating_add(1)).unwrap_or(CHUNK).clamp(4096, CHUNK);
     let mut buffer = vec![0; room];
@@ -83,7 +83,7 @@ fn copy_alone(from: &mut dyn Read, to: &mut dyn Write, expected: u64, seen: &dyn
 }
 
 /// This thread reads and writes, another one hashes. The buffers circulate between the two.
-fn copy_overlapped(from: &mut dyn Read, to: &mut dyn Write, seen: &dyn Fn(u64)) -> io::Result<Copied> {
+fn copy_overlapped(from: &mut dyn Read, to: &mut dyn Write, seen: &dyn Fn(u64)) -> io::Result<CopyReport> {
     let (full, to_hash) = channel::<(Vec<u8>, usize)>();
     let (used, free) = channel::<Vec<u8>>();
     thread::scope(|scope| {
@@ -161,8 +161,8 @@ impl Hasher {
     }
 
     /// Returns the hash and the number of all bytes.
-    pub fn finish(self) -> Copied {
-        Copied { sha256: digest(self.state), size: self.size }
+    pub fn finish(self) -> CopyReport {
+        CopyReport { sha256: digest(self.state), size: self.size }
     }
 }
 
@@ -189,7 +189,7 @@ mod tests {
             for expected in [0, size as u64, u64::MAX] {
                 let mut out = Vec::new();
                 let copied = copy(&mut &bytes[..], &mut out, expected, &|_| {})?;
-                assert_eq!(copied, Copied { sha256: sha256(&bytes), size: size as u64 });
+                assert_eq!(copied, CopyReport { sha256: sha256(&bytes), size: size as u64 });
                 assert_eq!(out, bytes);
             }
         }
@@ -198,8 +198,8 @@ mod tests {
 
     #[test]
     fn a_failed_write_ends_both_threads() {
-        struct Full;
-        impl Write for Full {
+        struct DiskFull;
+        impl Write for DiskFull {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {
                 Err(io::ErrorKind::StorageFull.into())
             }
@@ -208,7 +208,7 @@ mod tests {
             }
         }
         let mut endless = io::repeat(7);
-        let failed = copy(&mut endless, &mut Full, u64::MAX, &|_| {});
+        let failed = copy(&mut endless, &mut DiskFull, u64::MAX, &|_| {});
         assert_eq!(failed.map_err(|e| e.kind()), Err(io::ErrorKind::StorageFull));
     }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::facts::{Read, text};
+use super::facts::{FileReader, text};
 use super::yaml;
 use crate::entity::version::Environment;
 
@@ -32,7 +32,7 @@ struct PythonEnv {
 /// be read.
 ///
 /// Secrets in the URLs of channels and package indexes are replaced by `***`.
-pub fn environment(conda_file: &str, read: Read<'_>, notes: &mut Vec<String>) -> Option<Environment> {
+pub fn environment(conda_file: &str, read: FileReader<'_>, notes: &mut Vec<String>) -> Option<Environment> {
     let conda: Option<Option<Conda>> = yaml_file(conda_file, read, notes);
     let requirements = file("requirements.txt", yaml::MAX_YAML, read, notes);
     if conda.is_none() && requirements.is_none() {
@@ -84,7 +84,7 @@ pub fn environment(conda_file: &str, read: Read<'_>, notes: &mut Vec<String>) ->
 }
 
 /// Reads the Python version from `python_env.yaml`.
-pub fn python(python_env_file: &str, read: Read<'_>, notes: &mut Vec<String>) -> Option<String> {
+pub fn python(python_env_file: &str, read: FileReader<'_>, notes: &mut Vec<String>) -> Option<String> {
     yaml_file::<Option<PythonEnv>>(python_env_file, read, notes)??.python
 }
 
@@ -97,13 +97,13 @@ pub fn conda_python(environment: &Environment) -> Option<&str> {
     })
 }
 
-fn yaml_file<T: serde::de::DeserializeOwned>(name: &str, read: Read<'_>, notes: &mut Vec<String>) -> Option<T> {
+fn yaml_file<T: serde::de::DeserializeOwned>(name: &str, read: FileReader<'_>, notes: &mut Vec<String>) -> Option<T> {
     let parsed = yaml::parse(&file(name, yaml::MAX_YAML, read, notes)?);
     parsed.map_err(|why| notes.push(format!("{} cannot be read: {why}", crate::text::one_line(name)))).ok()
 }
 
 /// Reads a file of at most `max` bytes. Returns `None` if it does not exist or cannot be read; the latter adds a note.
-pub(super) fn file(name: &str, max: u64, read: Read<'_>, notes: &mut Vec<String>) -> Option<Vec<u8>> {
+pub(super) fn file(name: &str, max: u64, read: FileReader<'_>, notes: &mut Vec<String>) -> Option<Vec<u8>> {
     let bytes = read(name, max);
     bytes.map_err(|why| notes.push(format!("{} cannot be read: {why}", crate::text::one_line(name)))).ok()?
 }

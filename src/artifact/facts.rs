@@ -16,7 +16,7 @@ const MAX_NOTES: usize = 50;
 
 /// The facts that a model's folder states. Faults become notes, because any folder can be registered.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Facts {
+pub struct ModelFacts {
     /// The inputs, outputs and parameters of the model.
     pub schema: Option<Schema>,
     /// The flavors, versions and metadata from `MLmodel`. `None` if there is no readable `MLmodel` and no note.
@@ -35,10 +35,10 @@ pub struct Facts {
 
 /// A function that reads a file of the model folder by path, with a size limit in bytes. Returns `None` if the file
 /// does not exist, and else an error of one line.
-pub type Read<'r> = &'r dyn Fn(&str, u64) -> Result<Option<Vec<u8>>, String>;
+pub type FileReader<'r> = &'r dyn Fn(&str, u64) -> Result<Option<Vec<u8>>, String>;
 
 /// Collects the facts from `MLmodel` and the environment files.
-pub fn gather(read: Read<'_>) -> Facts {
+pub fn gather(read: FileReader<'_>) -> ModelFacts {
     let mut notes = Vec::new();
     let parsed = file("MLmodel", yaml::MAX_MLMODEL, read, &mut notes).and_then(|bytes| {
         let parsed = MlModel::parse(&bytes);
@@ -59,7 +59,7 @@ pub fn gather(read: Read<'_>) -> Facts {
     notes.truncate(MAX_NOTES);
     // Faults stay with the version, even if nothing else is known.
     info.findings = notes.iter().map(|note| text(note)).collect();
-    Facts {
+    ModelFacts {
         schema,
         environment,
         model: (known || !info.findings.is_empty()).then_some(info),
@@ -107,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    fn from(files: &[(&str, &str)]) -> Facts {
+    fn from(files: &[(&str, &str)]) -> ModelFacts {
         gather(&|name, _| Ok(files.iter().find(|(n, _)| *n == name).map(|(_, text)| text.as_bytes().to_vec())))
     }
 

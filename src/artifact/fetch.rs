@@ -6,9 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::manifest::{Listed, list_all};
+use super::manifest::{ArtifactListing, list_all};
 use super::store::{Store, check};
-use super::{ArtifactError, FileEntry, Limits, Place, Progress, copy, missing, parallel, read_file, summary};
+use super::{ArtifactError, FileEntry, ArtifactLimits, FileLocation, TransferProgress, copy, missing, parallel, read_file, summary};
 use crate::entity::version::Artifacts;
 use crate::tree::{Objects, Oid};
 
@@ -28,11 +28,11 @@ pub fn fetch(
     store: &Store,
     out: &Path,
     expected: &Artifacts,
-    limits: &Limits,
-    progress: Progress<'_>,
-) -> Result<Vec<FileEntry<Place>>, ArtifactError> {
+    limits: &ArtifactLimits,
+    progress: TransferProgress<'_>,
+) -> Result<Vec<FileEntry<FileLocation>>, ArtifactError> {
     must_be_free(out)?;
-    let Listed { files, empty_folders } = list_all(objects, tree, limits)?;
+    let ArtifactListing { files, empty_folders } = list_all(objects, tree, limits)?;
     let found = summary(&files);
     if found != *expected {
         return Err(ArtifactError::Mismatch { expected: expected.clone(), found });
@@ -77,9 +77,9 @@ fn must_be_free(out: &Path) -> Result<(), ArtifactError> {
 fn write_all(
     objects: &dyn Objects,
     store: &Store,
-    files: &[FileEntry<Place>],
+    files: &[FileEntry<FileLocation>],
     folder: &Path,
-    progress: Progress<'_>,
+    progress: TransferProgress<'_>,
 ) -> Result<(), ArtifactError> {
     let total = files.iter().map(|f| f.size).fold(0, u64::saturating_add);
     let done = AtomicU64::new(0);
@@ -92,8 +92,8 @@ fn write_all(
             fs::create_dir_all(parent).map_err(ArtifactError::io("create", parent))?;
         }
         match file.place {
-            Place::Stored => stored.push((file, path)),
-            Place::Blob(_) => {
+            FileLocation::Stored => stored.push((file, path)),
+            FileLocation::Blob(_) => {
                 let bytes = read_file(objects, store, file, u64::MAX)?;
                 let mut to = new_file(&path)?;
                 io::Write::write_all(&mut to, &bytes).map_err(ArtifactError::io("write", &path))?;
@@ -104,7 +104,7 @@ fn write_all(
     parallel::map(&stored, |(file, path)| write_stored(store, file, path, &seen)).map(drop)
 }
 
-fn write_stored(store: &Store, file: &FileEntry<Place>, path: &Path, seen: &dyn Fn(u64)) -> Result<(), ArtifactError> {
+fn write_stored(store: &Store, file: &FileEntry<FileLocation>, path: &Path, seen: &dyn Fn(u64)) -> Result<(), ArtifactError> {
     let mut from = store.open(&file.sha256)?;
     let mut to = new_file(path)?;
     let copied = copy::copy_file(&mut from, &mut to, file.size, seen).map_err(ArtifactError::io("write", path))?;
@@ -124,10 +124,10 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::artifact::{GitFolders, Ingested, Keep, Selection, add_to_patch, ingest_selected, list};
+    use crate::artifact::{GitFolders, IngestedFolder, ByteStorage, Selection, add_to_patch, ingest_selected, list};
     use crate::tree::{Memory, Patch, Stage as _};
 
-    type Outcome = Result<(), Box<dyn std::error::Error>>;
+    type FetchOutcome = Result<(), Box<dyn std::error::Error>>;
     type Files = BTreeMap<String, Vec<u8>>;
 
     struct Bench {
@@ -144,7 +144,7 @@ mod tests {
         }
 
         /// Registers a folder and returns its tree.
-        fn register(&self, files: &Files) -> Result<(Ingested, Oid), Box<dyn std::error::Error>> {
+        fn register(&self, files: &Files) -> Result<(IngestedFolder, Oid), Box<dyn std::error::Error>> {
             let folder = self.dir.path().join("model");
             for (path, bytes) in files {
                 let path = folder.join(path);
@@ -152,7 +152,7 @@ mod tests {
                 fs::write(path, bytes)?;
             }
             let all = Selection { git: GitFolders::Take, ..Selection::default() };
-            let taken = ingest_selected(&folder, &all, Keep::In(&self.store), &Limits::default(), &|_, _| {})?;
+            let taken = ingest_selected(&folder, &all, ByteStorage::In(&self.store), &ArtifactLimits::default(), &|_, _| {})?;
             let mut patch = Patch::default();
             add_to_patch(&taken, "a", &mut patch);
             let root = self.objects.stage(None, &patch)?;
@@ -164,8 +164,8 @@ mod tests {
             self.dir.path().join("to/out")
         }
 
-        fn fetch(&self, tree: &Oid, expected: &Artifacts) -> Result<Vec<FileEntry<Place>>, ArtifactError> {
-            fetch(&self.objects, tree, &self.store, &self.out(), expected, &Limits::default(), &|_, _| {})
+        fn fetch(&self, tree: &Oid, expected: &Artifacts) -> Result<Vec<FileEntry<FileLocation>>, ArtifactError> {
+            fetch(&self.objects, tree, &self.store, &self.out(), expected, &ArtifactLimits::default(), &|_, _| {})
         }
 
         /// Returns the names of everything in the parent folder of `out`.
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_out_is_what_went_in() -> Outcome {
+    fn what_comes_out_is_what_went_in() -> FetchOutcome {
         let bench = Bench::new()?;
         let (taken, tree) = bench.register(&sample())?;
         let files = bench.fetch(&tree, &taken.artifacts)?;
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_byte_is_found_and_nothing_is_left() -> Outcome {
+    fn a_flipped_byte_is_found_and_nothing_is_left() -> FetchOutcome {
         let bench = Bench::new()?;
         let (taken, tree) = bench.register(&sample())?;
         let path = bench.store.path(&copy::sha256(&[0; 5000]));
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_files_are_all_named() -> Outcome {
+    fn missing_files_are_all_named() -> FetchOutcome {
         let bench = Bench::new()?;
         let (taken, tree) = bench.register(&sample())?;
         fs::remove_dir_all(bench.dir.path().join("lfs"))?;
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn other_files_than_registered_are_refused() -> Outcome {
+    fn other_files_than_registered_are_refused() -> FetchOutcome {
         let bench = Bench::new()?;
         let (taken, tree) = bench.register(&sample())?;
         for change in ["MLmodel", "extra"] {
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn an_occupied_destination_is_left_alone() -> Outcome {
+    fn an_occupied_destination_is_left_alone() -> FetchOutcome {
         let bench = Bench::new()?;
         let (taken, tree) = bench.register(&sample())?;
         let refused = |b: &Bench| matches!(b.fetch(&tree, &taken.artifacts), Err(ArtifactError::Exists(_)));
@@ -300,7 +300,7 @@ mod tests {
         fn any_folder_comes_back_byte_for_byte(files in some_files()) {
             let bench = Bench::new()?;
             let (taken, tree) = bench.register(&files).map_err(|e| TestCaseError::fail(e.to_string()))?;
-            let listed = list(&bench.objects, &tree, &Limits::default());
+            let listed = list(&bench.objects, &tree, &ArtifactLimits::default());
             let listed = listed.map_err(|e| TestCaseError::fail(e.to_string()))?;
             prop_assert_eq!(&summary(&listed), &taken.artifacts);
             let fetched = bench.fetch(&tree, &taken.artifacts).map_err(|e| TestCaseError::fail(e.to_string()))?;

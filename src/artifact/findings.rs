@@ -7,18 +7,18 @@ use crate::text::one_line;
 
 /// A finding about a version. Findings never block anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct ModelFinding {
     /// The kind of finding, for machines.
     pub id: &'static str,
     /// The certainty and severity.
-    pub level: Level,
+    pub level: FindingLevel,
     /// The fact and what to do, for people.
     pub message: String,
 }
 
 /// The certainty and severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+pub enum FindingLevel {
     /// Information only.
     Info,
     /// The fact may hold, depending on settings elsewhere.
@@ -27,7 +27,7 @@ pub enum Level {
     Warning,
 }
 
-impl Level {
+impl FindingLevel {
     /// Returns the name in output and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -38,7 +38,7 @@ impl Level {
     }
 }
 
-impl fmt::Display for Level {
+impl fmt::Display for FindingLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -53,25 +53,25 @@ pub const PIP_INDEX: &str = "pip-index";
 pub const MODEL_FILE: &str = "model-file";
 
 /// Returns the findings about a model: those stored at registration, and those that follow from its environment.
-pub fn findings(model: Option<&ModelInfo>, environment: Option<&Environment>) -> Vec<Finding> {
+pub fn findings(model: Option<&ModelInfo>, environment: Option<&Environment>) -> Vec<ModelFinding> {
     let stored = model.into_iter().flat_map(|m| &m.findings);
-    let stored = stored.map(|f| Finding { id: MODEL_FILE, level: Level::Warning, message: f.to_string() });
+    let stored = stored.map(|f| ModelFinding { id: MODEL_FILE, level: FindingLevel::Warning, message: f.to_string() });
     let derived = environment.map(|e| conda_defaults(model, e).into_iter().chain(pip_index(e)));
     stored.chain(derived.into_iter().flatten()).collect()
 }
 
-fn conda_defaults(model: Option<&ModelInfo>, environment: &Environment) -> Option<Finding> {
+fn conda_defaults(model: Option<&ModelInfo>, environment: &Environment) -> Option<ModelFinding> {
     if environment.conda_file.is_empty() {
         return None;
     }
     let file = one_line(environment.conda_file.as_str());
     let (level, found) = if let Some(channel) = environment.channels.iter().find(|c| is_defaults(c.as_str())) {
-        (Level::Warning, format!("{file} lists the channel '{}', which is Anaconda's", one_line(channel.as_str())))
+        (FindingLevel::Warning, format!("{file} lists the channel '{}', which is Anaconda's", one_line(channel.as_str())))
     } else if let Some(package) = environment.conda.iter().find(|d| from_defaults(d.as_str())) {
-        (Level::Warning, format!("{file} takes '{}' from a channel of Anaconda", one_line(package.as_str())))
+        (FindingLevel::Warning, format!("{file} takes '{}' from a channel of Anaconda", one_line(package.as_str())))
     } else if environment.channels.is_empty() && environment.conda.iter().any(|d| is_package(d.as_str())) {
         (
-            Level::Possible,
+            FindingLevel::Possible,
             format!("{file} names no channel, so conda takes packages from its own setting, by default 'defaults'"),
         )
     } else {
@@ -83,7 +83,7 @@ fn conda_defaults(model: Option<&ModelInfo>, environment: &Environment) -> Optio
          use it: to change the environment, log the model again with `conda_env` set to one whose channels are \
          ['conda-forge'], and register that as a new version."
     );
-    Some(Finding { id: CONDA_DEFAULTS, level, message })
+    Some(ModelFinding { id: CONDA_DEFAULTS, level, message })
 }
 
 const DEFAULTS: [&str; 8] = ["defaults", "anaconda", "main", "r", "msys2", "pkgs/main", "pkgs/r", "pkgs/msys2"];
@@ -137,7 +137,7 @@ fn age_hint(model: Option<&ModelInfo>) -> String {
     format!(" Models logged before MLflow 1.18 have the channel 'defaults' unless told otherwise. {age}.")
 }
 
-fn pip_index(environment: &Environment) -> Option<Finding> {
+fn pip_index(environment: &Environment) -> Option<ModelFinding> {
     let options = ["--extra-index-url", "--index-url", "-i", "--find-links", "-f"];
     let names = |line: &&str| {
         let word = line.split(|c: char| c.is_whitespace() || c == '=').next().unwrap_or_default();
@@ -151,7 +151,7 @@ fn pip_index(environment: &Environment) -> Option<Finding> {
          it; with an extra index, a public package of the same name may be taken instead of a private one.",
         one_line(first)
     );
-    Some(Finding { id: PIP_INDEX, level: Level::Info, message })
+    Some(ModelFinding { id: PIP_INDEX, level: FindingLevel::Info, message })
 }
 
 #[cfg(test)]
@@ -169,7 +169,7 @@ mod tests {
         }
     }
 
-    fn level(channels: &[&str], conda: &[&str]) -> Option<Level> {
+    fn level(channels: &[&str], conda: &[&str]) -> Option<FindingLevel> {
         conda_defaults(None, &environment(channels, conda, &[])).map(|f| f.level)
     }
 
@@ -192,7 +192,7 @@ mod tests {
             "conda.anaconda.org/main",
             "https://REPO.anaconda.com:443/x",
         ] {
-            assert_eq!(level(&["conda-forge", bad], &["python"]), Some(Level::Warning), "{bad}");
+            assert_eq!(level(&["conda-forge", bad], &["python"]), Some(FindingLevel::Warning), "{bad}");
         }
         for good in ["conda-forge", "nodefaults", "pytorch", "https://conda.anaconda.org/conda-forge", "bioconda/main"]
         {
@@ -202,14 +202,14 @@ mod tests {
 
     #[test]
     fn a_dependency_may_name_its_channel() {
-        assert_eq!(level(&["conda-forge"], &["defaults::numpy=1.2"]), Some(Level::Warning));
-        assert_eq!(level(&["conda-forge"], &["main/linux-64::numpy"]), Some(Level::Warning));
+        assert_eq!(level(&["conda-forge"], &["defaults::numpy=1.2"]), Some(FindingLevel::Warning));
+        assert_eq!(level(&["conda-forge"], &["main/linux-64::numpy"]), Some(FindingLevel::Warning));
         assert_eq!(level(&["conda-forge"], &["conda-forge::numpy"]), None);
     }
 
     #[test]
     fn no_channel_is_a_possible_use_of_defaults() {
-        assert_eq!(level(&[], &["python=3.8", "pip", "scikit-learn"]), Some(Level::Possible));
+        assert_eq!(level(&[], &["python=3.8", "pip", "scikit-learn"]), Some(FindingLevel::Possible));
         assert_eq!(level(&[], &["python=3.8", "pip<=23"]), None);
         assert_eq!(level(&["nodefaults"], &["scikit-learn"]), None);
     }
@@ -250,7 +250,7 @@ mod tests {
     fn other_package_indexes_are_told_of() {
         let of = |pip: &[&str]| findings(None, Some(&environment(&["conda-forge"], &[], pip)));
         let found = of(&["mlflow", "--extra-index-url https://pypi.corp/simple", "--index-url=https://x/"]);
-        assert_eq!(found.iter().map(|f| (f.id, f.level)).collect::<Vec<_>>(), [(PIP_INDEX, Level::Info)]);
+        assert_eq!(found.iter().map(|f| (f.id, f.level)).collect::<Vec<_>>(), [(PIP_INDEX, FindingLevel::Info)]);
         assert!(found.iter().all(|f| f.message.contains("pypi.corp") && f.message.contains("and 1 more")));
         assert_eq!(of(&["mlflow", "flask"]), Vec::new());
     }

@@ -22,12 +22,12 @@ const MAX_DEPTH: usize = 1000;
 const MAX_COMPARED: usize = 200_000;
 
 /// The device and inode number of a folder.
-type Identity = (u64, u64);
+type FolderIdentity = (u64, u64);
 
 /// Folders from which nothing may be registered.
 #[derive(Debug, Clone, Default)]
 pub struct Guarded {
-    folders: Vec<(Identity, PathBuf)>,
+    folders: Vec<(FolderIdentity, PathBuf)>,
 }
 
 impl Guarded {
@@ -38,7 +38,7 @@ impl Guarded {
     }
 
     /// Refuses a guarded folder.
-    pub(super) fn refuse(&self, id: Identity, shown: &Path) -> Result<(), ArtifactError> {
+    pub(super) fn refuse(&self, id: FolderIdentity, shown: &Path) -> Result<(), ArtifactError> {
         match self.folders.iter().find(|(guarded, _)| *guarded == id) {
             Some((_, registry)) => Err(in_registry(shown, registry)),
             None => Ok(()),
@@ -76,8 +76,8 @@ impl Guarded {
 }
 
 /// Returns the identities of a folder and its parents, from the inside out.
-fn above(root: &Root) -> Result<Vec<Identity>, ArtifactError> {
-    let mut out: Vec<Identity> = Vec::new();
+fn above(root: &Root) -> Result<Vec<FolderIdentity>, ArtifactError> {
+    let mut out: Vec<FolderIdentity> = Vec::new();
     let mut path = String::from(".");
     while out.len() < MAX_DEPTH {
         let stat = statat(root.handle(), path.as_str(), AtFlags::SYMLINK_NOFOLLOW);
@@ -94,7 +94,7 @@ fn above(root: &Root) -> Result<Vec<Identity>, ArtifactError> {
 /// Whether a folder lies in a guarded folder, but is reached through a mount from outside of it. The guarded folders
 /// are searched only if there is a mount in between, which is rare. `above` holds the identities of the folder and its
 /// parents.
-fn is_hidden_within(above: &[Identity], guarded: Identity, path: &Path, real: &Path) -> bool {
+fn is_hidden_within(above: &[FolderIdentity], guarded: FolderIdentity, path: &Path, real: &Path) -> bool {
     let mounted = real.ancestors().zip(above).find(|(folder, _)| is_mount(folder));
     let Some((_, mount)) = mounted.filter(|(_, (device, _))| *device == guarded.0) else { return false };
     let around = |folder: &Path| statat(CWD, folder, AtFlags::empty()).is_ok_and(|stat| identity(&stat) == *mount);
@@ -102,7 +102,7 @@ fn is_hidden_within(above: &[Identity], guarded: Identity, path: &Path, real: &P
         // Both lie in the mounted folder, so the parents were compared already.
         return false;
     }
-    let wanted: BTreeSet<Identity> = above.iter().take_while(|id| *id != mount).chain([mount]).copied().collect();
+    let wanted: BTreeSet<FolderIdentity> = above.iter().take_while(|id| *id != mount).chain([mount]).copied().collect();
     let (mut open, mut seen) = (vec![path.to_owned()], 0);
     while let Some(folder) = open.pop() {
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {

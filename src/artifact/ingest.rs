@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use super::exclude::{self, Exclude};
-use super::facts::{Facts, gather};
+use super::facts::{ModelFacts, gather};
 use super::guarded::refuse_states;
 use super::path::{FilePath, clash, file_and_folder};
 use super::pointer::{Pointer, mentions_lfs};
-use super::store::{Staged, Store};
-use super::walk::{Found, Links, Root, Selection, Stamp, Walked};
-use super::{ArtifactError, Content, FileEntry, Limits, Progress, copy, parallel, pointers, store, summary, walk};
+use super::store::{StagedObject, Store};
+use super::walk::{WalkedFile, Links, Root, Selection, WriteStamp, WalkedFolder};
+use super::{ArtifactError, Content, FileEntry, ArtifactLimits, TransferProgress, copy, parallel, pointers, store, summary, walk};
 use crate::entity::version::Artifacts;
 use crate::format::attributes::{self, may_be_inline};
 use crate::format::model_file;
@@ -24,7 +24,7 @@ pub const MAX_INLINE: u64 = 8 * 1024;
 
 /// Where the bytes of files go that are not committed to the tree.
 #[derive(Debug, Clone, Copy)]
-pub enum Keep<'s> {
+pub enum ByteStorage<'s> {
     /// The store.
     In(&'s Store),
     /// Nowhere: the files are hashed only, to show what a registration would do.
@@ -33,7 +33,7 @@ pub enum Keep<'s> {
 
 /// The files and facts of a model folder.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Ingested {
+pub struct IngestedFolder {
     /// The files, sorted by path.
     pub files: Vec<FileEntry<Content>>,
     /// The empty folders, sorted by path.
@@ -41,7 +41,7 @@ pub struct Ingested {
     /// The summary of the files, for `version.toml`.
     pub artifacts: Artifacts,
     /// The facts that the model states about itself.
-    pub facts: Facts,
+    pub facts: ModelFacts,
 }
 
 /// Reads a model folder, or a single file: hashes every file, and stores it unless it is small text.
@@ -53,10 +53,10 @@ pub struct Ingested {
 /// devices and the like; other [`ArtifactError`]s for invalid names, limits and I/O errors.
 pub fn ingest(
     source: &Path,
-    keep: Keep<'_>,
-    limits: &Limits,
-    progress: Progress<'_>,
-) -> Result<Ingested, ArtifactError> {
+    keep: ByteStorage<'_>,
+    limits: &ArtifactLimits,
+    progress: TransferProgress<'_>,
+) -> Result<IngestedFolder, ArtifactError> {
     ingest_selected(source, &Selection::default(), keep, limits, progress)
 }
 
@@ -70,10 +70,10 @@ pub fn ingest(
 pub fn ingest_selected(
     source: &Path,
     selection: &Selection,
-    keep: Keep<'_>,
-    limits: &Limits,
-    progress: Progress<'_>,
-) -> Result<Ingested, ArtifactError> {
+    keep: ByteStorage<'_>,
+    limits: &ArtifactLimits,
+    progress: TransferProgress<'_>,
+) -> Result<IngestedFolder, ArtifactError> {
     let mut selection = selection.clone();
     if selection.links == Links::Refuse
         && let Some(blobs) = hub_blobs(source)
@@ -96,22 +96,22 @@ fn hub_blobs(source: &Path) -> Option<PathBuf> {
 pub(super) fn ingest_below(
     root: &Root,
     selection: &Selection,
-    keep: Keep<'_>,
-    limits: &Limits,
-    progress: Progress<'_>,
-) -> Result<Ingested, ArtifactError> {
+    keep: ByteStorage<'_>,
+    limits: &ArtifactLimits,
+    progress: TransferProgress<'_>,
+) -> Result<IngestedFolder, ArtifactError> {
     take_all(root, root.walk(selection, limits)?, selection, keep, limits, progress)
 }
 
 fn take_all(
     root: &Root,
-    mut walked: Walked,
+    mut walked: WalkedFolder,
     selection: &Selection,
-    keep: Keep<'_>,
-    limits: &Limits,
-    progress: Progress<'_>,
-) -> Result<Ingested, ArtifactError> {
-    if let Keep::In(store) = keep {
+    keep: ByteStorage<'_>,
+    limits: &ArtifactLimits,
+    progress: TransferProgress<'_>,
+) -> Result<IngestedFolder, ArtifactError> {
+    if let ByteStorage::In(store) = keep {
         store.sweep(SystemTime::now());
     }
     let resolved = pointers::resolve(root, &walked.files, &selection.objects)?;
@@ -135,29 +135,29 @@ fn take_all(
         None => take(root, found, keep, &seen),
     })?;
     let (files, staged): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
-    if let Keep::In(store) = keep {
+    if let ByteStorage::In(store) = keep {
         store.commit(staged.into_iter().flatten().collect())?;
     }
     let mut facts = facts(&files, &walked.left_out, &|file| match (keep, resolved.get(&file.path)) {
-        (Keep::In(store), _) => store.open(&file.sha256),
-        (Keep::Nothing, Some((pointer, objects))) => objects.open(&pointer.sha256),
-        (Keep::Nothing, None) => match walked.files.binary_search_by(|f| f.path.cmp(&file.path)) {
+        (ByteStorage::In(store), _) => store.open(&file.sha256),
+        (ByteStorage::Nothing, Some((pointer, objects))) => objects.open(&pointer.sha256),
+        (ByteStorage::Nothing, None) => match walked.files.binary_search_by(|f| f.path.cmp(&file.path)) {
             Ok(at) => walked.files.get(at).map_or_else(|| root.file(&file.path), |found| root.open_found(found)),
             Err(_) => root.file(&file.path),
         },
     });
     facts.notes.extend(left_out_note("left out by a pattern", &walked.excluded));
     facts.notes.extend(repository_note(&files));
-    Ok(Ingested { artifacts: summary(&files), files, empty_folders: walked.empty_folders, facts })
+    Ok(IngestedFolder { artifacts: summary(&files), files, empty_folders: walked.empty_folders, facts })
 }
 
 /// Builds the result of [`ingest`] for files that are already stored and hashed, without hashing them again. `open`
 /// opens a file by its entry.
 pub(super) fn assemble(
     kept: Vec<FileEntry<()>>,
-    limits: &Limits,
+    limits: &ArtifactLimits,
     open: &dyn Fn(&FileEntry<Content>) -> Result<File, ArtifactError>,
-) -> Result<Ingested, ArtifactError> {
+) -> Result<IngestedFolder, ArtifactError> {
     let total = kept.iter().map(|f| f.size).fold(0, u64::saturating_add);
     if kept.len() as u64 > limits.files {
         return Err(ArtifactError::TooMuch { what: "files and folders", max: limits.files });
@@ -207,7 +207,7 @@ pub(super) fn assemble(
             let mut bytes = Vec::new();
             let read = open(&file)?.take(MAX_INLINE + 1).read_to_end(&mut bytes);
             read.map_err(ArtifactError::io("read", Path::new(file.path.as_str())))?;
-            store::check(&file.sha256, size, copy::Copied { sha256: copy::sha256(&bytes), size: bytes.len() as u64 })?;
+            store::check(&file.sha256, size, copy::CopyReport { sha256: copy::sha256(&bytes), size: bytes.len() as u64 })?;
             if is_inline(&bytes) {
                 file.place = Content::Inline(bytes);
             }
@@ -217,7 +217,7 @@ pub(super) fn assemble(
     let mut facts = facts(&files, &left_out, open);
     facts.notes.extend(left_out_note("left out by a pattern", &excluded));
     facts.notes.extend(repository_note(&files));
-    Ok(Ingested { artifacts: summary(&files), files, empty_folders: Vec::new(), facts })
+    Ok(IngestedFolder { artifacts: summary(&files), files, empty_folders: Vec::new(), facts })
 }
 
 /// Returns the folder of a file; `None` for the top folder.
@@ -226,7 +226,7 @@ pub(super) fn folder_of(path: &FilePath) -> Option<FilePath> {
 }
 
 /// Opens a folder and lists its files. For a single file, opens its folder and lists that file only.
-fn find(source: &Path, selection: &Selection, limits: &Limits) -> Result<(Root, Walked), ArtifactError> {
+fn find(source: &Path, selection: &Selection, limits: &ArtifactLimits) -> Result<(Root, WalkedFolder), ArtifactError> {
     let mut meta = source.symlink_metadata().map_err(ArtifactError::io("read", source))?;
     let mut real = source.to_owned();
     if meta.is_symlink() {
@@ -252,31 +252,31 @@ fn find(source: &Path, selection: &Selection, limits: &Limits) -> Result<(Root, 
     let folder = source.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = folder.canonicalize().map_err(ArtifactError::io("open", folder))?;
     let real = (real != source).then_some(real);
-    let files = vec![Found { path, size: meta.len(), real }];
+    let files = vec![WalkedFile { path, size: meta.len(), real }];
     let root = Root::open(&folder)?;
     selection.guarded.refuse_within(&root)?;
-    if let Some(real) = files.iter().find_map(|file: &Found| file.real.as_ref()) {
+    if let Some(real) = files.iter().find_map(|file: &WalkedFile| file.real.as_ref()) {
         selection.guarded.refuse_real(real, source)?;
     }
-    Ok((root, Walked { files, ..Walked::default() }))
+    Ok((root, WalkedFolder { files, ..WalkedFolder::default() }))
 }
 
 /// Copies or hashes the object that a Git LFS pointer stands for.
 fn take_object(
-    found: &Found,
+    found: &WalkedFile,
     pointer: &Pointer,
     objects: &Store,
-    keep: Keep<'_>,
+    keep: ByteStorage<'_>,
     seen: &dyn Fn(u64),
-) -> Result<(FileEntry<Content>, Option<Staged>), ArtifactError> {
+) -> Result<(FileEntry<Content>, Option<StagedObject>), ArtifactError> {
     let mut file = objects.open(&pointer.sha256)?;
     let path = objects.path(&pointer.sha256);
     let (copied, staged) = match keep {
-        Keep::In(store) => {
+        ByteStorage::In(store) => {
             let staged = store.stage_file(&mut file, &path, pointer.size, seen)?;
             (staged.copied.clone(), Some(staged))
         }
-        Keep::Nothing => (copy::hash(&mut file, pointer.size, seen).map_err(ArtifactError::io("read", &path))?, None),
+        ByteStorage::Nothing => (copy::hash(&mut file, pointer.size, seen).map_err(ArtifactError::io("read", &path))?, None),
     };
     store::check(&pointer.sha256, pointer.size, copied)?;
     let (path, sha256) = (found.path.clone(), pointer.sha256.clone());
@@ -286,35 +286,35 @@ fn take_object(
 /// Reads one file into memory or into the store.
 fn take(
     root: &Root,
-    found: &Found,
-    keep: Keep<'_>,
+    found: &WalkedFile,
+    keep: ByteStorage<'_>,
     seen: &dyn Fn(u64),
-) -> Result<(FileEntry<Content>, Option<Staged>), ArtifactError> {
+) -> Result<(FileEntry<Content>, Option<StagedObject>), ArtifactError> {
     let shown = root.display(&found.path);
     let mut file = root.open_found(found)?;
     let failed = ArtifactError::io("read", &shown);
-    let before = Stamp::of(&file).map_err(&failed)?;
+    let before = WriteStamp::of(&file).map_err(&failed)?;
     // Git LFS has no pointer for an empty file.
     let may_be_inline = before.size == 0 || may_be_inline(&found.path.stored());
     let text = if may_be_inline { read_text(&mut file, before.size) } else { Ok(None) };
     let (copied, place, staged) = match text.map_err(&failed)? {
         Some(text) => {
-            let copied = copy::Copied { sha256: copy::sha256(&text), size: text.len() as u64 };
+            let copied = copy::CopyReport { sha256: copy::sha256(&text), size: text.len() as u64 };
             seen(copied.size);
             (copied, Content::Inline(text), None)
         }
         None => match keep {
-            Keep::In(store) => {
+            ByteStorage::In(store) => {
                 let staged = store.stage_file(&mut file, &shown, before.size, seen)?;
                 (staged.copied.clone(), Content::Stored, Some(staged))
             }
-            Keep::Nothing => {
+            ByteStorage::Nothing => {
                 let copied = copy::hash(&mut file, before.size, seen).map_err(&failed)?;
                 (copied, Content::Stored, None)
             }
         },
     };
-    if Stamp::of(&file).map_err(&failed)? != before || copied.size != before.size || found.size != before.size {
+    if WriteStamp::of(&file).map_err(&failed)? != before || copied.size != before.size || found.size != before.size {
         return Err(ArtifactError::Changed(shown.clone()));
     }
     let path = found.path.clone();
@@ -346,7 +346,7 @@ pub(super) fn is_inline(bytes: &[u8]) -> bool {
 pub(super) type Open<'o> = &'o dyn Fn(&FileEntry<Content>) -> Result<File, ArtifactError>;
 
 /// Reads the facts that the model states about itself, and adds notes about excluded files and faults.
-pub(super) fn facts(files: &[FileEntry<Content>], left_out: &[String], open: Open<'_>) -> Facts {
+pub(super) fn facts(files: &[FileEntry<Content>], left_out: &[String], open: Open<'_>) -> ModelFacts {
     let read = |path: &str, max: u64| match files.iter().find(|f| f.path.as_str() == path) {
         None => Ok(None),
         Some(f) if f.size > max => Err(format!("it has {} bytes, at most {max} are read", f.size)),
@@ -396,7 +396,7 @@ fn no_mlmodel(files: &[FileEntry<Content>]) -> String {
 }
 
 /// Returns the version's own `.gitattributes`, which git needs to handle the files correctly; `None` if it needs none.
-pub fn attributes(ingested: &Ingested) -> Option<String> {
+pub fn attributes(ingested: &IngestedFolder) -> Option<String> {
     let stored = ingested.files.iter().filter(|f| f.place == Content::Stored);
     let stored: Vec<String> = stored.map(|f| f.path.stored()).collect();
     attributes::version(stored.iter().map(String::as_str))
@@ -404,7 +404,7 @@ pub fn attributes(ingested: &Ingested) -> Option<String> {
 
 /// Adds the files to a patch under `<prefix>/`, or at the top if the prefix is empty: small text as it is, other files
 /// as pointers.
-pub fn add_to_patch(ingested: &Ingested, prefix: &str, patch: &mut Patch) {
+pub fn add_to_patch(ingested: &IngestedFolder, prefix: &str, patch: &mut Patch) {
     for file in &ingested.files {
         let bytes = match &file.place {
             Content::Inline(bytes) => bytes.clone(),

@@ -10,11 +10,11 @@ use sha2::{Digest as _, Sha256};
 use super::path::{FilePath, clash};
 use super::pointer::Pointer;
 use super::store::{Store, check};
-use super::{ArtifactError, Budget, FileEntry, Limits, Place, Progress, copy, parallel};
+use super::{ArtifactError, Budget, FileEntry, ArtifactLimits, FileLocation, TransferProgress, copy, parallel};
 use crate::entity::version::Artifacts;
 use crate::format::model_file;
 use crate::name::Digest;
-use crate::tree::{Kind, Objects, Oid, TreeError};
+use crate::tree::{EntryKind, Objects, Oid, TreeError};
 
 /// Returns the digest, total size and number of files. The order of `files` does not matter.
 ///
@@ -32,9 +32,9 @@ pub fn summary<P>(files: &[FileEntry<P>]) -> Artifacts {
 
 /// The content of a version's `artifacts` tree.
 #[derive(Debug, Default)]
-pub struct Listed {
+pub struct ArtifactListing {
     /// The files, sorted by path.
-    pub files: Vec<FileEntry<Place>>,
+    pub files: Vec<FileEntry<FileLocation>>,
     /// The empty folders, sorted by path. They are not part of the digest, which covers bytes only.
     pub empty_folders: Vec<FilePath>,
 }
@@ -44,7 +44,7 @@ pub struct Listed {
 /// # Errors
 /// [`ArtifactError`] if the tree is unreadable or too large, or has an invalid name, kind or pointer, or two names that
 /// clash.
-pub fn list(objects: &dyn Objects, tree: &Oid, limits: &Limits) -> Result<Vec<FileEntry<Place>>, ArtifactError> {
+pub fn list(objects: &dyn Objects, tree: &Oid, limits: &ArtifactLimits) -> Result<Vec<FileEntry<FileLocation>>, ArtifactError> {
     list_all(objects, tree, limits).map(|listed| listed.files)
 }
 
@@ -52,21 +52,21 @@ pub fn list(objects: &dyn Objects, tree: &Oid, limits: &Limits) -> Result<Vec<Fi
 ///
 /// # Errors
 /// The same as [`list`].
-pub fn list_all(objects: &dyn Objects, tree: &Oid, limits: &Limits) -> Result<Listed, ArtifactError> {
+pub fn list_all(objects: &dyn Objects, tree: &Oid, limits: &ArtifactLimits) -> Result<ArtifactListing, ArtifactError> {
     let mut listing = Listing {
         objects,
         blob: limits.blob,
         budget: Budget::new(limits),
         known: HashMap::new(),
-        found: Listed::default(),
+        found: ArtifactListing::default(),
     };
     listing.folder(tree, None)?;
-    let Listed { mut files, mut empty_folders } = listing.found;
+    let ArtifactListing { mut files, mut empty_folders } = listing.found;
     files.sort_by(|a, b| a.path.cmp(&b.path));
     empty_folders.sort();
     match clash(files.iter().map(|f| &f.path).chain(&empty_folders)) {
         Some((a, b)) => Err(ArtifactError::Clash(a, b)),
-        None => Ok(Listed { files, empty_folders }),
+        None => Ok(ArtifactListing { files, empty_folders }),
     }
 }
 
@@ -76,8 +76,8 @@ struct Listing<'o> {
     blob: u64,
     budget: Budget,
     /// The file that each blob stands for: a hostile tree may refer to one blob many times, and each blob is read once.
-    known: HashMap<Oid, (u64, Digest, Place)>,
-    found: Listed,
+    known: HashMap<Oid, (u64, Digest, FileLocation)>,
+    found: ArtifactListing,
 }
 
 impl Listing<'_> {
@@ -86,7 +86,7 @@ impl Listing<'_> {
         let entries = self.objects.tree(tree).map_err(unreadable(at.map_or("", FilePath::as_str)))?;
         for entry in entries.iter() {
             self.budget.take()?;
-            if let (model_file::EMPTY_FOLDER, Some(folder), Kind::File) = (entry.name.as_str(), at, entry.kind) {
+            if let (model_file::EMPTY_FOLDER, Some(folder), EntryKind::File) = (entry.name.as_str(), at, entry.kind) {
                 // The file must be empty, like the folder that it preserves.
                 self.objects.blob(&entry.id, 0).map_err(unreadable(folder.as_str()))?;
                 self.found.empty_folders.push(folder.clone());
@@ -94,12 +94,12 @@ impl Listing<'_> {
             }
             let path = FilePath::from_stored(at, &entry.name)?;
             match entry.kind {
-                Kind::Tree => self.folder(&entry.id, Some(&path))?,
-                Kind::File | Kind::Executable => {
+                EntryKind::Tree => self.folder(&entry.id, Some(&path))?,
+                EntryKind::File | EntryKind::Executable => {
                     let (size, sha256, place) = self.file(&path, entry.id)?;
                     self.found.files.push(FileEntry { path, size, sha256, place });
                 }
-                Kind::Symlink | Kind::Submodule => {
+                EntryKind::Symlink | EntryKind::Submodule => {
                     return Err(ArtifactError::Kind { path: path.to_string(), kind: entry.kind.as_str() });
                 }
             }
@@ -107,14 +107,14 @@ impl Listing<'_> {
         Ok(())
     }
 
-    fn file(&mut self, path: &FilePath, id: Oid) -> Result<(u64, Digest, Place), ArtifactError> {
+    fn file(&mut self, path: &FilePath, id: Oid) -> Result<(u64, Digest, FileLocation), ArtifactError> {
         if let Some(known) = self.known.get(&id) {
             return Ok(known.clone());
         }
         let bytes = self.objects.blob(&id, self.blob).map_err(unreadable(path.as_str()))?;
         let found = match Pointer::parse(&bytes) {
-            Ok(Some(Pointer { sha256, size })) => (size, sha256, Place::Stored),
-            Ok(None) => (bytes.len() as u64, copy::sha256(&bytes), Place::Blob(id)),
+            Ok(Some(Pointer { sha256, size })) => (size, sha256, FileLocation::Stored),
+            Ok(None) => (bytes.len() as u64, copy::sha256(&bytes), FileLocation::Blob(id)),
             Err(source) => return Err(ArtifactError::Pointer { path: path.clone(), source }),
         };
         self.known.insert(id, found.clone());
@@ -127,8 +127,8 @@ fn unreadable(path: &str) -> impl Fn(TreeError) -> ArtifactError {
 }
 
 /// Returns the files that are not in the store, or are there with another size.
-pub fn missing(files: &[FileEntry<Place>], store: &Store) -> Vec<FileEntry<Place>> {
-    let away = |f: &&FileEntry<Place>| f.place == Place::Stored && !store.has(&f.sha256, f.size);
+pub fn missing(files: &[FileEntry<FileLocation>], store: &Store) -> Vec<FileEntry<FileLocation>> {
+    let away = |f: &&FileEntry<FileLocation>| f.place == FileLocation::Stored && !store.has(&f.sha256, f.size);
     files.iter().filter(away).cloned().collect()
 }
 
@@ -137,11 +137,11 @@ pub fn missing(files: &[FileEntry<Place>], store: &Store) -> Vec<FileEntry<Place
 ///
 /// Files in the tree are not read again: git checks its own objects.
 pub fn verify(
-    files: &[FileEntry<Place>],
+    files: &[FileEntry<FileLocation>],
     store: &Store,
-    progress: Progress<'_>,
-) -> Vec<(FileEntry<Place>, ArtifactError)> {
-    let stored: Vec<_> = files.iter().filter(|f| f.place == Place::Stored).collect();
+    progress: TransferProgress<'_>,
+) -> Vec<(FileEntry<FileLocation>, ArtifactError)> {
+    let stored: Vec<_> = files.iter().filter(|f| f.place == FileLocation::Stored).collect();
     let total = stored.iter().map(|f| f.size).fold(0, u64::saturating_add);
     let done = AtomicU64::new(0);
     let judged = parallel::map(&stored, |file| {
@@ -166,23 +166,23 @@ pub fn verify(
 pub fn read_file(
     objects: &dyn Objects,
     store: &Store,
-    file: &FileEntry<Place>,
+    file: &FileEntry<FileLocation>,
     max: u64,
 ) -> Result<Vec<u8>, ArtifactError> {
     let bytes = match file.place {
         _ if file.size > max => return Err(ArtifactError::TooMuch { what: "bytes to show", max }),
-        Place::Blob(id) => objects.blob(&id, max).map_err(unreadable(file.path.as_str()))?,
-        Place::Stored if !store.has(&file.sha256, file.size) => {
+        FileLocation::Blob(id) => objects.blob(&id, max).map_err(unreadable(file.path.as_str()))?,
+        FileLocation::Stored if !store.has(&file.sha256, file.size) => {
             return Err(ArtifactError::Missing(vec![file.clone()]));
         }
-        Place::Stored => {
+        FileLocation::Stored => {
             let mut bytes = Vec::new();
             let read = store.open(&file.sha256)?.take(max.saturating_add(1)).read_to_end(&mut bytes);
             read.map_err(ArtifactError::io("read the stored object", &store.path(&file.sha256)))?;
             bytes
         }
     };
-    let found = copy::Copied { sha256: copy::sha256(&bytes), size: bytes.len() as u64 };
+    let found = copy::CopyReport { sha256: copy::sha256(&bytes), size: bytes.len() as u64 };
     check(&file.sha256, file.size, found)?;
     Ok(bytes)
 }
@@ -190,7 +190,7 @@ pub fn read_file(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::{Entry, Memory};
+    use crate::tree::{TreeEntry, Memory};
 
     fn entry(path: &str, bytes: &[u8]) -> Result<FileEntry<()>, super::super::path::InvalidPath> {
         Ok(FileEntry { path: FilePath::new(path)?, size: bytes.len() as u64, sha256: copy::sha256(bytes), place: () })
@@ -213,8 +213,8 @@ mod tests {
         let objects = Memory::default();
         let pointer = Pointer { sha256: copy::sha256(b"big"), size: 3 }.to_string();
         let root = objects.put_files([("a/x", &b"1"[..]), ("a.txt", b"2"), ("b/c/d", pointer.as_bytes())]);
-        let files = list(&objects, &root, &Limits::default())?;
-        let shown: Vec<_> = files.iter().map(|f| (f.path.as_str(), f.size, f.place == Place::Stored)).collect();
+        let files = list(&objects, &root, &ArtifactLimits::default())?;
+        let shown: Vec<_> = files.iter().map(|f| (f.path.as_str(), f.size, f.place == FileLocation::Stored)).collect();
         assert_eq!(shown, [("a.txt", 1, false), ("a/x", 1, false), ("b/c/d", 3, true)]);
         assert_eq!(files.last().map(|f| f.sha256.clone()), Some(copy::sha256(b"big")));
         Ok(())
@@ -224,14 +224,14 @@ mod tests {
     fn every_reader_gets_the_true_names() -> Result<(), ArtifactError> {
         let objects = Memory::default();
         let root = objects.put_files([("code/%2Egitignore", &b"1"[..]), ("what%3F", b"2"), ("assets/%2F", b"")]);
-        let Listed { files, empty_folders } = list_all(&objects, &root, &Limits::default())?;
+        let ArtifactListing { files, empty_folders } = list_all(&objects, &root, &ArtifactLimits::default())?;
         assert_eq!(files.iter().map(|f| f.path.as_str()).collect::<Vec<_>>(), ["code/.gitignore", "what?"]);
         assert_eq!(empty_folders.iter().map(FilePath::as_str).collect::<Vec<_>>(), ["assets"]);
         let keeper = objects.put_files([("assets/%2F", &b"not empty"[..])]);
-        assert!(matches!(list(&objects, &keeper, &Limits::default()), Err(ArtifactError::Tree { .. })));
+        assert!(matches!(list(&objects, &keeper, &ArtifactLimits::default()), Err(ArtifactError::Tree { .. })));
         let top = objects.put_files([("%2F", &b""[..])]);
         assert!(
-            matches!(list(&objects, &top, &Limits::default()), Err(ArtifactError::Path(_))),
+            matches!(list(&objects, &top, &ArtifactLimits::default()), Err(ArtifactError::Path(_))),
             "the root is never empty"
         );
         Ok(())
@@ -241,14 +241,14 @@ mod tests {
     fn anything_but_files_with_good_names_is_an_error() {
         let objects = Memory::default();
         let id = objects.put_blob(b"target");
-        let tree = |name: &str, kind: Kind| objects.put_tree(vec![Entry { name: name.to_owned(), kind, id }]);
-        let listed = |root: &Oid| list(&objects, root, &Limits::default());
-        assert!(listed(&tree("run.sh", Kind::Executable)).is_ok());
-        for kind in [Kind::Symlink, Kind::Submodule] {
+        let tree = |name: &str, kind: EntryKind| objects.put_tree(vec![TreeEntry { name: name.to_owned(), kind, id }]);
+        let listed = |root: &Oid| list(&objects, root, &ArtifactLimits::default());
+        assert!(listed(&tree("run.sh", EntryKind::Executable)).is_ok());
+        for kind in [EntryKind::Symlink, EntryKind::Submodule] {
             assert!(matches!(listed(&tree("odd", kind)), Err(ArtifactError::Kind { .. })));
         }
         for name in ["..", ".git", "a/b\\c", "", "a:b", ".GITATTRIBUTES"] {
-            assert!(matches!(listed(&tree(name, Kind::File)), Err(ArtifactError::Path(_))), "{name:?}");
+            assert!(matches!(listed(&tree(name, EntryKind::File)), Err(ArtifactError::Path(_))), "{name:?}");
         }
         let broken =
             objects.put_files([("m", &b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n"[..])]);
@@ -262,14 +262,14 @@ mod tests {
     fn count_size_and_depth_are_limited() {
         let objects = Memory::default();
         let root = objects.put_files([("a", &b"123"[..]), ("b", b"2")]);
-        let defaults = Limits::default();
-        let with = |limits: Limits| list(&objects, &root, &limits);
-        assert!(matches!(with(Limits { files: 1, ..defaults }), Err(ArtifactError::TooMuch { .. })));
-        assert!(matches!(with(Limits { blob: 2, ..defaults }), Err(ArtifactError::Tree { .. })));
-        assert!(with(Limits { files: 2, blob: 3, ..defaults }).is_ok());
+        let defaults = ArtifactLimits::default();
+        let with = |limits: ArtifactLimits| list(&objects, &root, &limits);
+        assert!(matches!(with(ArtifactLimits { files: 1, ..defaults }), Err(ArtifactError::TooMuch { .. })));
+        assert!(matches!(with(ArtifactLimits { blob: 2, ..defaults }), Err(ArtifactError::Tree { .. })));
+        assert!(with(ArtifactLimits { files: 2, blob: 3, ..defaults }).is_ok());
         let mut bomb = objects.put_tree(Vec::new());
         for _ in 0..20 {
-            let entry = |name: &str| Entry { name: name.to_owned(), kind: Kind::Tree, id: bomb };
+            let entry = |name: &str| TreeEntry { name: name.to_owned(), kind: EntryKind::Tree, id: bomb };
             bomb = objects.put_tree(["a", "b", "c", "d"].map(entry).to_vec());
         }
         assert!(matches!(list(&objects, &bomb, &defaults), Err(ArtifactError::TooMuch { .. })), "folders count");
@@ -285,7 +285,7 @@ mod tests {
         let objects = Memory::default();
         let mut patch = crate::tree::Patch::default();
         for (name, bytes) in [("away", b"111"), ("bad", b"222"), ("good", b"333")] {
-            let announced = copy::Copied { sha256: copy::sha256(bytes), size: 3 };
+            let announced = copy::CopyReport { sha256: copy::sha256(bytes), size: 3 };
             patch.write(name, Pointer { sha256: announced.sha256.clone(), size: 3 }.to_string());
             if name != "away" {
                 store.receive(&mut &bytes[..], &announced)?;
@@ -295,7 +295,7 @@ mod tests {
         std::fs::remove_file(&bad)?;
         std::fs::write(&bad, "22x")?;
         let root = crate::tree::Stage::stage(&objects, None, &patch)?;
-        let faults = verify(&list(&objects, &root, &Limits::default())?, &store, &|_, _| {});
+        let faults = verify(&list(&objects, &root, &ArtifactLimits::default())?, &store, &|_, _| {});
         let shown: Vec<_> =
             faults.iter().map(|(f, e)| (f.path.as_str(), matches!(e, ArtifactError::Missing(_)))).collect();
         assert_eq!(shown, [("away", true), ("bad", false)]);
@@ -307,10 +307,10 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let store = Store::at(dir.path());
         let objects = Memory::default();
-        let announced = copy::Copied { sha256: copy::sha256(b"weights"), size: 7 };
+        let announced = copy::CopyReport { sha256: copy::sha256(b"weights"), size: 7 };
         let pointer = Pointer { sha256: announced.sha256.clone(), size: 7 }.to_string();
         let root = objects.put_files([("MLmodel", &b"flavors: {}"[..]), ("m.bin", pointer.as_bytes())]);
-        let files = list(&objects, &root, &Limits::default())?;
+        let files = list(&objects, &root, &ArtifactLimits::default())?;
         let read = |at: usize, max| read_file(&objects, &store, &files[at], max);
         assert_eq!(read(0, 100)?, b"flavors: {}");
         assert!(matches!(read(0, 3), Err(ArtifactError::TooMuch { .. })));

@@ -37,12 +37,12 @@ pub mod walk;
 pub mod yaml;
 
 pub use exclude::Exclude;
-pub use facts::Facts;
+pub use facts::ModelFacts;
 pub use fetch::fetch;
-pub use findings::{Finding, findings};
+pub use findings::{ModelFinding, findings};
 pub use guarded::Guarded;
-pub use ingest::{Ingested, Keep, add_to_patch, attributes, ingest, ingest_selected};
-pub use manifest::{Listed, list, list_all, missing, read_file, summary, verify};
+pub use ingest::{IngestedFolder, ByteStorage, add_to_patch, attributes, ingest, ingest_selected};
+pub use manifest::{ArtifactListing, list, list_all, missing, read_file, summary, verify};
 pub use path::FilePath;
 pub use pointer::Pointer;
 pub use register::record;
@@ -82,7 +82,7 @@ pub enum Content {
 
 /// Where the bytes of a version's file are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum FileLocation {
     /// In the tree.
     Blob(Oid),
     /// In the content store; the tree has a pointer.
@@ -91,7 +91,7 @@ pub enum Place {
 
 /// Limits on input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct ArtifactLimits {
     /// The number of files and folders of a model.
     pub files: u64,
     /// The size in bytes of a file in the tree, when it is read back. Greenroom writes at most [`ingest::MAX_INLINE`].
@@ -100,7 +100,7 @@ pub struct Limits {
     pub total: u64,
 }
 
-impl Default for Limits {
+impl Default for ArtifactLimits {
     /// Returns limits of 50 000 files and folders, 16 MiB for a file in the tree, and 16 TiB in total.
     fn default() -> Self {
         Self { files: 50_000, blob: 16 << 20, total: 16 << 40 }
@@ -116,7 +116,7 @@ struct Budget {
 }
 
 impl Budget {
-    const fn new(limits: &Limits) -> Self {
+    const fn new(limits: &ArtifactLimits) -> Self {
         Self { left: limits.files, max: limits.files }
     }
 
@@ -128,7 +128,7 @@ impl Budget {
 }
 
 /// A callback that receives the number of processed bytes and the total. Several threads call it.
-pub type Progress<'p> = &'p (dyn Fn(u64, u64) + Sync);
+pub type TransferProgress<'p> = &'p (dyn Fn(u64, u64) + Sync);
 
 /// Why files could not be registered, listed or written.
 #[derive(Debug, thiserror::Error)]
@@ -228,7 +228,7 @@ pub enum ArtifactError {
     },
     /// The bytes of some files are not on this machine.
     #[error("{}", missing_text(.0))]
-    Missing(Vec<FileEntry<Place>>),
+    Missing(Vec<FileEntry<FileLocation>>),
     /// The bytes do not have the expected SHA-256.
     #[error(
         "the stored object {expected} is damaged: it has {size} bytes with SHA-256 {found}; move it away and run \
@@ -250,9 +250,9 @@ pub enum ArtifactError {
         found.size, found.sha256, expected.size, expected.sha256)]
     Unexpected {
         /// The announced size and SHA-256.
-        expected: copy::Copied,
+        expected: copy::CopyReport,
         /// The received size and SHA-256.
-        found: copy::Copied,
+        found: copy::CopyReport,
     },
     /// More or fewer bytes arrived than announced.
     #[error("{path} came with {got} bytes instead of {said}; try again")]
@@ -344,7 +344,7 @@ fn pointers_text(folder: &Path, files: &[(FilePath, u64)]) -> String {
 }
 
 /// Lists the missing files, at most ten of them, and says what to do.
-fn missing_text(files: &[FileEntry<Place>]) -> String {
+fn missing_text(files: &[FileEntry<FileLocation>]) -> String {
     const SHOWN: usize = 10;
     let mut text = match files {
         [_] => "1 file is not on this machine:".to_owned(),

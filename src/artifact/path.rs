@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::format::model_file::{self, Unstorable};
+use crate::format::model_file::{self, InvalidFileName};
 use crate::name::fold;
 use crate::text::quoted;
 
@@ -161,15 +161,15 @@ impl fmt::Display for FilePath {
     }
 }
 
-fn refused(path: &str, why: Unstorable) -> InvalidPath {
+fn refused(path: &str, why: InvalidFileName) -> InvalidPath {
     let path = quoted(path);
     match why {
-        Unstorable::Empty => InvalidPath::Empty(path),
-        Unstorable::Dots => InvalidPath::Dots(path),
-        Unstorable::TooLong => InvalidPath::TooLong(path),
-        Unstorable::Character(c) => InvalidPath::Character { path, c },
-        Unstorable::Drive => InvalidPath::Drive(path),
-        Unstorable::Climbs => InvalidPath::Climbs(path),
+        InvalidFileName::Empty => InvalidPath::Empty(path),
+        InvalidFileName::Dots => InvalidPath::Dots(path),
+        InvalidFileName::TooLong => InvalidPath::TooLong(path),
+        InvalidFileName::Character(c) => InvalidPath::Character { path, c },
+        InvalidFileName::Drive => InvalidPath::Drive(path),
+        InvalidFileName::Climbs => InvalidPath::Climbs(path),
     }
 }
 

@@ -7,7 +7,7 @@ use std::io::Read as _;
 
 use super::pointer::{MAX_POINTER, Pointer};
 use super::store::Store;
-use super::walk::{Found, Root};
+use super::walk::{WalkedFile, Root};
 use super::{ArtifactError, parallel, path::FilePath};
 
 /// Every pointer has at least this many bytes.
@@ -37,8 +37,8 @@ pub(super) fn read(file: File) -> Option<Pointer> {
 }
 
 /// Finds the objects of all pointers of a folder in these stores. The error names the missing ones.
-pub(super) fn resolve(root: &Root, files: &[Found], stores: &[Store]) -> Result<Resolved, ArtifactError> {
-    let small: Vec<&Found> = files.iter().filter(|f| may_be(f.size)).collect();
+pub(super) fn resolve(root: &Root, files: &[WalkedFile], stores: &[Store]) -> Result<Resolved, ArtifactError> {
+    let small: Vec<&WalkedFile> = files.iter().filter(|f| may_be(f.size)).collect();
     let found = parallel::map(&small, |found| Ok::<_, ArtifactError>(read(root.open_found(found)?)))?;
     let (mut resolved, mut missing) = (Resolved::default(), Vec::new());
     for (found, pointer) in small.into_iter().zip(found) {

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::{ArtifactError, FileEntry, Limits, Place, list, summary};
+use super::{ArtifactError, FileEntry, ArtifactLimits, FileLocation, list, summary};
 use crate::event::Event;
 use crate::format::Problem;
 use crate::name::ModelName;
-use crate::rules::{Class, Fault};
+use crate::rules::{RuleClass, Fault};
 use crate::snapshot::{Snapshot, VersionView};
 use crate::tree::{Objects, TreeError};
 
 /// The result of the comparison of a version's files with its `version.toml`.
 #[derive(Debug, Default)]
-pub struct Recorded {
+pub struct FileComparison {
     /// The files; empty if they cannot be listed.
-    pub files: Vec<FileEntry<Place>>,
+    pub files: Vec<FileEntry<FileLocation>>,
     /// Faults: an invalid pointer or name, or another digest, size or number.
     pub faults: Vec<Fault>,
     /// Whether there are files that `version.toml` does not mention.
@@ -25,11 +25,11 @@ pub struct Recorded {
 ///
 /// # Errors
 /// [`TreeError`] if an object cannot be read.
-pub fn recorded(objects: &dyn Objects, version: &VersionView<'_>) -> Result<Recorded, TreeError> {
+pub fn recorded(objects: &dyn Objects, version: &VersionView<'_>) -> Result<FileComparison, TreeError> {
     let said = version.file()?.and_then(|f| f.value).and_then(|v| v.artifacts);
-    let mut out = Recorded::default();
+    let mut out = FileComparison::default();
     if let Some(tree) = version.artifacts()? {
-        out.files = match list(objects, &tree, &Limits::default()) {
+        out.files = match list(objects, &tree, &ArtifactLimits::default()) {
             Ok(files) => files,
             // A file that is too large to read must not end the check of all other files.
             Err(ArtifactError::Tree { source, .. }) if !matches!(source, TreeError::TooLarge { .. }) => {
@@ -79,7 +79,7 @@ pub fn all(state: &Snapshot<'_>) -> Result<(Vec<Fault>, Vec<Problem>), TreeError
 ///
 /// # Errors
 /// [`TreeError`] if an object cannot be read.
-pub fn brought(after: &Snapshot<'_>, events: &[Event]) -> Result<Vec<(VersionPath, Recorded)>, TreeError> {
+pub fn brought(after: &Snapshot<'_>, events: &[Event]) -> Result<Vec<(VersionPath, FileComparison)>, TreeError> {
     let mut out = Vec::new();
     for (model, number) in touched(events) {
         let Some(version) = after.model(model)?.map(|m| m.version(number)).transpose()?.flatten() else { continue };
@@ -115,7 +115,7 @@ fn with_files(event: &Event) -> Option<(&ModelName, u64)> {
 fn fault(version: &VersionView<'_>, message: String) -> Fault {
     let help = "restore the files that were registered, or register a new version: `greenroom register` writes both";
     let problem = Problem::of_file(format!("{}/artifacts", version.path), "digest", message).help(help);
-    Fault { problem, class: Class::History }
+    Fault { problem, class: RuleClass::History }
 }
 
 /// Returns the fault for files that `version.toml` does not mention.
@@ -123,5 +123,5 @@ fn silent(version: &VersionView<'_>) -> Fault {
     let message = format!("version {} has files, but its version.toml has no [artifacts]", version.number);
     let help = "`greenroom register` writes both; else take the files out";
     let problem = Problem::of_file(format!("{}/artifacts", version.path), "digest", message).help(help);
-    Fault { problem, class: Class::History }
+    Fault { problem, class: RuleClass::History }
 }

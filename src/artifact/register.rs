@@ -1,13 +1,13 @@
 //! Turns ingested files into a new version.
 
 use super::findings::{self, findings};
-use super::{Ingested, add_to_patch, attributes};
+use super::{IngestedFolder, add_to_patch, attributes};
 use crate::action::NewVersion;
 use crate::text::{Text, one_line};
 
 /// Adds files and facts to a new version. Values that the version already has stay. Returns notes for people, one line
 /// each.
-pub fn record(taken: Ingested, new: &mut NewVersion) -> Vec<String> {
+pub fn record(taken: IngestedFolder, new: &mut NewVersion) -> Vec<String> {
     add_to_patch(&taken, "", &mut new.files);
     new.attributes = attributes(&taken);
     new.artifacts = Some(taken.artifacts);

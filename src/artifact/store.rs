@@ -17,7 +17,7 @@ use rustix::fs::{FlockOperation, flock};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::ArtifactError;
-use super::copy::{self, Copied};
+use super::copy::{self, CopyReport};
 use crate::name::Digest;
 use crate::shared;
 
@@ -36,13 +36,13 @@ pub struct Store {
     objects: PathBuf,
     incoming: PathBuf,
     /// The claim on `incoming`, shared by all writers of this value and its clones.
-    claim: Arc<Mutex<Weak<Claim>>>,
+    claim: Arc<Mutex<Weak<IncomingClaim>>>,
 }
 
 /// A process's claim on `incoming`: while any process holds a claim, no process removes recent files there as
 /// leftovers. The system releases the claim when the process ends for any reason.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(super) struct IncomingClaim {
     /// The locked folder; `None` if the file system has no locks.
     _folder: Option<File>,
 }
@@ -51,20 +51,20 @@ pub(super) struct Claim {
 #[derive(Debug)]
 pub(super) struct Temp {
     pub(super) file: NamedTempFile,
-    pub(super) claim: Arc<Claim>,
+    pub(super) claim: Arc<IncomingClaim>,
 }
 
 /// Bytes that are in the store but not yet under their name. Dropping the value removes them.
 #[derive(Debug)]
 #[must_use = "staged bytes are dropped unless they are committed"]
-pub struct Staged {
+pub struct StagedObject {
     /// The SHA-256 and size of the bytes.
-    pub copied: Copied,
+    pub copied: CopyReport,
     /// The temporary file; `None` if the store already has the object.
     temp: Option<TempPath>,
     synced: bool,
     /// Held so that no other process removes the file as a leftover.
-    _claim: Option<Arc<Claim>>,
+    _claim: Option<Arc<IncomingClaim>>,
 }
 
 impl Store {
@@ -116,7 +116,7 @@ impl Store {
     ///
     /// # Errors
     /// [`ArtifactError::Io`] if the file cannot be read or stored.
-    pub fn put_file(&self, path: &Path) -> Result<Copied, ArtifactError> {
+    pub fn put_file(&self, path: &Path) -> Result<CopyReport, ArtifactError> {
         let mut file = File::open(path).map_err(ArtifactError::io("open", path))?;
         let size = file.metadata().map_err(ArtifactError::io("read", path))?.len();
         let staged = self.stage_file(&mut file, path, size, &|_| {})?;
@@ -132,7 +132,7 @@ impl Store {
     ///
     /// # Errors
     /// [`ArtifactError::Unexpected`] if the bytes do not match; [`ArtifactError::Io`] if they cannot be read or stored.
-    pub fn receive(&self, from: &mut dyn Read, announced: &Copied) -> Result<(), ArtifactError> {
+    pub fn receive(&self, from: &mut dyn Read, announced: &CopyReport) -> Result<(), ArtifactError> {
         let mut limited = from.take(announced.size.saturating_add(1));
         let staged = self.stage_with(announced.size, |to| {
             copy::copy(&mut limited, to, announced.size, &|_| {}).map_err(ArtifactError::io("store", &self.incoming))
@@ -155,7 +155,7 @@ impl Store {
         origin: &Path,
         size: u64,
         seen: &dyn Fn(u64),
-    ) -> Result<Staged, ArtifactError> {
+    ) -> Result<StagedObject, ArtifactError> {
         let failed = ArtifactError::io("copy into the store", origin);
         if size > SMALL {
             return self.stage_with(size, |to| copy::copy_file(file, to, size, seen).map_err(&failed));
@@ -163,10 +163,10 @@ impl Store {
         let mut bytes = Vec::with_capacity(usize::try_from(size + 1).unwrap_or_default());
         file.take(SMALL + 1).read_to_end(&mut bytes).map_err(&failed)?;
         if bytes.len() as u64 <= SMALL {
-            let copied = Copied { sha256: copy::sha256(&bytes), size: bytes.len() as u64 };
+            let copied = CopyReport { sha256: copy::sha256(&bytes), size: bytes.len() as u64 };
             if self.has(&copied.sha256, copied.size) {
                 seen(copied.size);
-                return Ok(Staged { copied, temp: None, synced: true, _claim: None });
+                return Ok(StagedObject { copied, temp: None, synced: true, _claim: None });
             }
         }
         // If the file grew, the copy continues where the bytes in memory end.
@@ -185,7 +185,7 @@ impl Store {
         origin: &Path,
         size: u64,
         seen: &dyn Fn(u64),
-    ) -> Result<Staged, ArtifactError> {
+    ) -> Result<StagedObject, ArtifactError> {
         let failed = ArtifactError::io("receive", origin);
         self.stage_with(size, |to| copy::copy(from, to, size, seen).map_err(&failed))
     }
@@ -193,17 +193,17 @@ impl Store {
     fn stage_with(
         &self,
         size: u64,
-        fill: impl FnOnce(&mut File) -> Result<Copied, ArtifactError>,
-    ) -> Result<Staged, ArtifactError> {
+        fill: impl FnOnce(&mut File) -> Result<CopyReport, ArtifactError>,
+    ) -> Result<StagedObject, ArtifactError> {
         let Temp { file: mut temp, claim } =
             self.temp_file().map_err(ArtifactError::io("create a file in", &self.incoming))?;
         let copied = fill(temp.as_file_mut())?;
         if self.has(&copied.sha256, copied.size) {
-            return Ok(Staged { copied, temp: None, synced: true, _claim: None });
+            return Ok(StagedObject { copied, temp: None, synced: true, _claim: None });
         }
         let synced = size >= SYNC_ALONE_FROM;
         seal(temp.as_file(), synced).map_err(ArtifactError::io("write to", temp.path()))?;
-        Ok(Staged { copied, temp: Some(temp.into_temp_path()), synced, _claim: Some(claim) })
+        Ok(StagedObject { copied, temp: Some(temp.into_temp_path()), synced, _claim: Some(claim) })
     }
 
     /// Creates a file that only this user can read, with an unpredictable name.
@@ -215,7 +215,7 @@ impl Store {
     }
 
     /// Returns the claim on `incoming`: the current one, or a new one.
-    fn claim(&self) -> io::Result<Arc<Claim>> {
+    fn claim(&self) -> io::Result<Arc<IncomingClaim>> {
         let mut held = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(claim) = held.upgrade() {
             return Ok(claim);
@@ -223,7 +223,7 @@ impl Store {
         let folder = File::open(&self.incoming)?;
         // A sweep holds the exclusive lock for a moment only.
         let locked = flock(&folder, FlockOperation::LockShared).is_ok();
-        let claim = Arc::new(Claim { _folder: locked.then_some(folder) });
+        let claim = Arc::new(IncomingClaim { _folder: locked.then_some(folder) });
         *held = Arc::downgrade(&claim);
         Ok(claim)
     }
@@ -235,7 +235,7 @@ impl Store {
     /// # Errors
     /// [`ArtifactError::Removed`] if an object that the store had was removed meanwhile; [`ArtifactError::Io`]
     /// otherwise.
-    pub fn commit(&self, staged: Vec<Staged>) -> Result<(), ArtifactError> {
+    pub fn commit(&self, staged: Vec<StagedObject>) -> Result<(), ArtifactError> {
         if staged.is_empty() {
             return Ok(());
         }
@@ -244,7 +244,7 @@ impl Store {
         let unsynced = staged.iter().filter(|s| !s.synced).filter_map(|s| s.temp.as_deref());
         self.sync(unsynced, all)?;
         let mut folders = BTreeSet::new();
-        for Staged { copied, temp, .. } in staged {
+        for StagedObject { copied, temp, .. } in staged {
             let path = self.path(&copied.sha256);
             folders.extend(path.ancestors().skip(1).take_while(|f| f.starts_with(&self.objects)).map(Path::to_owned));
             let temp = match (temp, self.has(&copied.sha256, copied.size)) {
@@ -264,11 +264,11 @@ impl Store {
 
     /// Adds files on the same file system, which are complete and durable, to the store. The files also keep their own
     /// paths: both are names of one file.
-    pub(super) fn adopt(&self, files: &[(PathBuf, Copied)]) -> Result<(), ArtifactError> {
+    pub(super) fn adopt(&self, files: &[(PathBuf, CopyReport)]) -> Result<(), ArtifactError> {
         let mut staged = Vec::with_capacity(files.len());
         for (from, copied) in files {
             if self.has(&copied.sha256, copied.size) {
-                staged.push(Staged { copied: copied.clone(), temp: None, synced: true, _claim: None });
+                staged.push(StagedObject { copied: copied.clone(), temp: None, synced: true, _claim: None });
                 continue;
             }
             let Temp { file, claim } =
@@ -277,7 +277,7 @@ impl Store {
             fs::remove_file(&temp).map_err(ArtifactError::io("write to", &temp))?;
             let linked = fs::hard_link(from, &temp);
             if linked.is_ok() {
-                staged.push(Staged { copied: copied.clone(), temp: Some(temp), synced: true, _claim: Some(claim) });
+                staged.push(StagedObject { copied: copied.clone(), temp: Some(temp), synced: true, _claim: Some(claim) });
                 continue;
             }
             // The file system has no hard links, or this file has the largest possible number of them.
@@ -320,7 +320,7 @@ impl Store {
 }
 
 /// Compares the hash and size of read bytes with the expected ones.
-pub(super) fn check(sha256: &Digest, size: u64, found: Copied) -> Result<(), ArtifactError> {
+pub(super) fn check(sha256: &Digest, size: u64, found: CopyReport) -> Result<(), ArtifactError> {
     if found.sha256 == *sha256 && found.size == size {
         return Ok(());
     }
@@ -366,7 +366,7 @@ mod tests {
 
     use super::*;
 
-    type Outcome = Result<(), Box<dyn std::error::Error>>;
+    type CheckOutcome = Result<(), Box<dyn std::error::Error>>;
 
     fn bench() -> io::Result<(tempfile::TempDir, Store)> {
         let dir = tempfile::tempdir()?;
@@ -374,8 +374,8 @@ mod tests {
         Ok((dir, store))
     }
 
-    fn announced(bytes: &[u8]) -> Copied {
-        Copied { sha256: copy::sha256(bytes), size: bytes.len() as u64 }
+    fn announced(bytes: &[u8]) -> CopyReport {
+        CopyReport { sha256: copy::sha256(bytes), size: bytes.len() as u64 }
     }
 
     fn incoming(store: &Store) -> usize {
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_lies_where_git_lfs_looks_for_it() -> Outcome {
+    fn an_object_lies_where_git_lfs_looks_for_it() -> CheckOutcome {
         let (dir, store) = bench()?;
         let file = dir.path().join("abc");
         fs::write(&file, "abc")?;
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn leftovers_go_at_once_unless_somebody_is_at_work() -> Outcome {
+    fn leftovers_go_at_once_unless_somebody_is_at_work() -> CheckOutcome {
         let (_dir, store) = bench()?;
         let staged = store.stage_stream(&mut &b"at work"[..], Path::new("x"), 7, &|_| {})?;
         let left = store.incoming.join("put-left");
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_of_the_right_size_is_kept_and_of_the_wrong_size_replaced() -> Outcome {
+    fn an_object_of_the_right_size_is_kept_and_of_the_wrong_size_replaced() -> CheckOutcome {
         let (dir, store) = bench()?;
         let file = dir.path().join("abc");
         fs::write(&file, "abc")?;
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_found() -> Outcome {
+    fn damage_is_found() -> CheckOutcome {
         let (dir, store) = bench()?;
         let file = dir.path().join("abc");
         fs::write(&file, "abc")?;
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_in_must_be_what_was_announced() -> Outcome {
+    fn what_comes_in_must_be_what_was_announced() -> CheckOutcome {
         let (_dir, store) = bench()?;
         let good = announced(b"abc");
         for wrong in [&b"ab"[..], b"abd", b"abcd", b""] {
@@ -456,7 +456,7 @@ mod tests {
             assert!(!store.has(&good.sha256, 3));
         }
         let mut endless = io::repeat(1);
-        assert!(store.receive(&mut endless, &Copied { size: 5 << 20, ..good.clone() }).is_err());
+        assert!(store.receive(&mut endless, &CopyReport { size: 5 << 20, ..good.clone() }).is_err());
         let mut broken = (&b"ab"[..]).chain(Broken);
         assert!(matches!(store.receive(&mut broken, &good), Err(ArtifactError::Io { .. })));
         assert_eq!(incoming(&store), 0, "nothing is left behind");
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn staged_bytes_are_invisible_and_vanish_unless_committed() -> Outcome {
+    fn staged_bytes_are_invisible_and_vanish_unless_committed() -> CheckOutcome {
         let (dir, store) = bench()?;
         let file = dir.path().join("abc");
         fs::write(&file, "abc")?;
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_goes_before_the_commit_is_missed() -> Outcome {
+    fn an_object_that_goes_before_the_commit_is_missed() -> CheckOutcome {
         let (dir, store) = bench()?;
         let file = dir.path().join("abc");
         fs::write(&file, "abc")?;
@@ -499,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn many_objects_are_committed_together() -> Outcome {
+    fn many_objects_are_committed_together() -> CheckOutcome {
         let (dir, store) = bench()?;
         let mut staged = Vec::new();
         for i in 0..100_u32 {
@@ -515,7 +515,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_may_store_the_same_bytes_at_once() -> Outcome {
+    fn threads_may_store_the_same_bytes_at_once() -> CheckOutcome {
         let (dir, store) = bench()?;
         let file = dir.path().join("file");
         fs::write(&file, vec![9; 100_000])?;
@@ -526,7 +526,7 @@ mod tests {
     }
 
     #[test]
-    fn leftovers_are_swept_after_days_even_while_somebody_is_at_work() -> Outcome {
+    fn leftovers_are_swept_after_days_even_while_somebody_is_at_work() -> CheckOutcome {
         let (_dir, store) = bench()?;
         fs::create_dir_all(&store.incoming)?;
         let _at_work = store.claim()?;

@@ -14,12 +14,12 @@ use super::exclude::{self, Exclude};
 use super::guarded::{Guarded, refuse_state};
 use super::path::{FilePath, InvalidPath};
 use super::store::Store;
-use super::{ArtifactError, Budget, Limits};
+use super::{ArtifactError, Budget, ArtifactLimits};
 use crate::text::quoted;
 
 /// A file that a walk found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct WalkedFile {
     /// The path below the root.
     pub path: FilePath,
     /// Its size in bytes when it was found.
@@ -74,9 +74,9 @@ pub struct Root {
 
 /// The result of a walk.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Walked {
+pub struct WalkedFolder {
     /// The files, sorted by path.
-    pub files: Vec<Found>,
+    pub files: Vec<WalkedFile>,
     /// The empty folders, sorted by path.
     pub empty_folders: Vec<FilePath>,
     /// Entries that are left out by name, for people: see [`left_out`] and [`GitFolders`].
@@ -154,7 +154,7 @@ impl Root {
     ///
     /// # Errors
     /// The same as [`Self::file`].
-    pub fn open_found(&self, found: &Found) -> Result<File, ArtifactError> {
+    pub fn open_found(&self, found: &WalkedFile) -> Result<File, ArtifactError> {
         let Some(real) = &found.real else { return self.file(&found.path) };
         let failed = |e: rustix::io::Errno| ArtifactError::io("open", real)(e.into());
         let file = openat(CWD, real, flags(false), Mode::empty()).map_err(failed)?;
@@ -170,7 +170,7 @@ impl Root {
     /// [`ArtifactError::NotAFile`] for sockets, pipes, devices and symbolic links that must not be followed;
     /// [`ArtifactError::Registry`] for guarded folders; other [`ArtifactError`]s for invalid names, limits and I/O
     /// errors.
-    pub fn walk(&self, selection: &Selection, limits: &Limits) -> Result<Walked, ArtifactError> {
+    pub fn walk(&self, selection: &Selection, limits: &ArtifactLimits) -> Result<WalkedFolder, ArtifactError> {
         selection.guarded.refuse_within(self)?;
         let mut walk = Walk {
             root: self,
@@ -180,7 +180,7 @@ impl Root {
             budget: Budget::new(limits),
             open: Vec::new(),
             refused: Vec::new(),
-            out: Walked::default(),
+            out: WalkedFolder::default(),
         };
         walk.folder(&self.handle, None, None)?;
         match walk.refused.len() {
@@ -211,7 +211,7 @@ struct Walk<'w> {
     open: Vec<(u64, u64)>,
     /// What may not be in a model folder: all of it is told at once.
     refused: Vec<ArtifactError>,
-    out: Walked,
+    out: WalkedFolder,
 }
 
 impl Walk<'_> {
@@ -304,7 +304,7 @@ impl Walk<'_> {
         } else {
             match left_out(&path) {
                 true => self.out.left_out.push(path.to_string()),
-                false => self.out.files.push(Found { path, size: size(&stat), real }),
+                false => self.out.files.push(WalkedFile { path, size: size(&stat), real }),
             }
             Ok(())
         }
@@ -384,13 +384,13 @@ fn size(stat: &Stat) -> u64 {
 
 /// The size and the modification and status-change times of a file, which reveal a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
+pub struct WriteStamp {
     /// The size of the file, in bytes.
     pub size: u64,
     times: [i64; 4],
 }
 
-impl Stamp {
+impl WriteStamp {
     /// Reads the stamp of an open file.
     ///
     /// # Errors

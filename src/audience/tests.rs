@@ -92,7 +92,7 @@ fn model() -> ModelName {
 }
 
 /// Returns the program's decision for a case, in the words of the table.
-fn outcome(act: &str, reads: &str, mail: &str, wish: &str, activity: Activity, ties: &str, sent: u64) -> String {
+fn outcome(act: &str, reads: &str, mail: &str, wish: &str, activity: MailCategory, ties: &str, sent: u64) -> String {
     let (bob, alice) = (user("bob"), user("alice"));
     let (tie, not) = match ties.split_once('-') {
         Some((tie, _)) => (tie, true),
@@ -115,43 +115,43 @@ fn outcome(act: &str, reads: &str, mail: &str, wish: &str, activity: Activity, t
     notifications.change(&model(), |m| *m = of_model);
     let emails = if mail == "address" { Vec::new() } else { vec![Text::new("bob@example.org").unwrap()] };
     let person = Person { emails: emails.into_iter().collect(), notifications, ..Person::default() };
-    let mailing = Mailing { off: mail == "registry", ..Mailing::default() };
+    let mailing = MailPolicy { off: mail == "registry", ..MailPolicy::default() };
     let actors = [if act == "own" { &bob } else { &alice }];
     let names = [model()];
-    let news = News { activity, version: 3, actors: &actors, names: &names };
-    let reader = Reader {
+    let news = MailEvent { activity, version: 3, actors: &actors, names: &names };
+    let reader = MailRecipient {
         user: &bob,
         person: &person,
         registered: wish.starts_with("maker"),
         tie: match tie {
-            "commented" => Some(Tie::Commented),
-            "moved" => Some(Tie::Moved),
-            "requested" => Some(Tie::Requested),
+            "commented" => Some(VersionInvolvement::Commented),
+            "moved" => Some(VersionInvolvement::Moved),
+            "requested" => Some(VersionInvolvement::Requested),
             _ => None,
         },
         may_approve: false,
-        level: (reads == "yes").then_some(Level::CanRead),
+        level: (reads == "yes").then_some(PermissionLevel::CanRead),
     };
     let reason = match decide(&news, &reader, &mailing) {
-        Err(Silence::RegistryOff) => return "registry-off".to_owned(),
-        Err(Silence::Off) => return "off".to_owned(),
-        Err(Silence::NoAddress) => return "no-address".to_owned(),
-        Err(Silence::Own) => return "own".to_owned(),
-        Err(Silence::Unreadable) => return "unreadable".to_owned(),
-        Err(Silence::Muted) => return "muted".to_owned(),
-        Err(Silence::NotFollowed) => return "not-followed".to_owned(),
+        Err(MailOmission::RegistryOff) => return "registry-off".to_owned(),
+        Err(MailOmission::Off) => return "off".to_owned(),
+        Err(MailOmission::NoAddress) => return "no-address".to_owned(),
+        Err(MailOmission::Own) => return "own".to_owned(),
+        Err(MailOmission::Unreadable) => return "unreadable".to_owned(),
+        Err(MailOmission::Muted) => return "muted".to_owned(),
+        Err(MailOmission::NotFollowed) => return "not-followed".to_owned(),
         Ok(reason) => reason,
     };
     match allowance(sent, mailing.cap()) {
         Allowance::Nothing => "nothing".to_owned(),
         Allowance::Notice => "notice".to_owned(),
         Allowance::Mail => match reason {
-            Reason::Registered => "mail: registered".to_owned(),
-            Reason::All => "mail: all".to_owned(),
-            Reason::Follows(3) => "mail: follows".to_owned(),
-            Reason::Commented(3) => "mail: commented".to_owned(),
-            Reason::Moved(3) => "mail: moved".to_owned(),
-            Reason::Requested(3) => "mail: requested".to_owned(),
+            RecipientReason::Registered => "mail: registered".to_owned(),
+            RecipientReason::All => "mail: all".to_owned(),
+            RecipientReason::Follows(3) => "mail: follows".to_owned(),
+            RecipientReason::Commented(3) => "mail: commented".to_owned(),
+            RecipientReason::Moved(3) => "mail: moved".to_owned(),
+            RecipientReason::Requested(3) => "mail: requested".to_owned(),
             other => format!("{other:?}"),
         },
     }
@@ -166,7 +166,7 @@ fn the_whole_table_of_preferences_events_following_switches_and_cap() {
         for reads in READS {
             for mail in MAIL {
                 for wish in WISHES {
-                    for activity in Activity::ALL {
+                    for activity in MailCategory::ALL {
                         for ties in TIES {
                             for sent in SENT {
                                 let sent_text = sent.to_string();
@@ -191,7 +191,7 @@ fn the_whole_table_of_preferences_events_following_switches_and_cap() {
 
 #[test]
 fn the_cap_is_a_setting_and_none_is_none() {
-    let cap = |daily_cap| Mailing { off: false, daily_cap }.cap();
+    let cap = |daily_cap| MailPolicy { off: false, daily_cap }.cap();
     assert_eq!((cap(None), cap(Some(3)), cap(Some(0))), (Some(20), Some(3), None));
     assert_eq!(allowance(2, Some(3)), Allowance::Mail);
     assert_eq!(allowance(3, Some(3)), Allowance::Notice);
@@ -223,8 +223,8 @@ fn a_subscription_has_databricks_words() {
     assert_eq!(of(&with(Some(Notify::All), false), false, None), "ALL_EVENTS");
     assert_eq!(of(&with(None, false), true, None), "ALL_EVENTS");
     assert_eq!(of(&with(None, false), false, None), "DEFAULT");
-    assert_eq!(of(&with(None, false), false, Some(Tie::Commented)), "SUBSCRIBED");
-    assert_eq!(of(&with(Some(Notify::Mute), false), true, Some(Tie::Commented)), "UNSUBSCRIBED");
+    assert_eq!(of(&with(None, false), false, Some(VersionInvolvement::Commented)), "SUBSCRIBED");
+    assert_eq!(of(&with(Some(Notify::Mute), false), true, Some(VersionInvolvement::Commented)), "UNSUBSCRIBED");
     assert_eq!(of(&with(Some(Notify::All), true), true, None), "UNSUBSCRIBED");
     assert_eq!(Subscription::of(&with(None, false), &names, false, None, None).as_str(), "DEFAULT");
 }
@@ -234,21 +234,21 @@ fn who_may_approve_hears_of_a_request_whatever_he_follows_unless_he_muted_it() {
     let names: Vec<ModelName> = vec!["churn".parse().unwrap()];
     let (alice, bob): (UserName, UserName) = ("alice".parse().unwrap(), "bob".parse().unwrap());
     let actors = [&alice];
-    let news = News { activity: Activity::Request, version: 3, actors: &actors, names: &names };
+    let news = MailEvent { activity: MailCategory::Request, version: 3, actors: &actors, names: &names };
     let mut person =
         Person { emails: [crate::text::Text::new("bob@example.org").unwrap()].into(), ..Person::default() };
     let told = |person: &Person, user: &UserName, may_approve| {
-        let level = Some(Level::CanRead);
-        let reader = Reader { user, person, registered: false, tie: None, level, may_approve };
-        decide(&news, &reader, &Mailing::default())
+        let level = Some(PermissionLevel::CanRead);
+        let reader = MailRecipient { user, person, registered: false, tie: None, level, may_approve };
+        decide(&news, &reader, &MailPolicy::default())
     };
-    assert_eq!(told(&person, &bob, true), Ok(Reason::Approver(3)));
-    assert_eq!(told(&person, &bob, false), Err(Silence::NotFollowed));
-    assert_eq!(told(&person, &alice, true), Err(Silence::Own), "nobody is told what he asked himself");
-    assert_eq!(Reason::Approver(3).kind(Activity::Request), Activity::Approval);
+    assert_eq!(told(&person, &bob, true), Ok(RecipientReason::Approver(3)));
+    assert_eq!(told(&person, &bob, false), Err(MailOmission::NotFollowed));
+    assert_eq!(told(&person, &alice, true), Err(MailOmission::Own), "nobody is told what he asked himself");
+    assert_eq!(RecipientReason::Approver(3).kind(MailCategory::Request), MailCategory::Approval);
     person.notifications.mute_approvals = true;
-    assert_eq!(told(&person, &bob, true), Err(Silence::NotFollowed));
+    assert_eq!(told(&person, &bob, true), Err(MailOmission::NotFollowed));
     person.notifications.mute_approvals = false;
     person.notifications.models.entry(names[0].clone()).or_default().notify = Some(Notify::Mute);
-    assert_eq!(told(&person, &bob, true), Err(Silence::Muted));
+    assert_eq!(told(&person, &bob, true), Err(MailOmission::Muted));
 }

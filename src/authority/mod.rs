@@ -7,20 +7,20 @@ mod proof;
 
 use std::collections::BTreeSet;
 
-use crate::entity::Level;
-use crate::entity::settings::{Authority, Identity};
+use crate::entity::PermissionLevel;
+use crate::entity::settings::{Authority, IdentitySettings};
 use crate::format::Problem;
 use crate::git::{Commit, GitError, Ident, Repo, Signed};
 use crate::name::UserName;
 use crate::pushes::{Push, Pushes, PushesError};
-use crate::rules::{Actor, Class, Fault};
+use crate::rules::{Actor, RuleClass, Fault};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
 
 pub use former::former_person;
 pub use people::{People, unread};
-pub use proof::Keys;
+pub use proof::PeopleKeys;
 use proof::Proof;
 
 /// The pusher, as the transport authenticated them.
@@ -49,7 +49,7 @@ impl From<&Push> for Pusher {
 
 /// The committer of a step, before they are looked up in the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lander {
+pub enum CommitterIdentity {
     /// The pusher that the host names.
     Pusher(Pusher),
     /// A person of the registry.
@@ -77,7 +77,7 @@ pub enum Assumption {
 
 /// The identities on a commit, which may not exist yet.
 #[derive(Debug, Clone, Copy)]
-pub struct Names<'c> {
+pub struct CommitNames<'c> {
     /// The commit; `None` if it does not exist yet.
     pub commit: Option<&'c Oid>,
     /// The author's name, address and time.
@@ -88,7 +88,7 @@ pub struct Names<'c> {
     pub is_merge: bool,
 }
 
-impl<'c> From<&'c Commit> for Names<'c> {
+impl<'c> From<&'c Commit> for CommitNames<'c> {
     fn from(commit: &'c Commit) -> Self {
         let Commit { id, author, committer, parents, .. } = commit;
         Self { commit: Some(id), author, committer, is_merge: parents.len() > 1 }
@@ -133,13 +133,13 @@ impl From<PushesError> for AuthorityError {
 }
 
 /// Determines the authors and the committer of a step from its commits, as of one snapshot of people.
-pub struct Inquiry<'s, 'o> {
+pub struct StepIdentities<'s, 'o> {
     repo: &'s Repo,
-    keys: &'s Keys,
+    keys: &'s PeopleKeys,
     /// The people of the snapshot before the step; of the snapshot after it if the step founds the registry.
     pub people: People<'s, 'o>,
     /// The registry's identity settings: what proves the actor.
-    pub identity: Identity,
+    pub identity: IdentitySettings,
     before: &'s Snapshot<'o>,
     founds: bool,
     at: Timestamp,
@@ -156,7 +156,7 @@ pub struct Inquiry<'s, 'o> {
 ///
 /// # Errors
 /// [`TreeError`] if the settings cannot be read.
-pub fn identity(before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<Option<Identity>, TreeError> {
+pub fn identity(before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<Option<IdentitySettings>, TreeError> {
     let file = match before.settings_file()? {
         Some(file) => file,
         None => match after.settings_file()? {
@@ -168,16 +168,16 @@ pub fn identity(before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<Option<Id
     // Faulty settings may demand less than intended. So the pusher is required instead of the author.
     let doubtful = !file.problems.is_empty() && identity.authority == Authority::Author;
     let authority = if doubtful { Authority::Pusher } else { identity.authority };
-    Ok(Some(Identity { authority, ..identity }))
+    Ok(Some(IdentitySettings { authority, ..identity }))
 }
 
-impl<'s, 'o> Inquiry<'s, 'o> {
+impl<'s, 'o> StepIdentities<'s, 'o> {
     /// Starts to examine a step from `before` to `after` at a time; `None` if there is no registry.
     ///
     /// # Errors
     /// [`TreeError`] if an object cannot be read.
     pub fn new(
-        (repo, keys): (&'s Repo, &'s Keys),
+        (repo, keys): (&'s Repo, &'s PeopleKeys),
         (before, after): (&'s Snapshot<'o>, &'s Snapshot<'o>),
         step: Option<Oid>,
         at: Timestamp,
@@ -197,7 +197,7 @@ impl<'s, 'o> Inquiry<'s, 'o> {
             Some(_) | None => message,
         };
         let problem = Problem::of_file("", rule, message).help(help);
-        self.faults.push(Fault { problem, class: Class::Permission });
+        self.faults.push(Fault { problem, class: RuleClass::Permission });
     }
 
     /// That an identity is nobody's in `people/`, with a file there that cannot be read and may be that person's.
@@ -263,7 +263,7 @@ impl<'s, 'o> Inquiry<'s, 'o> {
     ///
     /// # Errors
     /// [`AuthorityError`] if an object cannot be read.
-    pub fn signer_of(&mut self, specimen: &Signed, names: &Names<'_>) -> Result<Option<UserName>, AuthorityError> {
+    pub fn signer_of(&mut self, specimen: &Signed, names: &CommitNames<'_>) -> Result<Option<UserName>, AuthorityError> {
         let idents = [names.committer, names.author];
         let proof = self.keys.check(specimen, idents, (&self.people, self.before), self.at)?;
         Ok(self.take(proof, None))
@@ -292,8 +292,8 @@ impl<'s, 'o> Inquiry<'s, 'o> {
     /// [`AuthorityError`] if the record of pushes or an object cannot be read.
     pub fn actor(
         &mut self,
-        names: &Names<'_>,
-        lander: &Lander,
+        names: &CommitNames<'_>,
+        lander: &CommitterIdentity,
         signer: Option<&UserName>,
         branch: &[Contribution],
     ) -> Result<Option<Actor>, AuthorityError> {
@@ -330,12 +330,12 @@ impl<'s, 'o> Inquiry<'s, 'o> {
             (author, signed)
         });
         let signed = signer == Some(&lander);
-        let manages = self.before.registry_level(&lander)? >= Some(Level::CanManage);
+        let manages = self.before.registry_level(&lander)? >= Some(PermissionLevel::CanManage);
         let imported = own.as_ref().map(|(author, _)| author.clone()).filter(|author| manages && *author != user);
         Ok(Some(Actor { imported, ..acting(user, own, branch, signed) }))
     }
 
-    fn unsigned(&mut self, names: &Names<'_>) {
+    fn unsigned(&mut self, names: &CommitNames<'_>) {
         let message = "it is not signed by a person of this registry, as `authority` asks".to_owned();
         let help = match names.commit {
             Some(_) => "sign it (`git commit -S`) with a key that `greenroom person set --key` has added".to_owned(),
@@ -348,7 +348,7 @@ impl<'s, 'o> Inquiry<'s, 'o> {
     }
 
     /// Returns the author: the person with that address, or else the address itself.
-    fn author(&mut self, names: &Names<'_>) -> Result<Option<UserName>, AuthorityError> {
+    fn author(&mut self, names: &CommitNames<'_>) -> Result<Option<UserName>, AuthorityError> {
         if let Some(user) = self.people.by_ident(names.author)? {
             return Ok(Some(user));
         }
@@ -361,12 +361,12 @@ impl<'s, 'o> Inquiry<'s, 'o> {
     }
 
     /// Returns the pusher that the host names.
-    fn pusher(&mut self, names: &Names<'_>, lander: &Lander) -> Result<Option<UserName>, AuthorityError> {
+    fn pusher(&mut self, names: &CommitNames<'_>, lander: &CommitterIdentity) -> Result<Option<UserName>, AuthorityError> {
         let pusher = match lander {
-            Lander::Person(user) => return Ok(Some(user.clone())),
-            Lander::Pusher(pusher) => pusher,
-            Lander::Committer => return self.committer(names),
-            Lander::Unrecorded | Lander::Unknown => {
+            CommitterIdentity::Person(user) => return Ok(Some(user.clone())),
+            CommitterIdentity::Pusher(pusher) => pusher,
+            CommitterIdentity::Committer => return self.committer(names),
+            CommitterIdentity::Unrecorded | CommitterIdentity::Unknown => {
                 let short = names.commit.map_or_else(String::new, |c| format!("{}: ", c.short()));
                 self.unchecked.push(format!("{short}no record says who pushed it; its committer is taken"));
                 return match self.people.by_ident(names.committer)? {
@@ -374,7 +374,7 @@ impl<'s, 'o> Inquiry<'s, 'o> {
                     None => self.author(names),
                 };
             }
-            Lander::Nobody => {
+            CommitterIdentity::Nobody => {
                 let message = "nobody says who pushes, and the registry's `authority` is the pusher".to_owned();
                 let help = "tell greenroom how this host names the pusher: `greenroom hook install --host …`";
                 self.fault("identity", names.commit, message, help);
@@ -399,7 +399,7 @@ impl<'s, 'o> Inquiry<'s, 'o> {
     }
 
     /// Returns the committer of a commit that is made here: no other person can push it.
-    fn committer(&mut self, names: &Names<'_>) -> Result<Option<UserName>, AuthorityError> {
+    fn committer(&mut self, names: &CommitNames<'_>) -> Result<Option<UserName>, AuthorityError> {
         if let Some(user) = self.people.by_ident(names.committer)? {
             return Ok(Some(user));
         }
@@ -420,7 +420,7 @@ impl<'s, 'o> Inquiry<'s, 'o> {
     /// Whether a commit names its pusher: as committer, and as author unless they may commit another person's work.
     fn commits(
         &mut self,
-        names: &Names<'_>,
+        names: &CommitNames<'_>,
         lander: &UserName,
         author: Option<&UserName>,
     ) -> Result<bool, AuthorityError> {
@@ -440,7 +440,7 @@ impl<'s, 'o> Inquiry<'s, 'o> {
             return Ok(false);
         }
         let serves = self.identity.servers.contains(lander);
-        if author == Some(lander) || web || serves || self.before.registry_level(lander)? >= Some(Level::CanManage) {
+        if author == Some(lander) || web || serves || self.before.registry_level(lander)? >= Some(PermissionLevel::CanManage) {
             return Ok(true);
         }
         let named = author.map_or_else(|| self.nobody(), |author| Ok(author.to_string()))?;

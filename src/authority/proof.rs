@@ -8,7 +8,7 @@ use crate::entity::Person;
 use crate::entity::person::SigningKey;
 use crate::git::{Ident, Repo, Signed};
 use crate::name::UserName;
-use crate::signature::{Finding, Ring, check};
+use crate::signature::{SignatureFinding, KeyRing, check};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
@@ -25,9 +25,9 @@ pub(super) enum Proof {
 
 /// The keys of all people of one snapshot, cached for the next commit, because people rarely change.
 #[derive(Default)]
-pub struct Keys(RefCell<Option<(Oid, Rc<Ring>)>>);
+pub struct PeopleKeys(RefCell<Option<(Oid, Rc<KeyRing>)>>);
 
-impl Keys {
+impl PeopleKeys {
     /// Checks the signature of a commit with the keys of the snapshot before.
     pub(super) fn check_commit(
         &self,
@@ -57,21 +57,21 @@ impl Keys {
             let Some(user) = people.by_ident(ident)? else { continue };
             let Some(person) = before.person(&user)?.and_then(|f| f.value) else { continue };
             match check(payload, signature, keys(&user, &person), at) {
-                Finding::Unknown { .. } => {}
+                SignatureFinding::Unknown { .. } => {}
                 found => return Ok(proof(found)),
             }
         }
         Ok(proof(self.ring(before)?.check(payload, signature, at)))
     }
 
-    fn ring(&self, state: &Snapshot<'_>) -> Result<Rc<Ring>, TreeError> {
+    fn ring(&self, state: &Snapshot<'_>) -> Result<Rc<KeyRing>, TreeError> {
         let Some(folder) = state.entry("people")?.map(|e| e.id) else { return Ok(Rc::default()) };
         if let Some((_, ring)) = self.0.borrow().as_ref().filter(|(of, _)| *of == folder) {
             return Ok(Rc::clone(ring));
         }
         let people = state.people()?;
         let known = people.iter().filter_map(|(user, file)| Some((user, file.value.as_ref()?)));
-        let ring = Rc::new(Ring::new(known.flat_map(|(user, person)| keys(user, person))));
+        let ring = Rc::new(KeyRing::new(known.flat_map(|(user, person)| keys(user, person))));
         *self.0.borrow_mut() = Some((folder, Rc::clone(&ring)));
         Ok(ring)
     }
@@ -81,11 +81,11 @@ fn keys<'p>(user: &'p UserName, person: &'p Person) -> impl Iterator<Item = (&'p
     person.keys.iter().map(move |key| (user, key))
 }
 
-fn proof(found: Finding) -> Proof {
+fn proof(found: SignatureFinding) -> Proof {
     match found {
-        Finding::Good { user, .. } => Proof::Signed(user),
-        Finding::Unknown { key } => Proof::Unknown(key),
-        Finding::Void { user, why, .. } => Proof::Bad(format!("it is by a key of {user}: {why}")),
-        Finding::Bad(why) => Proof::Bad(why.to_string()),
+        SignatureFinding::Good { user, .. } => Proof::Signed(user),
+        SignatureFinding::Unknown { key } => Proof::Unknown(key),
+        SignatureFinding::Void { user, why, .. } => Proof::Bad(format!("it is by a key of {user}: {why}")),
+        SignatureFinding::Bad(why) => Proof::Bad(why.to_string()),
     }
 }

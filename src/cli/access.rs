@@ -12,7 +12,7 @@ use super::suggest;
 use super::table::Table;
 use crate::action::Action;
 use crate::apply::Refusal;
-use crate::entity::{Access, Level};
+use crate::entity::{Access, PermissionLevel};
 use crate::name::{GroupName, ModelName, Principal, UserName};
 use crate::snapshot::File;
 use crate::view;
@@ -57,7 +57,7 @@ pub(super) struct GrantArgs {
     to: Principal,
     /// The level: read, edit, manage-staging, manage-production or manage
     #[arg(value_parser = level)]
-    level: Level,
+    level: PermissionLevel,
     /// Grant the level on this model only; without this option, on the whole registry
     #[arg(long, value_name = "NAME", add = complete::model())]
     model: Option<ModelName>,
@@ -107,13 +107,13 @@ pub(super) struct GroupArgs {
 }
 
 /// Reads a permission level by its short name (`manage-staging`) or its API name (`CAN_MANAGE_STAGING_VERSIONS`).
-pub(super) fn level(s: &str) -> Result<Level, String> {
+pub(super) fn level(s: &str) -> Result<PermissionLevel, String> {
     Ok(match s.to_ascii_lowercase().replace('_', "-").as_str() {
-        "read" => Level::CanRead,
-        "edit" => Level::CanEdit,
-        "manage-staging" => Level::CanManageStagingVersions,
-        "manage-production" => Level::CanManageProductionVersions,
-        "manage" => Level::CanManage,
+        "read" => PermissionLevel::CanRead,
+        "edit" => PermissionLevel::CanEdit,
+        "manage-staging" => PermissionLevel::CanManageStagingVersions,
+        "manage-production" => PermissionLevel::CanManageProductionVersions,
+        "manage" => PermissionLevel::CanManage,
         _ => s.parse().map_err(|_| "must be read, edit, manage-staging, manage-production or manage")?,
     })
 }
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn levels_are_read_by_both_their_names() {
-        for (word, wanted) in ["read", "edit", "manage-staging", "manage-production", "manage"].iter().zip(Level::ALL) {
+        for (word, wanted) in ["read", "edit", "manage-staging", "manage-production", "manage"].iter().zip(PermissionLevel::ALL) {
             assert_eq!(level(word), Ok(wanted));
             assert_eq!(level(wanted.as_str()), Ok(wanted));
         }

@@ -13,7 +13,7 @@ use super::target;
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::name::{AliasName, InvalidName, ModelName};
-use crate::reference::{InvalidRef, ModelRef, Pick};
+use crate::reference::{InvalidRef, ModelRef, VersionPick};
 use crate::text::one_line;
 use crate::view;
 
@@ -75,8 +75,8 @@ pub(super) fn run(command: AliasCommand, session: &mut Session) -> Result<Exit, 
         AliasCommand::Set(a) => {
             let (model, alias, pick) = pointed(&a.words)?;
             let version = match pick {
-                Pick::Number(number) => number,
-                pick @ (Pick::Model | Pick::Stage(_) | Pick::Alias(_) | Pick::Latest) => {
+                VersionPick::Number(number) => number,
+                pick @ (VersionPick::Model | VersionPick::Stage(_) | VersionPick::Alias(_) | VersionPick::Latest) => {
                     let wanted = ModelRef { model: model.clone(), pick, moment: None };
                     target::find(&a.branch.snapshot(&session.registry()?)?, &wanted)?.1.number
                 }
@@ -103,9 +103,9 @@ fn apply(session: &mut Session, branch: &BranchArgs, change: &ChangeArgs, action
 }
 
 /// Reads the alias and its new target from the words: first the alias, or first the version as a reference.
-fn pointed(words: &[String]) -> Result<(ModelName, AliasName, Pick), CliError> {
+fn pointed(words: &[String]) -> Result<(ModelName, AliasName, VersionPick), CliError> {
     if let [reference, alias] = words
-        && let Ok(ModelRef { model, pick: pick @ (Pick::Number(_) | Pick::Stage(_) | Pick::Latest), moment }) =
+        && let Ok(ModelRef { model, pick: pick @ (VersionPick::Number(_) | VersionPick::Stage(_) | VersionPick::Latest), moment }) =
             reference.parse()
     {
         if moment.is_some() {
@@ -128,7 +128,7 @@ fn leading(words: &[String], after: usize) -> Result<(ModelName, AliasName, &[St
             let form = "write NAME ALIAS or NAME@ALIAS";
             let found: ModelRef = reference.parse().map_err(|e: InvalidRef| wrong(&e))?;
             match found {
-                ModelRef { model, pick: Pick::Alias(alias), moment: None } => Ok((model, alias, rest)),
+                ModelRef { model, pick: VersionPick::Alias(alias), moment: None } => Ok((model, alias, rest)),
                 ModelRef { .. } => Err(CliError::usage("which alias is meant?").hint(form)),
             }
         }

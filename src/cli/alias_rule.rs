@@ -10,7 +10,7 @@ use super::report::{CliError, Exit};
 use super::session::Session;
 use super::settings::current;
 use crate::action::Action;
-use crate::entity::Level;
+use crate::entity::PermissionLevel;
 use crate::entity::settings::AliasRule;
 use crate::name::{AliasName, Principal};
 use crate::stage::Stage;
@@ -38,7 +38,7 @@ pub(super) struct GuardArgs {
     alias: AliasName,
     /// The permission level that may move the alias; by default CAN_MANAGE_PRODUCTION_VERSIONS, or none with approvers
     #[arg(long, value_parser = level)]
-    level: Option<Level>,
+    level: Option<PermissionLevel>,
     /// A person or `group:NAME` that may move the alias; can be repeated; replaces the list
     #[arg(long = "approver", value_name = "WHO")]
     approvers: Vec<Principal>,

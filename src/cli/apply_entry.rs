@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::action::{Action, Hindered, NewVersion, NewWebhook, Which};
-use crate::entity::settings::{AliasRule, Authority, Mailing, Removal, StageRule, Unready};
-use crate::entity::version::Source;
+use crate::action::{Action, Hindered, NewVersion, NewWebhook, RequestSelector};
+use crate::entity::settings::{AliasRule, Authority, MailPolicy, Removal, StageRule, UnreadyPolicy};
+use crate::entity::version::VersionSource;
 use crate::entity::{Person, Settings};
 use crate::format::read::{Fields, FromTable, FromToml, Node};
 use crate::name::{AliasName, Id, UserName};
@@ -56,14 +56,14 @@ webhook.change        id, and the fields of webhook.create; they replace the who
 webhook.delete        id";
 
 /// An entry of the file.
-pub(super) struct Entry {
+pub(super) struct ApplyEntry {
     /// The value of `do`.
     pub(super) word: String,
-    what: What,
+    what: EntrySubject,
 }
 
 /// The meaning of an entry.
-enum What {
+enum EntrySubject {
     /// An action that needs no other state.
     Action(Action),
     /// A change of some settings; the other settings stay as they are.
@@ -72,8 +72,8 @@ enum What {
         authority: Option<Authority>,
         self_approval: Option<bool>,
         removal: Option<Removal>,
-        unready: Option<Unready>,
-        notifications: Option<Mailing>,
+        unready: Option<UnreadyPolicy>,
+        notifications: Option<MailPolicy>,
     },
     /// The complete rule of a stage.
     Rule(Stage, StageRule),
@@ -86,7 +86,7 @@ enum What {
 }
 
 /// The entries of the file, in their order.
-pub(super) struct Entries(pub(super) Vec<Entry>);
+pub(super) struct Entries(pub(super) Vec<ApplyEntry>);
 
 impl FromTable for Entries {
     fn from_table(fields: &mut Fields<'_, '_>) -> Option<Self> {
@@ -94,7 +94,7 @@ impl FromTable for Entries {
     }
 }
 
-impl FromToml for Entry {
+impl FromToml for ApplyEntry {
     fn from_toml(node: Node<'_, '_>) -> Option<Self> {
         let mut fields = node.fields()?;
         let word: Text = fields.required("do")?;
@@ -107,13 +107,13 @@ impl FromToml for Entry {
     }
 }
 
-impl Entry {
+impl ApplyEntry {
     /// The action. A change of settings builds on `settings`, the state after the earlier entries.
     pub(super) fn action(self, settings: &mut Settings) -> Action {
         let seen = Some(Box::new(settings.clone()));
         match self.what {
-            What::Action(action) => return action,
-            What::Settings { name, authority, self_approval, removal, unready, notifications } => {
+            EntrySubject::Action(action) => return action,
+            EntrySubject::Settings { name, authority, self_approval, removal, unready, notifications } => {
                 settings.rules.unready = unready.or(settings.rules.unready);
                 settings.rules.removal = removal.unwrap_or(settings.rules.removal);
                 let identity = &mut settings.identity;
@@ -122,10 +122,10 @@ impl Entry {
                 settings.notifications = notifications.unwrap_or_else(|| settings.notifications.clone());
                 settings.name = name.unwrap_or_else(|| settings.name.clone());
             }
-            What::Rule(stage, rule) => drop(settings.stages.insert(stage, rule)),
-            What::NoRule(stage) => drop(settings.stages.remove(&stage)),
-            What::Guard(alias, rule) => drop(settings.aliases.insert(alias, rule)),
-            What::NoGuard(alias) => drop(settings.aliases.remove(&alias)),
+            EntrySubject::Rule(stage, rule) => drop(settings.stages.insert(stage, rule)),
+            EntrySubject::NoRule(stage) => drop(settings.stages.remove(&stage)),
+            EntrySubject::Guard(alias, rule) => drop(settings.aliases.insert(alias, rule)),
+            EntrySubject::NoGuard(alias) => drop(settings.aliases.remove(&alias)),
         }
         Action::ChangeSettings { settings: settings.clone(), seen }
     }
@@ -143,26 +143,26 @@ macro_rules! action {
 
 /// Reads the fields of an entry. The outer `None`: the value of `do` is unknown. The inner `None`: a field is missing
 /// or wrong.
-fn read(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
+fn read(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<EntrySubject>> {
     Some(match word {
         "settings.change" => {
             let (name, authority) = (f.optional("name"), f.optional("authority"));
             let (self_approval, removal) = (f.optional("self_approval"), f.optional("removal"));
             let (unready, notifications) = (f.optional("unready"), f.optional("notifications"));
-            Some(What::Settings { name, authority, self_approval, removal, unready, notifications })
+            Some(EntrySubject::Settings { name, authority, self_approval, removal, unready, notifications })
         }
         "stage.set" => {
             let stage = f.required("stage");
             let rule = StageRule::from_table(f);
-            stage.zip(rule).map(|(stage, rule)| What::Rule(stage, rule))
+            stage.zip(rule).map(|(stage, rule)| EntrySubject::Rule(stage, rule))
         }
         "alias.guard" => {
             let alias = f.required("alias");
             let rule = AliasRule::from_table(f);
-            alias.zip(rule).map(|(alias, rule)| What::Guard(alias, rule))
+            alias.zip(rule).map(|(alias, rule)| EntrySubject::Guard(alias, rule))
         }
-        "alias.unguard" => f.required("alias").map(What::NoGuard),
-        "stage.unset" => f.required("stage").map(What::NoRule),
+        "alias.unguard" => f.required("alias").map(EntrySubject::NoGuard),
+        "stage.unset" => f.required("stage").map(EntrySubject::NoRule),
         "model.create" => action!(f, CreateModel { model: required, description: default, tags: default }),
         "model.describe" => action!(f, DescribeModel { model: required, description: required }),
         "model.rename" => action!(f, RenameModel { model: required, to: required }),
@@ -178,15 +178,15 @@ fn read(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
         "access.revoke" => action!(f, Revoke { model: optional, to: required }),
         "group.change" => action!(f, ChangeGroup { group: required, add: default, remove: default }),
         "group.delete" => action!(f, DeleteGroup { group: required }),
-        "person.add" => person(f).map(|(user, person)| What::Action(Action::AddPerson { user, person })),
+        "person.add" => person(f).map(|(user, person)| EntrySubject::Action(Action::AddPerson { user, person })),
         "person.change" => {
-            person(f).map(|(user, person)| What::Action(Action::ChangePerson { user, person, seen: None }))
+            person(f).map(|(user, person)| EntrySubject::Action(Action::ChangePerson { user, person, seen: None }))
         }
         "person.remove" => action!(f, RemovePerson { user: required }),
-        "webhook.create" => webhook(f).map(|new| What::Action(Action::CreateWebhook { new })),
+        "webhook.create" => webhook(f).map(|new| EntrySubject::Action(Action::CreateWebhook { new })),
         "webhook.change" => {
             let id = f.required("id");
-            id.zip(webhook(f)).map(|(id, new)| What::Action(Action::ChangeWebhook { id, new, seen: None }))
+            id.zip(webhook(f)).map(|(id, new)| EntrySubject::Action(Action::ChangeWebhook { id, new, seen: None }))
         }
         "webhook.delete" => action!(f, DeleteWebhook { id: required }),
         _ if word.starts_with("version.") => version(word, f)?,
@@ -195,12 +195,12 @@ fn read(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
 }
 
 /// Reads the actions on a version.
-fn version(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
+fn version(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<EntrySubject>> {
     Some(match word {
         "version.create" => {
             let model = f.required("model");
             let new = new_version(f);
-            model.map(|model| What::Action(Action::CreateVersion { model, new: Box::new(new) }))
+            model.map(|model| EntrySubject::Action(Action::CreateVersion { model, new: Box::new(new) }))
         }
         "version.describe" => {
             action!(f, DescribeVersion { model: required, version: required, description: required })
@@ -224,7 +224,7 @@ fn version(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
 }
 
 /// Reads the actions on a transition request.
-fn request(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
+fn request(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<EntrySubject>> {
     if word == "request.create" {
         return Some(action!(
             f,
@@ -252,16 +252,16 @@ fn request(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
         "request.reject" => Action::RejectRequest { model, version, which, comment },
         _ => Action::CancelRequest { model, version, which, comment },
     });
-    Some(action.map(What::Action))
+    Some(action.map(EntrySubject::Action))
 }
 
-fn which(f: &mut Fields<'_, '_>) -> Which {
+fn which(f: &mut Fields<'_, '_>) -> RequestSelector {
     let (id, stage, by): (Option<Id>, Option<Stage>, Option<UserName>) =
         (f.optional("id"), f.optional("stage"), f.optional("by"));
     match (id, stage) {
-        (Some(id), _) => Which::Id(id),
-        (None, Some(stage)) => Which::Stage(stage, by),
-        (None, None) => Which::Only,
+        (Some(id), _) => RequestSelector::Id(id),
+        (None, Some(stage)) => RequestSelector::Stage(stage, by),
+        (None, None) => RequestSelector::Only,
     }
 }
 
@@ -270,7 +270,7 @@ fn new_version(f: &mut Fields<'_, '_>) -> NewVersion {
         create_model: f.default("create_model"),
         description: f.default("description"),
         status: f.default("status"),
-        source: Source {
+        source: VersionSource {
             uri: f.default("source"),
             run_id: f.default("run_id"),
             run_link: f.default("run_link"),

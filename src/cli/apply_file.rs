@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::Value;
 
-use super::apply_entry::{Entries, Entry, WORDS};
+use super::apply_entry::{Entries, ApplyEntry, WORDS};
 use super::change::{self, ChangeArgs};
 use super::report::{CliError, Exit};
 use super::session::Session;
@@ -99,7 +99,7 @@ fn contents(session: &Session, file: &Path, name: &str) -> Result<String, CliErr
 }
 
 /// Reads the entries of a text in one of the three formats.
-fn parse(name: &str, text: &str) -> Result<Vec<Entry>, CliError> {
+fn parse(name: &str, text: &str) -> Result<Vec<ApplyEntry>, CliError> {
     let (entries, problems) = if is_json(text) {
         let lines = json_as_toml(text).map_err(|why| {
             CliError::new(Exit::Failed, format!("{} is no JSON that can be applied: {why}", quoted(name)))
@@ -214,7 +214,7 @@ fn basic(s: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entity::settings::{FORMAT, Identity, Layout, Rules};
+    use crate::entity::settings::{FORMAT, IdentitySettings, Layout, Rules};
     use crate::entity::{Person, Settings};
 
     fn settings() -> Settings {
@@ -223,8 +223,8 @@ mod tests {
             name: crate::text::Text::default(),
             format: FORMAT,
             layout: Layout::Flat,
-            identity: Identity::default(),
-            notifications: crate::entity::settings::Mailing::default(),
+            identity: IdentitySettings::default(),
+            notifications: crate::entity::settings::MailPolicy::default(),
             rules: Rules::default(),
             sources: Default::default(),
             acknowledged: Vec::new(),

@@ -5,8 +5,8 @@ use super::report::CliError;
 use super::review;
 use super::session::Session;
 use crate::entity::settings::StageRule;
-use crate::entity::{Request, RequestState, Verdict};
-use crate::index::{Index, Landers};
+use crate::entity::{Request, RequestState, ReviewVerdict};
+use crate::index::{Index, Committers};
 use crate::name::{ModelName, UserName};
 use crate::registry::Registry;
 use crate::rules::stage::{CHANGED, OWN, objection};
@@ -49,7 +49,7 @@ impl<'r> Closings<'r> {
 }
 
 /// A request with the facts that decide it.
-pub(super) struct Asked {
+pub(super) struct JudgedRequest {
     pub(super) model: ModelName,
     pub(super) version: u64,
     pub(super) from: Stage,
@@ -61,7 +61,7 @@ pub(super) struct Asked {
     pub(super) reasons: Vec<Option<String>>,
 }
 
-impl Asked {
+impl JudgedRequest {
     /// Reads a request of a version and judges its reviews.
     pub(super) fn read(
         snapshot: &Snapshot<'_>,
@@ -113,7 +113,7 @@ impl Asked {
         let mut by: Vec<&UserName> = Vec::new();
         for (i, review) in self.request.review.iter().enumerate() {
             let void = self.objections.get(i).is_some_and(Option::is_some);
-            if review.verdict == Verdict::Approved && !void && !by.contains(&&review.by) {
+            if review.verdict == ReviewVerdict::Approved && !void && !by.contains(&&review.by) {
                 by.push(&review.by);
             }
         }
@@ -130,7 +130,7 @@ impl Asked {
     }
 
     /// The request for JSON output.
-    pub(super) fn view(&self, landers: &Landers) -> TransitionRequest {
+    pub(super) fn view(&self, landers: &Committers) -> TransitionRequest {
         let mut shown = TransitionRequest::new(&self.model, self.version, &self.from, &self.request, landers);
         for (review, reason) in shown.review.iter_mut().zip(&self.reasons) {
             review.void.clone_from(reason);

@@ -12,7 +12,7 @@ use crate::action::Action;
 use crate::event::Event;
 use crate::name::{ModelName, UserName};
 use crate::phrase;
-use crate::registry::{Options, Outcome, Registry};
+use crate::registry::{ChangeOptions, ChangeOutcome, Registry};
 use crate::text::{Text, one_line};
 use crate::view;
 
@@ -88,14 +88,14 @@ pub(super) fn run(
 ) -> Result<Exit, CliError> {
     let asker = session.asker(registry, args.named.as_ref())?;
     let now = session.now(&asker.committer);
-    let options = Options { comment, dry_run: args.dry_run, relaxed: args.relaxed };
+    let options = ChangeOptions { comment, dry_run: args.dry_run, relaxed: args.relaxed };
     let outcome = registry.change(&asker, actions, now, &options)?;
     let warnings: Vec<String> = warnings.iter().cloned().chain(doubts(registry, &outcome)?).collect();
     print_with(session, &outcome, args.dry_run, &warnings)
 }
 
 /// The faults in the files of the changed models.
-fn doubts(registry: &Registry, outcome: &Outcome) -> Result<Vec<String>, CliError> {
+fn doubts(registry: &Registry, outcome: &ChangeOutcome) -> Result<Vec<String>, CliError> {
     let names: BTreeSet<&ModelName> = outcome.diff.events.iter().filter_map(Event::model).collect();
     let (state, mut out) = (registry.snapshot()?, Vec::new());
     for name in names.into_iter().take(MAX_DOUBTED) {
@@ -107,11 +107,11 @@ fn doubts(registry: &Registry, outcome: &Outcome) -> Result<Vec<String>, CliErro
 }
 
 /// Prints what a change did, or would do.
-pub(super) fn print(session: &mut Session, outcome: &Outcome, dry_run: bool) -> Result<Exit, CliError> {
+pub(super) fn print(session: &mut Session, outcome: &ChangeOutcome, dry_run: bool) -> Result<Exit, CliError> {
     print_with(session, outcome, dry_run, &[])
 }
 
-fn print_with(session: &mut Session, outcome: &Outcome, dry_run: bool, warnings: &[String]) -> Result<Exit, CliError> {
+fn print_with(session: &mut Session, outcome: &ChangeOutcome, dry_run: bool, warnings: &[String]) -> Result<Exit, CliError> {
     let exit = if outcome.verdict.passes() { Exit::Ok } else { Exit::Refused };
     if session.out.is_json() {
         session.out.json(&view::Change {
@@ -134,7 +134,7 @@ fn print_with(session: &mut Session, outcome: &Outcome, dry_run: bool, warnings:
     Ok(exit)
 }
 
-fn as_text(session: &mut Session, outcome: &Outcome, dry_run: bool) {
+fn as_text(session: &mut Session, outcome: &ChangeOutcome, dry_run: bool) {
     let out = &mut session.out;
     if outcome.diff.is_empty() {
         out.line("Nothing to do: it is so already.");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::annotate::{Finding, Style, Wanted, github, gitlab, sarif};
+use super::annotate::{Annotation, ReportStyle, ReportRequest, github, gitlab, sarif};
 use super::output::{GREEN, Output, RED, YELLOW, styled};
 use super::pull::{self, Summary};
 use super::report::{self, CliError, Exit};
@@ -12,11 +12,11 @@ use super::session::{Session, clock};
 use crate::format::Problem;
 use crate::format::problem::folded;
 use crate::gate;
-use crate::gate::pull::{Pull, Terms};
+use crate::gate::pull::{PullRequest, PullContext};
 use crate::git::{GitError, Ident};
 use crate::index;
 use crate::name::UserName;
-use crate::registry::{Asker, Lint, Registry};
+use crate::registry::{ChangeAuthor, LintReport, Registry};
 use crate::text::one_line;
 use crate::time::Timestamp;
 use crate::view;
@@ -55,7 +55,7 @@ pub(super) struct CheckArgs {
     /// The format of the report: text, json, github, gitlab, sarif or markdown; STYLE=FILE writes a file; can be
     /// repeated
     #[arg(long = "format", value_name = "STYLE[=FILE]")]
-    formats: Vec<Wanted>,
+    formats: Vec<ReportRequest>,
 }
 
 pub(super) fn run(args: &CheckArgs, session: &mut Session) -> Result<Exit, CliError> {
@@ -81,8 +81,8 @@ fn is_range(text: &str, session: &Session) -> bool {
 fn check_pull(args: &CheckArgs, range: &str, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let now = registry.repo().identity().map_or_else(|_| clock(), |(_, committer)| session.now(&committer));
-    let pull = Pull::of_range(&registry, range)?;
-    let terms = Terms { merger: args.named.clone(), authors_proven: args.authors_proven, now };
+    let pull = PullRequest::of_range(&registry, range)?;
+    let terms = PullContext { merger: args.named.clone(), authors_proven: args.authors_proven, now };
     let judged = pull.judge(&terms)?;
     let summary = Summary::new(&pull, &judged, args.named.as_ref(), now)?;
     deliver(args, session, |style, out| summary.report(style, out))?;
@@ -93,10 +93,10 @@ fn check_pull(args: &CheckArgs, range: &str, session: &mut Session) -> Result<Ex
 fn deliver(
     args: &CheckArgs,
     session: &mut Session,
-    report: impl Fn(Style, &mut Output) -> Result<(), CliError>,
+    report: impl Fn(ReportStyle, &mut Output) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
     if args.formats.is_empty() {
-        let style = if session.out.is_json() { Style::Json } else { Style::Text };
+        let style = if session.out.is_json() { ReportStyle::Json } else { ReportStyle::Text };
         return report(style, &mut session.out);
     }
     for wanted in &args.formats {
@@ -122,7 +122,7 @@ fn check_files(args: &CheckArgs, session: &mut Session) -> Result<Exit, CliError
     let registry = index::indexed(Registry::discover(&start)?);
     let asker = match session.asker(&registry, args.named.as_ref()) {
         // The person of `--as` is also the committer.
-        Ok(asker) if args.named.is_some() => Some(Asker { committer: asker.author.clone(), ..asker }),
+        Ok(asker) if args.named.is_some() => Some(ChangeAuthor { committer: asker.author.clone(), ..asker }),
         Ok(asker) => Some(asker),
         // Files can be checked even where git has no identity.
         Err(_) if args.named.is_none() && matches!(registry.repo().identity(), Err(GitError::NoIdentity)) => None,
@@ -151,7 +151,7 @@ pub(super) const RECENT: usize = 100;
 
 /// Adds what the commits broke that are made and not pushed yet, as the gate would find it; and what newer ones that
 /// landed did to the past, which is not seen in the files as they are.
-fn committed(registry: &Registry, committer: Option<&Ident>, now: Timestamp, lint: &mut Lint) -> Result<(), CliError> {
+fn committed(registry: &Registry, committer: Option<&Ident>, now: Timestamp, lint: &mut LintReport) -> Result<(), CliError> {
     let Some(tip) = registry.head()?.filter(|_| registry.branch().starts_with("refs/heads/")) else { return Ok(()) };
     let ahead = gate::ahead(registry, committer, now)?;
     lint.warnings.extend(ahead.warnings);
@@ -168,24 +168,24 @@ fn committed(registry: &Registry, committer: Option<&Ident>, now: Timestamp, lin
 }
 
 /// Reports on the files of a work tree in one format.
-fn report_files(lint: &Lint, home: &str, style: Style, out: &mut Output) -> Result<(), CliError> {
-    let faults = lint.faults.iter().map(|f| Finding { problem: &f.problem, fault: true });
-    let findings: Vec<_> = faults.chain(lint.warnings.iter().map(|w| Finding { problem: w, fault: false })).collect();
+fn report_files(lint: &LintReport, home: &str, style: ReportStyle, out: &mut Output) -> Result<(), CliError> {
+    let faults = lint.faults.iter().map(|f| Annotation { problem: &f.problem, fault: true });
+    let findings: Vec<_> = faults.chain(lint.warnings.iter().map(|w| Annotation { problem: w, fault: false })).collect();
     match style {
-        Style::Text => as_text(lint, out),
-        Style::Json => out.json(&view::FileReport {
+        ReportStyle::Text => as_text(lint, out),
+        ReportStyle::Json => out.json(&view::FileReport {
             files: lint.files,
             changed: &lint.changed,
             faults: &lint.faults,
             warnings: &lint.warnings,
         })?,
-        Style::Github => {
+        ReportStyle::Github => {
             let told = plain(&told(lint));
             out.line(format!("{}{}", github::commands(&findings), github::notice(&told)).trim_end());
         }
-        Style::Gitlab => out.report(&gitlab::report(&findings, home))?,
-        Style::Sarif => out.report(&sarif::log(&findings, home))?,
-        Style::Markdown => {
+        ReportStyle::Gitlab => out.report(&gitlab::report(&findings, home))?,
+        ReportStyle::Sarif => out.report(&sarif::log(&findings, home))?,
+        ReportStyle::Markdown => {
             out.line(pull::of_files(&lint.faults, &lint.warnings, plain(&told(lint)).trim_end_matches('.')).trim_end());
         }
     }
@@ -216,7 +216,7 @@ pub(super) fn within(registry: &Registry, path: &Path) -> Result<String, CliErro
     Ok(if registry.at().starts_with(&inner) { String::new() } else { inner })
 }
 
-fn as_text(lint: &Lint, out: &mut Output) {
+fn as_text(lint: &LintReport, out: &mut Output) {
     let faults: Vec<&Problem> = lint.faults.iter().map(|f| &f.problem).collect();
     let warnings: Vec<&Problem> = lint.warnings.iter().collect();
     for (problems, style, what) in [(faults, RED, "fault:"), (warnings, YELLOW, "warning:")] {
@@ -238,7 +238,7 @@ fn as_text(lint: &Lint, out: &mut Output) {
 }
 
 /// The number of faults and warnings as a sentence.
-fn told(lint: &Lint) -> String {
+fn told(lint: &LintReport) -> String {
     let count = |n: usize, one: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") };
     let found = match (lint.faults.len(), lint.warnings.len()) {
         (0, 0) => styled(GREEN, "No faults"),

@@ -9,7 +9,7 @@ use super::output::{YELLOW, local, styled};
 use super::pick;
 use super::report::{CliError, Exit};
 use super::session::Session;
-use super::target::{self, Target};
+use super::target::{self, VersionArgument};
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::Comment;
@@ -47,7 +47,7 @@ pub(super) struct AddArgs {
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     #[command(flatten)]
-    target: Target,
+    target: VersionArgument,
     /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
@@ -86,7 +86,7 @@ pub(super) struct DeleteArgs {
 pub(super) fn run(command: CommentCommand, session: &mut Session) -> Result<Exit, CliError> {
     match command {
         CommentCommand::Add(a) => {
-            let (target, rest) = Target::leading(&a.words, 0..=1)?;
+            let (target, rest) = VersionArgument::leading(&a.words, 0..=1)?;
             let text = said(rest.first().map(String::as_str), &a.change)?;
             let (model, version) = target.of_now(&session.registry()?.snapshot()?)?;
             let action = Action::AddComment { model, version, text };
@@ -94,14 +94,14 @@ pub(super) fn run(command: CommentCommand, session: &mut Session) -> Result<Exit
         }
         CommentCommand::List(a) => list(&a, session),
         CommentCommand::Edit(a) => {
-            let (target, rest) = Target::leading(&a.words, 1..=2)?;
+            let (target, rest) = VersionArgument::leading(&a.words, 1..=2)?;
             let text = said(rest.get(1).map(String::as_str), &a.change)?;
             let (model, version, comment) = find(&session.registry()?, &target, rest)?;
             let action = Action::EditComment { model, version, id: comment.id, text };
             change::apply_stored(session, &a.change, &[action])
         }
         CommentCommand::Delete(a) => {
-            let (target, rest) = Target::leading(&a.words, 1..=1)?;
+            let (target, rest) = VersionArgument::leading(&a.words, 1..=1)?;
             let (model, version, comment) = find(&session.registry()?, &target, rest)?;
             let what = format!("the comment {} by {}", pick::short(&comment.id), comment.created_by);
             session.confirm_deletion(&what, pick::short(&comment.id), a.yes || a.change.is_dry_run())?;
@@ -132,7 +132,7 @@ fn said(given: Option<&str>, change: &ChangeArgs) -> Result<Text, CliError> {
 }
 
 /// Finds the comment of a version whose id, or a part of it, is the first word of `rest`.
-fn find(registry: &Registry, target: &Target, rest: &[String]) -> Result<(ModelName, u64, Comment), CliError> {
+fn find(registry: &Registry, target: &VersionArgument, rest: &[String]) -> Result<(ModelName, u64, Comment), CliError> {
     let snapshot = registry.snapshot()?;
     let (model, version) = target.of_now(&snapshot)?;
     let id = rest.first().map(String::as_str).unwrap_or_default();

@@ -16,7 +16,7 @@ use crate::apply::Refusal;
 use crate::entity::Version;
 use crate::entity::version::{Column, Schema};
 use crate::name::{InvalidName, ModelName};
-use crate::reference::{InvalidRef, ModelRef, Pick};
+use crate::reference::{InvalidRef, ModelRef, VersionPick};
 use crate::snapshot::ModelView;
 use crate::stage::Stage;
 use crate::text::{one_line, quoted};
@@ -40,7 +40,7 @@ pub(super) struct CompareArgs {
 }
 
 /// A version in the comparison.
-pub(super) struct Side {
+pub(super) struct ComparedVersion {
     number: u64,
     stage: Stage,
     version: Version,
@@ -64,7 +64,7 @@ impl Row {
 }
 
 /// Rows under a title. The JSON key of the part is a field of its own.
-pub(super) struct Part {
+pub(super) struct CompareSection {
     pub(super) title: &'static str,
     id: &'static str,
     pub(super) rows: Vec<Row>,
@@ -123,7 +123,7 @@ pub(super) fn run(args: &CompareArgs, session: &mut Session) -> Result<Exit, Cli
 }
 
 /// Reads the versions to compare, each as of its moment, and the heads of their columns.
-fn sides(args: &CompareArgs, session: &Session) -> Result<(ModelName, Vec<Side>, Vec<String>), CliError> {
+fn sides(args: &CompareArgs, session: &Session) -> Result<(ModelName, Vec<ComparedVersion>, Vec<String>), CliError> {
     let (name, picks) = compared(&args.words)?;
     let registry = session.registry()?;
     let (mut out, mut heads) = (Vec::new(), Vec::new());
@@ -134,7 +134,7 @@ fn sides(args: &CompareArgs, session: &Session) -> Result<(ModelName, Vec<Side>,
         let snapshot = registry.as_of(moment.as_deref().or(args.at.as_deref()))?;
         let wanted = ModelRef { model: name.clone(), pick, moment: None };
         let (model, view) = target::find(&snapshot, &wanted)?;
-        let side = Side::read(&name, &model, view.number)?;
+        let side = ComparedVersion::read(&name, &model, view.number)?;
         let then = moment.map_or_else(String::new, |m| format!("@{{{}}}", one_line(&m)));
         heads.push(format!("VERSION {}{then}", side.number));
         out.push(side);
@@ -144,7 +144,7 @@ fn sides(args: &CompareArgs, session: &Session) -> Result<(ModelName, Vec<Side>,
 
 /// A version named on the command line, and the moment to read it at.
 struct Operand {
-    pick: Pick,
+    pick: VersionPick,
     moment: Option<String>,
 }
 
@@ -155,14 +155,14 @@ fn compared(words: &[String]) -> Result<(ModelName, Vec<Operand>), CliError> {
     let first = words.first().map(String::as_str).unwrap_or_default();
     let begins: ModelRef = first.parse().map_err(wrong)?;
     let name: Result<ModelName, InvalidName> = first.parse();
-    let is_version = |word: &String| word.parse::<ModelRef>().is_ok_and(|r| r.pick != Pick::Model);
+    let is_version = |word: &String| word.parse::<ModelRef>().is_ok_and(|r| r.pick != VersionPick::Model);
     // A name may hold `@`; words that are no references then tell that the first is a name.
     let (name, versions) = match name {
-        Ok(name) if begins.pick == Pick::Model || !words.iter().all(is_version) => {
+        Ok(name) if begins.pick == VersionPick::Model || !words.iter().all(is_version) => {
             (name, words.get(1..).unwrap_or_default())
         }
         Ok(_) => (begins.model, words),
-        Err(_) if begins.pick != Pick::Model => (begins.model, words),
+        Err(_) if begins.pick != VersionPick::Model => (begins.model, words),
         Err(e) => return Err(wrong(e.into())),
     };
     let picks = versions.iter().map(|word| operand(&name, word)).collect::<Result<Vec<Operand>, CliError>>()?;
@@ -177,7 +177,7 @@ fn operand(name: &ModelName, word: &str) -> Result<Operand, CliError> {
     let (version, moment) = target::moment_of(word, None)?;
     match (target::pick(version), word.parse::<ModelRef>()) {
         (Ok(pick), _) => Ok(Operand { pick, moment }),
-        (Err(e), Ok(ModelRef { pick: Pick::Model, .. }) | Err(_)) => {
+        (Err(e), Ok(ModelRef { pick: VersionPick::Model, .. }) | Err(_)) => {
             Err(CliError::usage(format!("{}: {e}", quoted(word))))
         }
         (Err(_), Ok(found)) if found.model == *name => Ok(Operand { pick: found.pick, moment: found.moment }),
@@ -188,7 +188,7 @@ fn operand(name: &ModelName, word: &str) -> Result<Operand, CliError> {
     }
 }
 
-impl Side {
+impl ComparedVersion {
     /// Reads a version of a model.
     pub(super) fn read(name: &ModelName, model: &ModelView<'_>, number: u64) -> Result<Self, CliError> {
         let faulty = || {
@@ -205,7 +205,7 @@ impl Side {
 }
 
 /// Compares the versions in every part.
-pub(super) fn parts(sides: &[Side]) -> Vec<Part> {
+pub(super) fn parts(sides: &[ComparedVersion]) -> Vec<CompareSection> {
     let about = vec![
         row(("stage", "stage"), sides, |s| Some((s.stage.to_string(), json!(s.stage)))),
         row(("created", "created_at"), sides, |s| Some((local(s.version.created_at), json!(s.version.created_at)))),
@@ -233,19 +233,19 @@ pub(super) fn parts(sides: &[Side]) -> Vec<Part> {
         rows(sides, move |s| s.version.schema.as_ref().map_or_else(BTreeMap::new, |schema| named(of(schema))))
     };
     vec![
-        Part { title: "Versions", id: "about", rows: about },
-        Part { title: "Parameters", id: "params", rows: params },
-        Part { title: "Metrics", id: "metrics", rows: metrics },
-        Part { title: "Tags", id: "tags", rows: tags },
-        Part { title: "Environment", id: "environment", rows: environment(sides) },
-        Part { title: "Inputs", id: "inputs", rows: columns(|s| &s.inputs) },
-        Part { title: "Outputs", id: "outputs", rows: columns(|s| &s.outputs) },
-        Part { title: "Inference parameters", id: "inference_params", rows: columns(|s| &s.params) },
+        CompareSection { title: "Versions", id: "about", rows: about },
+        CompareSection { title: "Parameters", id: "params", rows: params },
+        CompareSection { title: "Metrics", id: "metrics", rows: metrics },
+        CompareSection { title: "Tags", id: "tags", rows: tags },
+        CompareSection { title: "Environment", id: "environment", rows: environment(sides) },
+        CompareSection { title: "Inputs", id: "inputs", rows: columns(|s| &s.inputs) },
+        CompareSection { title: "Outputs", id: "outputs", rows: columns(|s| &s.outputs) },
+        CompareSection { title: "Inference parameters", id: "inference_params", rows: columns(|s| &s.params) },
     ]
 }
 
 /// The environment of a version, from its model folder: one row for each package.
-fn environment(sides: &[Side]) -> Vec<Row> {
+fn environment(sides: &[ComparedVersion]) -> Vec<Row> {
     rows(sides, |s| {
         let told = |text: &crate::text::Text| (text.to_string(), json!(text));
         let mut out: BTreeMap<String, Cell> = BTreeMap::new();
@@ -280,7 +280,7 @@ fn named(columns: &[Column]) -> BTreeMap<String, Cell> {
     columns.iter().enumerate().map(|(i, c)| (key((i, c)), (column_type(c), json!(column_type(c))))).collect()
 }
 
-fn row((key, id): (&str, &str), sides: &[Side], cell: impl Fn(&Side) -> Option<Cell>) -> Row {
+fn row((key, id): (&str, &str), sides: &[ComparedVersion], cell: impl Fn(&ComparedVersion) -> Option<Cell>) -> Row {
     let cells: Vec<Option<Cell>> = sides.iter().map(cell).collect();
     Row {
         key: key.to_owned(),
@@ -291,7 +291,7 @@ fn row((key, id): (&str, &str), sides: &[Side], cell: impl Fn(&Side) -> Option<C
 }
 
 /// One row for each key that any version has, sorted.
-fn rows(sides: &[Side], cells: impl Fn(&Side) -> BTreeMap<String, Cell>) -> Vec<Row> {
+fn rows(sides: &[ComparedVersion], cells: impl Fn(&ComparedVersion) -> BTreeMap<String, Cell>) -> Vec<Row> {
     let all: Vec<BTreeMap<String, Cell>> = sides.iter().map(cells).collect();
     let keys: std::collections::BTreeSet<&String> = all.iter().flat_map(BTreeMap::keys).collect();
     let one = |key: &String| Row {

@@ -68,19 +68,19 @@ fn candidates(
     find: impl Fn(&Snapshot<'_>, &[String]) -> Result<Vec<String>, RegistryError>,
 ) -> Vec<CompletionCandidate> {
     let Some(typed) = typed.to_str() else { return Vec::new() };
-    let line = Line::read(std::env::args_os());
+    let line = TypedLine::read(std::env::args_os());
     let found = Registry::discover(&line.folder).and_then(|registry| find(&registry.snapshot()?, &line.words));
     let found = found.unwrap_or_default().into_iter().filter(|name| name.starts_with(typed));
     found.map(CompletionCandidate::new).collect()
 }
 
 /// The command line typed so far.
-struct Line {
+struct TypedLine {
     folder: PathBuf,
     words: Vec<String>,
 }
 
-impl Line {
+impl TypedLine {
     /// Reads the words after `--` in the call of the completion script: the program, then the typed words.
     fn read(args: impl Iterator<Item = OsString>) -> Self {
         let mut words = args.skip_while(|word| word != "--").skip(2);
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn the_line_is_read_without_flags() {
         let args = ["greenroom", "--", "greenroom", "-C", "reg", "transition", "-n", "churn", ""];
-        let line = Line::read(args.into_iter().map(OsString::from));
+        let line = TypedLine::read(args.into_iter().map(OsString::from));
         assert_eq!(line.folder, PathBuf::from("reg"));
         assert_eq!(line.words, ["transition", "churn", ""]);
     }

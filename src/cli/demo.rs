@@ -10,8 +10,8 @@ use clap::{Args, Parser as _};
 
 use super::output::{BOLD, DIM, Output, styled};
 use super::report::{CliError, Exit};
-use super::session::{Played, Session};
-use super::{Cli, Format, Global, When};
+use super::session::{ScriptedActor, Session};
+use super::{Cli, Format, Global, ColorChoice};
 use crate::git::{Ident, Repo};
 use crate::server::{self, Config, ServeError};
 use crate::text::one_line;
@@ -159,7 +159,7 @@ struct Stage {
 
 impl Stage {
     fn new(dir: PathBuf, today: Timestamp) -> Self {
-        let global = Global { dir: None, output: Format::Text, color: When::Auto, no_pager: true };
+        let global = Global { dir: None, output: Format::Text, color: ColorChoice::Auto, no_pager: true };
         let out = Output::new(&global);
         Self { dir, within: "", today, clock: today, global, out }
     }
@@ -347,7 +347,7 @@ impl Stage {
         let cli = Cli::try_parse_from(std::iter::once("greenroom").chain(words.iter().copied()))
             .map_err(|e| CliError::new(Exit::Failed, e.to_string()))?;
         self.clock = self.clock.plus_millis(7 * MINUTE);
-        let played = Played { ident: Ident::new(who.name(), who.email(), self.clock) };
+        let played = ScriptedActor { ident: Ident::new(who.name(), who.email(), self.clock) };
         let global = Global { dir: Some(self.dir.join(self.within)), ..self.global.clone() };
         let mut session = Session::played(global.clone(), Output::new(&global), played);
         let result = super::run(cli.command, &mut session);

@@ -60,7 +60,7 @@ pub(super) fn print(out: &mut Output, events: &[Event]) {
             for detail in phrase::details(event) {
                 out.foreign(&format!("      {detail}"));
             }
-            for Change { field, old, new } in changes(event) {
+            for FieldChange { field, old, new } in changes(event) {
                 field_change(out, &field, &old, &new);
             }
         }
@@ -69,7 +69,7 @@ pub(super) fn print(out: &mut Output, events: &[Event]) {
 
 /// A changed field.
 #[derive(Debug, PartialEq, Eq)]
-struct Change {
+struct FieldChange {
     field: String,
     old: String,
     new: String,
@@ -93,8 +93,8 @@ fn field_change(out: &mut Output, field: &str, old: &str, new: &str) {
 }
 
 /// The earlier values that an event holds, beside the new ones.
-fn changes(event: &Event) -> Vec<Change> {
-    let one = |field: &str, old: String, new: String| vec![Change { field: field.to_owned(), old, new }];
+fn changes(event: &Event) -> Vec<FieldChange> {
+    let one = |field: &str, old: String, new: String| vec![FieldChange { field: field.to_owned(), old, new }];
     match event {
         Event::ModelDescribed { description, before, .. } | Event::VersionDescribed { description, before, .. } => {
             one("", before.to_string(), description.to_string())
@@ -114,7 +114,7 @@ fn changes(event: &Event) -> Vec<Change> {
 }
 
 /// The fields in which the two sides of an event differ, if the event has two sides.
-fn fields(event: &Value) -> Vec<Change> {
+fn fields(event: &Value) -> Vec<FieldChange> {
     let (Some(before @ Value::Object(_)), Some(after @ Value::Object(_))) = (event.get("before"), event.get("after"))
     else {
         return Vec::new();
@@ -124,7 +124,7 @@ fn fields(event: &Value) -> Vec<Change> {
     out
 }
 
-fn compare(at: &str, old: &Value, new: &Value, out: &mut Vec<Change>) {
+fn compare(at: &str, old: &Value, new: &Value, out: &mut Vec<FieldChange>) {
     if old == new {
         return;
     }
@@ -138,7 +138,7 @@ fn compare(at: &str, old: &Value, new: &Value, out: &mut Vec<Change>) {
                 compare(&at, old.get(key).unwrap_or(&Value::Null), new.get(key).unwrap_or(&Value::Null), out);
             }
         }
-        _ => out.push(Change { field: at.to_owned(), old: shown(old), new: shown(new) }),
+        _ => out.push(FieldChange { field: at.to_owned(), old: shown(old), new: shown(new) }),
     }
 }
 
@@ -164,7 +164,7 @@ mod tests {
             "after": {"name": "a", "stages": {"Production": {"approvals": 2}, "Gone": null}, "same": [1], "tags": {"k": "v"}},
         });
         let change =
-            |field: &str, old: &str, new: &str| Change { field: field.into(), old: old.into(), new: new.into() };
+            |field: &str, old: &str, new: &str| FieldChange { field: field.into(), old: old.into(), new: new.into() };
         assert_eq!(fields(&event), [change("stages.Production.approvals", "1", "2"), change("tags.k", "", "v")]);
         assert_eq!(fields(&json!({"before": 1, "after": 2})), []);
     }

@@ -4,17 +4,17 @@ use clap::Args;
 
 use super::check::RECENT;
 use super::output::{GREEN, RED, YELLOW, styled};
-use super::progress::Progress;
+use super::progress::ProgressBar;
 use super::report::{CliError, Exit};
 use super::session::{Session, clock};
 use crate::deliver::mail::{self, MailSettings};
 use crate::entity::settings::Authority;
 use crate::gate;
 use crate::hook;
-use crate::hook::prepush::{self, Sending};
+use crate::hook::prepush::{self, LfsUpload};
 use crate::index::{self, Health};
 use crate::registry::Registry;
-use crate::registry::health::{self, Check, State};
+use crate::registry::health::{self, Check, CheckState};
 use crate::registry::sent::{LfsConfig, lfs_config};
 use crate::text::{one_line, with_causes};
 use crate::view;
@@ -37,7 +37,7 @@ pub(super) struct DoctorArgs {
 pub(super) fn run(args: &DoctorArgs, session: &mut Session) -> Result<Exit, CliError> {
     let mut checks = health::programs(&session.dir());
     let registry = session.registry()?;
-    let progress = Progress::new("Verifying");
+    let progress = ProgressBar::new("Verifying");
     checks.extend(registry.health(args.verify, &|done, total| progress.seen(done, total))?);
     drop(progress);
     checks.extend(of_operation(&registry));
@@ -48,15 +48,15 @@ pub(super) fn run(args: &DoctorArgs, session: &mut Session) -> Result<Exit, CliE
     checks.extend(of_pulling(&registry)?);
     checks.push(of_clones(&registry));
     checks.push(of_gate(&registry));
-    let failed = checks.iter().any(|c| c.state == State::Fail);
+    let failed = checks.iter().any(|c| c.state == CheckState::Fail);
     if session.out.is_json() {
         session.out.json(&view::Checks { ok: !failed, checks: &checks })?;
     } else {
         for check in &checks {
             let (style, word) = match check.state {
-                State::Ok => (GREEN, "ok  "),
-                State::Warn => (YELLOW, "warn"),
-                State::Fail => (RED, "fail"),
+                CheckState::Ok => (GREEN, "ok  "),
+                CheckState::Warn => (YELLOW, "warn"),
+                CheckState::Fail => (RED, "fail"),
             };
             session.out.line(format!("{}  {:<9} {}", styled(style, word), check.name, one_line(&check.message)));
             if !check.help.is_empty() {
@@ -71,7 +71,7 @@ pub(super) fn run(args: &DoctorArgs, session: &mut Session) -> Result<Exit, CliE
 fn of_operation(registry: &Registry) -> Option<Check> {
     let operation = registry.repo().operation()?;
     let message = format!("{operation} is in progress; greenroom changes nothing until it is finished");
-    Some(Check { name: "merge", state: State::Warn, message, help: operation.way_out().to_owned() })
+    Some(Check { name: "merge", state: CheckState::Warn, message, help: operation.way_out().to_owned() })
 }
 
 /// What commits that are not pushed yet broke, and what recent ones did to the past, which the files as they are do not
@@ -79,7 +79,7 @@ fn of_operation(registry: &Registry) -> Option<Check> {
 fn of_steps(session: &Session, registry: &Registry) -> Result<Check, CliError> {
     let check = |state, message: String, help: &str| Check { name: "steps", state, message, help: help.to_owned() };
     let Some(tip) = registry.head()?.filter(|_| registry.branch().starts_with("refs/heads/")) else {
-        return Ok(check(State::Ok, "recent commits keep the rules of history".to_owned(), ""));
+        return Ok(check(CheckState::Ok, "recent commits keep the rules of history".to_owned(), ""));
     };
     let committer = session.identity(registry.repo()).ok().map(|(_, committer)| committer);
     let now = committer.as_ref().map_or_else(clock, |who| session.now(who));
@@ -87,7 +87,7 @@ fn of_steps(session: &Session, registry: &Registry) -> Result<Check, CliError> {
     let help = "greenroom check tells them all, with what to do";
     if let Some((_, first)) = ahead.faults.first() {
         let message = format!("{} fault(s) of commits that are not pushed yet; the first: {first}", ahead.faults.len());
-        return Ok(check(State::Fail, one_line(&message).into_owned(), help));
+        return Ok(check(CheckState::Fail, one_line(&message).into_owned(), help));
     }
     let recent = gate::verify::recent(registry, tip, RECENT)?;
     let mut found = recent.iter().filter(|(commit, _)| !ahead.steps.contains(commit));
@@ -95,22 +95,22 @@ fn of_steps(session: &Session, registry: &Registry) -> Result<Check, CliError> {
         (Some((commit, fault)), _) => {
             let many = 1 + found.count();
             let message = format!("{many} fault(s) of recent commits; the first, of {}: {fault}", commit.short());
-            check(State::Fail, one_line(&message).into_owned(), help)
+            check(CheckState::Fail, one_line(&message).into_owned(), help)
         }
-        (None, Some(first)) => check(State::Warn, one_line(&first.message).into_owned(), &first.help),
-        (None, None) => check(State::Ok, "recent commits keep the rules of history".to_owned(), ""),
+        (None, Some(first)) => check(CheckState::Warn, one_line(&first.message).into_owned(), &first.help),
+        (None, None) => check(CheckState::Ok, "recent commits keep the rules of history".to_owned(), ""),
     })
 }
 
 /// Checks the index. An old or missing index is no problem, because the next query updates it; a damaged one is.
 fn of_index(found: &Health) -> Check {
     let (state, message) = match found {
-        Health::Absent => (State::Ok, "there is none yet; the next question builds it".to_owned()),
-        Health::Current => (State::Ok, "up to date".to_owned()),
-        Health::Behind => (State::Ok, "behind; the next question brings it up to date".to_owned()),
-        Health::Damaged(what) => (State::Warn, format!("damaged: {what}")),
+        Health::Absent => (CheckState::Ok, "there is none yet; the next question builds it".to_owned()),
+        Health::Current => (CheckState::Ok, "up to date".to_owned()),
+        Health::Behind => (CheckState::Ok, "behind; the next question brings it up to date".to_owned()),
+        Health::Damaged(what) => (CheckState::Warn, format!("damaged: {what}")),
     };
-    let help = if state == State::Ok { String::new() } else { "greenroom index rebuild".to_owned() };
+    let help = if state == CheckState::Ok { String::new() } else { "greenroom index rebuild".to_owned() };
     Check { name: "index", state, message, help }
 }
 
@@ -118,27 +118,27 @@ fn of_index(found: &Health) -> Check {
 fn of_sending(registry: &Registry) -> Check {
     let check = |state, message: String, help: &str| Check { name: "push", state, message, help: help.to_owned() };
     let sending = prepush::sending(registry.repo());
-    let unsent = match registry.unsent(matches!(sending, Ok(Sending::Others))) {
+    let unsent = match registry.unsent(matches!(sending, Ok(LfsUpload::Others))) {
         Ok(Some(unsent)) => unsent,
-        Ok(None) => return check(State::Ok, "there is no remote to push to".to_owned(), ""),
-        Err(e) => return check(State::Fail, with_causes(&e), "git fsck"),
+        Ok(None) => return check(CheckState::Ok, "there is no remote to push to".to_owned(), ""),
+        Err(e) => return check(CheckState::Fail, with_causes(&e), "git fsck"),
     };
     let remote = one_line(&unsent.remote).into_owned();
     if unsent.files > 0 {
         let versions = list(&unsent.versions, LISTED);
         let message = format!("{} stored file(s) have not been sent to {remote}: those of {versions}", unsent.files);
         let help = format!("git push {remote}; if its commits are there already: git lfs push --all {remote}");
-        return check(State::Warn, message, &help);
+        return check(CheckState::Warn, message, &help);
     }
     match sending {
-        Ok(Sending::Ours | Sending::Others) => check(State::Ok, format!("all stored files were sent to {remote}"), ""),
-        Ok(Sending::Nothing(why)) => {
+        Ok(LfsUpload::Ours | LfsUpload::Others) => check(CheckState::Ok, format!("all stored files were sent to {remote}"), ""),
+        Ok(LfsUpload::Nothing(why)) => {
             let message = format!("a push leaves the files of models behind: {why}");
             let own = "greenroom register puts the hook there, and so does git lfs install --local";
             let foreign = prepush::foreign_hooks(registry.repo());
-            check(State::Warn, message, foreign.as_deref().unwrap_or(own))
+            check(CheckState::Warn, message, foreign.as_deref().unwrap_or(own))
         }
-        Err(e) => check(State::Fail, with_causes(&e), "see the permissions of the folder of hooks"),
+        Err(e) => check(CheckState::Fail, with_causes(&e), "see the permissions of the folder of hooks"),
     }
 }
 
@@ -154,7 +154,7 @@ fn of_pulling(registry: &Registry) -> Result<Option<Check>, CliError> {
     let message =
         "a plain `git pull` merges here, and the gate refuses that merge where somebody else pushed meanwhile";
     let help = "git config pull.rebase true".to_owned();
-    Ok(Some(Check { name: "pull", state: State::Warn, message: message.to_owned(), help }))
+    Ok(Some(Check { name: "pull", state: CheckState::Warn, message: message.to_owned(), help }))
 }
 
 /// Names, and how many more there are.
@@ -175,12 +175,12 @@ fn of_clones(registry: &Registry) -> Check {
         help: help.to_owned(),
     };
     match lfs_config(registry) {
-        Ok(LfsConfig::Lenient) => check(State::Ok, "a clone with missing files of models ends well", ""),
+        Ok(LfsConfig::Lenient) => check(CheckState::Ok, "a clone with missing files of models ends well", ""),
         Ok(LfsConfig::Strict) => {
             let help = "git config -f .lfsconfig lfs.skipdownloaderrors true, at the root of the repository; commit it";
-            check(State::Warn, "a clone fails to check out where a file of a model is missing on the remote", help)
+            check(CheckState::Warn, "a clone fails to check out where a file of a model is missing on the remote", help)
         }
-        Err(e) => check(State::Fail, &with_causes(&e), "git fsck"),
+        Err(e) => check(CheckState::Fail, &with_causes(&e), "git fsck"),
     }
 }
 
@@ -190,24 +190,24 @@ fn of_gate(registry: &Registry) -> Check {
     let repo = registry.repo();
     let found = match super::hook::program().map(|program| hook::gap(repo, &program)) {
         Ok(Ok(found)) => found,
-        Ok(Err(e)) => return check(State::Fail, with_causes(&e)),
+        Ok(Err(e)) => return check(CheckState::Fail, with_causes(&e)),
         Err(_) => {
-            return check(State::Warn, "the path of greenroom is unknown, so the hooks were not checked".to_owned());
+            return check(CheckState::Warn, "the path of greenroom is unknown, so the hooks were not checked".to_owned());
         }
     };
     match found {
         Some((name, gap)) => {
-            let state = if gap == hook::Gap::Other { State::Warn } else { State::Fail };
+            let state = if gap == hook::HookGap::Other { CheckState::Warn } else { CheckState::Fail };
             let (message, help) = super::hook::ungated(repo, name, gap);
             Check { help, ..check(state, message) }
         }
         None if repo.own_setting(hook::install::HOST).is_some() => match super::hook::judged_folders(repo) {
             Ok(folders) => {
-                check(State::Ok, format!("it judges each push; the registry in {}", super::hook::places(&folders)))
+                check(CheckState::Ok, format!("it judges each push; the registry in {}", super::hook::places(&folders)))
             }
-            Err(e) => check(State::Fail, format!("it cannot find the registries: {}", e.message)),
+            Err(e) => check(CheckState::Fail, format!("it cannot find the registries: {}", e.message)),
         },
-        None => check(State::Ok, "none is set up here".to_owned()),
+        None => check(CheckState::Ok, "none is set up here".to_owned()),
     }
 }
 
@@ -216,8 +216,8 @@ fn of_mail(registry: &Registry) -> Check {
     let check = |state, message: String, help: &str| Check { name: "mail", state, message, help: help.to_owned() };
     let settings = match MailSettings::of(registry.repo()) {
         Ok(Some(settings)) => settings,
-        Ok(None) => return check(State::Ok, "no mail server is set, so no mail is sent".to_owned(), ""),
-        Err(e) => return check(State::Fail, e.to_string(), "git config KEY VALUE, in the repository"),
+        Ok(None) => return check(CheckState::Ok, "no mail server is set, so no mail is sent".to_owned(), ""),
+        Err(e) => return check(CheckState::Fail, e.to_string(), "git config KEY VALUE, in the repository"),
     };
     if settings.server.user.is_some() {
         let message = match mail::password(registry) {
@@ -226,17 +226,17 @@ fn of_mail(registry: &Registry) -> Check {
             Err(e) => Some(e.to_string()),
         };
         if let Some(message) = message {
-            return check(State::Warn, message, "set it where mail is sent; greenroom notify test tries it");
+            return check(CheckState::Warn, message, "set it where mail is sent; greenroom notify test tries it");
         }
     }
     let failing = mail::failing(&mail::folder(registry));
     let Some((address, first)) = failing.first_key_value() else {
-        return check(State::Ok, format!("sent by {} from {}", settings.server, settings.from.email), "");
+        return check(CheckState::Ok, format!("sent by {} from {}", settings.server, settings.from.email), "");
     };
     let more = match failing.len() {
         1 => String::new(),
         several => format!(", and {} more addresses", several - 1),
     };
     let message = format!("mail to {address} is refused ({} times): {}{more}", first.times, first.why);
-    check(State::Warn, message, "greenroom person set ID --email … --remove-email …, or mend the mailbox")
+    check(CheckState::Warn, message, "greenroom person set ID --email … --remove-email …, or mend the mailbox")
 }

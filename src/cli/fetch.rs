@@ -4,14 +4,14 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::complete;
-use super::progress::{Progress, size};
+use super::progress::{ProgressBar, size};
 use super::report::{CliError, Exit};
 use super::session::Session;
-use super::target::{self, Target};
-use crate::artifact::{self, Limits, Store};
+use super::target::{self, VersionArgument};
+use crate::artifact::{self, ArtifactLimits, Store};
 use crate::entity::Version;
 use crate::entity::version::Artifacts;
-use crate::reference::origin::{self, Holder};
+use crate::reference::origin::{self, FileHolder};
 use crate::snapshot::{Snapshot, VersionView};
 use crate::text::one_line;
 use crate::tree::Oid;
@@ -39,7 +39,7 @@ pub(super) fn run(args: &FetchArgs, session: &mut Session) -> Result<Exit, CliEr
     // The folder's name may be any bytes; the words before it are text.
     let (to, version) = args.words.split_last().ok_or_else(|| CliError::usage("name a version and a folder"))?;
     let words: Vec<String> = version.iter().map(|w| w.to_string_lossy().into_owned()).collect();
-    let wanted = &Target::leading(&words, 0..=0)?.0.reference_at(args.at.as_deref())?;
+    let wanted = &VersionArgument::leading(&words, 0..=0)?.0.reference_at(args.at.as_deref())?;
     let registry = session.registry()?;
     let snapshot = registry.as_of(wanted.moment.as_deref())?;
     let (_, view) = target::find(&snapshot, wanted)?;
@@ -52,9 +52,9 @@ pub(super) fn run(args: &FetchArgs, session: &mut Session) -> Result<Exit, CliEr
     let folder = Path::new(to);
     let to = session.path(folder);
     let files = {
-        let progress = Progress::new("Fetching");
+        let progress = ProgressBar::new("Fetching");
         let seen = |done, total| progress.seen(done, total);
-        artifact::fetch(registry.repo(), &tree, &store, &to, expected, &Limits::default(), &seen)?
+        artifact::fetch(registry.repo(), &tree, &store, &to, expected, &ArtifactLimits::default(), &seen)?
     };
     if session.out.is_json() {
         let file = |f: &artifact::FileEntry<_>| FetchedFile {
@@ -86,12 +86,12 @@ fn files(
     name: &str,
 ) -> Result<(Oid, Artifacts), CliError> {
     match origin::holder(snapshot, view, version)? {
-        Holder::Registry(view, version) => match (view.artifacts()?, version.artifacts) {
+        FileHolder::Registry(view, version) => match (view.artifacts()?, version.artifacts) {
             (Some(tree), Some(expected)) => Ok((tree, expected)),
             (None, _) | (_, None) => Err(CliError::not_found(format!("{name} has no files"))),
         },
-        Holder::Elsewhere(place) if place.is_empty() => Err(CliError::not_found(format!("{name} has no files"))),
-        Holder::Elsewhere(place) => {
+        FileHolder::Elsewhere(place) if place.is_empty() => Err(CliError::not_found(format!("{name} has no files"))),
+        FileHolder::Elsewhere(place) => {
             let place = one_line(place.as_str());
             Err(CliError::not_found(format!("the files of {name} were not copied; they are at {place}")))
         }

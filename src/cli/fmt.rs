@@ -14,7 +14,7 @@ use crate::format::path::Location;
 use crate::format::{MAX_FILE, Problem};
 use crate::git::WorkFile;
 use crate::text::one_line;
-use crate::tree::Kind;
+use crate::tree::EntryKind;
 use crate::view;
 
 /// Format files of the work tree: the order and spacing that greenroom writes; comments stay
@@ -50,7 +50,7 @@ pub(super) fn run(args: &FmtArgs, session: &mut Session) -> Result<Exit, CliErro
             continue;
         };
         let file = root.join(&path);
-        if !asked || kind != Kind::File || !file.metadata().is_ok_and(|m| m.len() <= MAX_FILE) {
+        if !asked || kind != EntryKind::File || !file.metadata().is_ok_and(|m| m.len() <= MAX_FILE) {
             continue;
         }
         let Some(form) = form_of(&place) else { continue };

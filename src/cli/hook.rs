@@ -6,12 +6,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::progress::Progress;
+use super::progress::ProgressBar;
 use super::report::{CliError, Exit, warn};
 use super::session::{Session, clock};
 use crate::gate::Host;
 use crate::git::{GitError, Repo};
-use crate::hook::{self, Answer, Given, Hook, Report, Setup};
+use crate::hook::{self, HookAnswer, HookOptions, Hook, Report, Setup};
 use crate::index::Index;
 use crate::registry::{NAMED_FOLDERS, Registry};
 use crate::snapshot;
@@ -109,7 +109,7 @@ pub(super) fn run(command: HookCommand, session: &mut Session) -> Result<Exit, C
         }
         HookCommand::PostReceive(args) => {
             match hook::run::post_receive(std::io::stdin().lock(), &given(args), clock()) {
-                Some(text) => Ok(answer(&Answer::Refuse(text))),
+                Some(text) => Ok(answer(&HookAnswer::Refuse(text))),
                 None => Ok(Exit::Ok),
             }
         }
@@ -119,19 +119,19 @@ pub(super) fn run(command: HookCommand, session: &mut Session) -> Result<Exit, C
     }
 }
 
-fn given(args: GivenArgs) -> Given {
-    Given { host: args.host, protected: args.protect }
+fn given(args: GivenArgs) -> HookOptions {
+    HookOptions { host: args.host, protected: args.protect }
 }
 
 /// Sends the messages to the client. The exit code is the answer to git.
-fn answer(answer: &Answer) -> Exit {
+fn answer(answer: &HookAnswer) -> Exit {
     match answer {
-        Answer::Accept => Exit::Ok,
-        Answer::Warn(text) => {
+        HookAnswer::Accept => Exit::Ok,
+        HookAnswer::Warn(text) => {
             let _ = std::io::stderr().lock().write_all(text.as_bytes());
             Exit::Ok
         }
-        Answer::Refuse(text) => {
+        HookAnswer::Refuse(text) => {
             // The push is refused even if the client no longer reads the messages.
             let _ = std::io::stderr().lock().write_all(text.as_bytes());
             Exit::Failed
@@ -156,7 +156,7 @@ pub(super) fn program() -> Result<PathBuf, CliError> {
 
 /// Warns if the settings say that a gate judges the pushes to the repository, but git does not start it.
 pub(super) fn warn_without_gate(repo: &Repo) -> Result<(), CliError> {
-    if let Some((hook, gap)) = hook::gap(repo, &program()?)?.filter(|(_, gap)| *gap != hook::Gap::Other) {
+    if let Some((hook, gap)) = hook::gap(repo, &program()?)?.filter(|(_, gap)| *gap != hook::HookGap::Other) {
         let (message, help) = ungated(repo, hook, gap);
         warn(&format!("{message}; run: {help}"));
     }
@@ -164,11 +164,11 @@ pub(super) fn warn_without_gate(repo: &Repo) -> Result<(), CliError> {
 }
 
 /// The message that git starts no gate, and the hint.
-pub(super) fn ungated(repo: &Repo, hook: Hook, gap: hook::Gap) -> (String, String) {
+pub(super) fn ungated(repo: &Repo, hook: Hook, gap: hook::HookGap) -> (String, String) {
     let host = repo.own_setting(hook::install::HOST).unwrap_or_default();
     let (host, dir) = (one_line(&host), repo.git_dir().display().to_string());
     let key = hook::install::HOST;
-    let does = if gap == hook::Gap::Other { "may not judge as this greenroom does" } else { "does not judge them" };
+    let does = if gap == hook::HookGap::Other { "may not judge as this greenroom does" } else { "does not judge them" };
     let message = format!("{key} is set, so pushes are to be judged, but the hook {} {does}: {gap}", hook.name());
     (message, format!("greenroom hook install --bare {} --host {host}", one_line(&dir)))
 }
@@ -214,7 +214,7 @@ fn name_folders(repo: &Repo, report: &mut Report) -> Result<(), CliError> {
 /// here: the gate reports it when it builds the index.
 fn index_history(repo: &Repo) {
     let Ok(registry) = Registry::discover(repo.git_dir()) else { return };
-    let progress = Progress::counting("Indexing");
+    let progress = ProgressBar::counting("Indexing");
     let _ = Index::open(&registry, &mut |p| progress.seen(p.done, p.total));
 }
 
@@ -243,11 +243,11 @@ pub(super) fn places(folders: &[String]) -> String {
 fn status(place: &PlaceArgs, session: &mut Session) -> Result<Exit, CliError> {
     let repo = repository(place, session)?;
     let standing = hook::status(&repo, &program()?)?;
-    let host = hook::run::host(&repo, &Given::default()).map_err(|e| e.to_string());
+    let host = hook::run::host(&repo, &HookOptions::default()).map_err(|e| e.to_string());
     let folders = judged_folders(&repo);
     let works = host.is_ok() && folders.is_ok() && standing.iter().all(|s| s.fault.is_none());
     if session.out.is_json() {
-        let hook = |s: &hook::install::Standing| view::HookState {
+        let hook = |s: &hook::install::HookCondition| view::HookState {
             hook: s.hook.name(),
             path: s.path.as_ref().map(|p| p.to_string_lossy().into_owned()),
             fault: s.fault.map(|gap| gap.to_string()),

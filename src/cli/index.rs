@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::progress::{Progress, size};
+use super::progress::{ProgressBar, size};
 use super::report::{CliError, Exit};
 use super::session::Session;
 use crate::index::{self, Health, Index};
@@ -61,7 +61,7 @@ fn status(session: &mut Session) -> Result<Exit, CliError> {
 
 fn rebuild(session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
-    let progress = Progress::counting("Indexing");
+    let progress = ProgressBar::counting("Indexing");
     let index = Index::rebuild(&registry, &mut |p| progress.seen(p.done, p.total))?;
     drop(progress);
     if session.out.is_json() {

@@ -9,12 +9,12 @@ use super::report::{self, CliError, Exit};
 use super::session::Session;
 use crate::action::Action;
 use crate::apply::goes_with_any;
-use crate::entity::settings::{FORMAT, Identity, Layout, Rules};
+use crate::entity::settings::{FORMAT, IdentitySettings, Layout, Rules};
 use crate::entity::{Person, Settings};
 use crate::git::{GitError, Repo, enclosing};
 use crate::name::{Id, UserName};
 use crate::registry::sent::{LfsConfig, lfs_config};
-use crate::registry::{Asker, NAMED_FOLDERS, Options, Registry, random_bytes};
+use crate::registry::{ChangeAuthor, NAMED_FOLDERS, ChangeOptions, Registry, random_bytes};
 use crate::text::Text;
 use crate::tree::Objects as _;
 
@@ -82,8 +82,8 @@ pub(super) fn run(args: InitArgs, session: &mut Session) -> Result<Exit, CliErro
         name: text(&name.unwrap_or_else(|| "registry".to_owned()))?,
         format: FORMAT,
         layout: args.layout,
-        identity: Identity::default(),
-        notifications: crate::entity::settings::Mailing::default(),
+        identity: IdentitySettings::default(),
+        notifications: crate::entity::settings::MailPolicy::default(),
         rules: Rules::default(),
         sources: Default::default(),
         acknowledged: Vec::new(),
@@ -91,8 +91,8 @@ pub(super) fn run(args: InitArgs, session: &mut Session) -> Result<Exit, CliErro
         aliases: std::collections::BTreeMap::new(),
     };
     let maker = Person { name: text(&author.name)?, emails: [text(&author.email)?].into(), ..Person::default() };
-    let asker = Asker { user, author, committer };
-    let options = Options { comment: args.change.text()?.as_str().to_owned(), ..Options::default() };
+    let asker = ChangeAuthor { user, author, committer };
+    let options = ChangeOptions { comment: args.change.text()?.as_str().to_owned(), ..ChangeOptions::default() };
     let outcome = registry.change(&asker, &[Action::CreateRegistry { settings, maker }], now, &options)?;
     if at.trim_end_matches('/').contains('/') {
         // A top-level folder is found by a look at the root; a deeper one needs this setting.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::session::Session;
-use crate::index::{Index, Landers};
+use crate::index::{Index, Committers};
 use crate::name::ModelName;
 use crate::registry::Registry;
 use crate::text::one_line;
@@ -14,7 +14,7 @@ use crate::tree::Oid;
 pub(super) struct History<'r> {
     index: Option<Index<'r>>,
     at: Option<Oid>,
-    known: BTreeMap<(ModelName, u64), Landers>,
+    known: BTreeMap<(ModelName, u64), Committers>,
 }
 
 impl<'r> History<'r> {
@@ -25,8 +25,8 @@ impl<'r> History<'r> {
     }
 
     /// The committers of a version and of its comments, requests and reviews.
-    pub(super) fn landers(&mut self, model: &ModelName, version: u64) -> Landers {
-        let Some(index) = &mut self.index else { return Landers::default() };
+    pub(super) fn landers(&mut self, model: &ModelName, version: u64) -> Committers {
+        let Some(index) = &mut self.index else { return Committers::default() };
         let key = (model.clone(), version);
         let read = || index.landers(model, version, self.at).unwrap_or_default();
         self.known.entry(key).or_insert_with(read).clone()

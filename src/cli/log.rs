@@ -9,13 +9,13 @@ use super::output::{DIM, Output, YELLOW, local, styled};
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::{suggest, target};
-use crate::apply::{Noun, Refusal};
+use crate::apply::{EntityKind, Refusal};
 use crate::git::GitError;
-use crate::index::{Entry, Index, LogFilter, Subject, matches};
+use crate::index::{HistoryEntry, Index, LogFilter, HistorySubject, matches};
 use crate::name::UserName;
 use crate::payload::sample::OWN;
 use crate::pushes::{Push, Pushes};
-use crate::reference::{ModelRef, Pick};
+use crate::reference::{ModelRef, VersionPick};
 use crate::registry::{Registry, RegistryError};
 use crate::text::{one_line, quoted};
 use crate::view::LogEntry;
@@ -55,7 +55,7 @@ pub(super) fn run(args: LogArgs, session: &mut Session) -> Result<Exit, CliError
     let reference = target::any(&args.words)?;
     let moment = reference.as_ref().and_then(|r| r.moment.as_deref());
     let at = moment.map(|m| registry.moment(m)).transpose()?;
-    let subject = reference.as_ref().map_or(Ok(Subject::All), |r| subject(&registry, r))?;
+    let subject = reference.as_ref().map_or(Ok(HistorySubject::All), |r| subject(&registry, r))?;
     let calendar = session.calendar(registry.repo());
     let LogArgs { limit, by, event, .. } = args;
     let until = args.until.map(|text| calendar.read_end(&text)).transpose()?;
@@ -71,7 +71,7 @@ pub(super) fn run(args: LogArgs, session: &mut Session) -> Result<Exit, CliError
         return Ok(Exit::Ok);
     }
     let pushed = pushed(&registry, &entries)?;
-    let claims = |e: &Entry| if e.asked_by.is_empty() { Ok(BTreeSet::new()) } else { unproven(&registry, e) };
+    let claims = |e: &HistoryEntry| if e.asked_by.is_empty() { Ok(BTreeSet::new()) } else { unproven(&registry, e) };
     let claims = entries.iter().map(claims).collect::<Result<Vec<_>, _>>()?;
     let entries = entries.iter().zip(pushed).zip(claims);
     if session.out.is_json() {
@@ -89,7 +89,7 @@ pub(super) fn run(args: LogArgs, session: &mut Session) -> Result<Exit, CliError
 
 /// Those who asked, as a merged branch says, of whom nothing proves it. Where the clone lacks what would tell, that is nobody
 /// or everybody who is named.
-fn unproven(registry: &Registry, entry: &Entry) -> Result<BTreeSet<UserName>, CliError> {
+fn unproven(registry: &Registry, entry: &HistoryEntry) -> Result<BTreeSet<UserName>, CliError> {
     match registry.unproven_askers(entry.commit, entry.parent) {
         Err(RegistryError::Git(GitError::Shallow)) => {
             Ok(entry.asked_by.iter().filter_map(|name| UserName::new(name).ok()).collect())
@@ -99,10 +99,10 @@ fn unproven(registry: &Registry, entry: &Entry) -> Result<BTreeSet<UserName>, Cl
 }
 
 /// For each entry the push that put it on the branch, where one is recorded. What cannot be read is a warning.
-fn pushed(registry: &Registry, entries: &[Entry]) -> Result<Vec<Option<Push>>, CliError> {
+fn pushed(registry: &Registry, entries: &[HistoryEntry]) -> Result<Vec<Option<Push>>, CliError> {
     let pushes = Pushes::open(registry.repo())?;
     let mut damage = None;
-    let mut one = |entry: &Entry| {
+    let mut one = |entry: &HistoryEntry| {
         let found = pushes.landing(&entry.commit, registry.branch());
         found.unwrap_or_else(|e| {
             damage.get_or_insert(e);
@@ -125,24 +125,24 @@ pub(super) fn pushed_by(push: &Push) -> String {
 
 /// The subject of the log that a reference names. A stage or alias stands for the version that it points to at the
 /// moment of the reference.
-fn subject(registry: &Registry, wanted: &ModelRef) -> Result<Subject, CliError> {
+fn subject(registry: &Registry, wanted: &ModelRef) -> Result<HistorySubject, CliError> {
     Ok(match &wanted.pick {
-        Pick::Model => Subject::Model(wanted.model.clone()),
-        Pick::Number(n) => Subject::Version(wanted.model.clone(), *n),
-        Pick::Stage(_) | Pick::Alias(_) | Pick::Latest => {
+        VersionPick::Model => HistorySubject::Model(wanted.model.clone()),
+        VersionPick::Number(n) => HistorySubject::Version(wanted.model.clone(), *n),
+        VersionPick::Stage(_) | VersionPick::Alias(_) | VersionPick::Latest => {
             let snapshot = registry.as_of(wanted.moment.as_deref())?;
             let (_, version) = target::find(&snapshot, wanted)?;
-            Subject::Version(wanted.model.clone(), version.number)
+            HistorySubject::Version(wanted.model.clone(), version.number)
         }
     })
 }
 
 /// Refuses an empty log of a model or version that never existed.
-fn refuse_unknown(registry: &Registry, subject: &Subject, moment: Option<&str>) -> Result<(), CliError> {
+fn refuse_unknown(registry: &Registry, subject: &HistorySubject, moment: Option<&str>) -> Result<(), CliError> {
     let (model, version) = match subject {
-        Subject::All => return Ok(()),
-        Subject::Model(model) => (model, None),
-        Subject::Version(model, version) => (model, Some(*version)),
+        HistorySubject::All => return Ok(()),
+        HistorySubject::Model(model) => (model, None),
+        HistorySubject::Version(model, version) => (model, Some(*version)),
     };
     let snapshot = registry.as_of(moment)?;
     let view = snapshot.model(model)?.ok_or_else(|| Refusal::no_model(model))?;
@@ -162,7 +162,7 @@ fn refuse_unknown_words(registry: &Registry, index: &mut Index<'_>, filter: &Log
         let is_person = registry.snapshot()?.person(by)?.is_some();
         if !is_person && !is_seen(index, LogFilter { by: Some(by.clone()), ..LogFilter::default() })? {
             let e = CliError::not_found(format!("'{by}' is no person of this registry and had no part in any step"));
-            return Err(CliError { absent: Some(Box::new((Noun::Person, by.to_string()))), ..e });
+            return Err(CliError { absent: Some(Box::new((EntityKind::Person, by.to_string()))), ..e });
         }
     }
     if let Some(event) = &filter.event
@@ -178,10 +178,10 @@ fn refuse_unknown_words(registry: &Registry, index: &mut Index<'_>, filter: &Log
     Ok(())
 }
 
-fn print(out: &mut Output, entry: &Entry, push: Option<&Push>, claims: &BTreeSet<UserName>) {
+fn print(out: &mut Output, entry: &HistoryEntry, push: Option<&Push>, claims: &BTreeSet<UserName>) {
     let asked_by: Vec<&str> = entry.asked_by.iter().map(String::as_str).collect();
     let (by, landed_by) = (entry.by.as_str(), entry.landed_by.as_deref());
-    let by = By { by, landed_by, asked_by: &asked_by, claims, signed: entry.signed };
+    let by = StepPeople { by, landed_by, asked_by: &asked_by, claims, signed: entry.signed };
     head(out, &entry.commit.short(), &local(entry.at), &by);
     if let Some(push) = push {
         out.foreign(&format!("    {}", pushed_by(push)));
@@ -199,7 +199,7 @@ fn print(out: &mut Output, entry: &Entry, push: Option<&Push>, claims: &BTreeSet
 }
 
 /// The people of a step.
-pub(super) struct By<'e> {
+pub(super) struct StepPeople<'e> {
     /// The author.
     pub(super) by: &'e str,
     /// The committer, if that is another person.
@@ -213,7 +213,7 @@ pub(super) struct By<'e> {
 }
 
 /// Prints the first line of an entry.
-pub(super) fn head(out: &mut Output, commit: &str, at: &str, who: &By<'_>) {
+pub(super) fn head(out: &mut Output, commit: &str, at: &str, who: &StepPeople<'_>) {
     let landed = who.landed_by.map_or_else(String::new, |l| format!(", landed by {l}"));
     let is_claim = |name: &&str| who.claims.iter().any(|claim| claim.as_str() == *name);
     let others = who.asked_by.iter().copied().filter(|a| *a != who.by);
@@ -227,7 +227,7 @@ pub(super) fn head(out: &mut Output, commit: &str, at: &str, who: &By<'_>) {
     out.line(format!("{} {at} {}", styled(YELLOW, commit), one_line(&text)));
 }
 
-fn print_line(out: &mut Output, entry: &Entry) {
+fn print_line(out: &mut Output, entry: &HistoryEntry) {
     let more = match entry.acts.len() {
         0 | 1 => String::new(),
         n => format!(" and {} more", n - 1),

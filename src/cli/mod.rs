@@ -98,7 +98,7 @@ pub struct Global {
     output: Format,
     /// When to use colours; the environment variable NO_COLOR turns them off
     #[arg(long, value_enum, default_value_t = When::Auto, global = true, value_name = "WHEN")]
-    color: When,
+    color: ColorChoice,
     /// Never use a pager for long output
     #[arg(long, global = true)]
     no_pager: bool,
@@ -115,7 +115,7 @@ enum Format {
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum When {
+enum ColorChoice {
     /// On a terminal only
     Auto,
     /// Always

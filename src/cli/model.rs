@@ -175,14 +175,14 @@ pub(super) fn doubts(view: &ModelView<'_>) -> Result<Vec<String>, TreeError> {
 }
 
 /// The newest version for a list. An unreadable version does not hide the model.
-enum Newest {
+enum NewestVersion {
     Version(u64),
     Nothing,
     /// The record of a version that may be the newest cannot be read.
     Unreadable,
 }
 
-impl Newest {
+impl NewestVersion {
     const fn number(&self) -> Option<u64> {
         match self {
             Self::Version(number) => Some(*number),
@@ -191,7 +191,7 @@ impl Newest {
     }
 }
 
-impl std::fmt::Display for Newest {
+impl std::fmt::Display for NewestVersion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Version(number) => number.fmt(f),
@@ -205,10 +205,10 @@ fn newest(
     snapshot: &Snapshot<'_>,
     view: &ModelView<'_>,
     numbers: impl Iterator<Item = u64>,
-) -> Result<Newest, CliError> {
+) -> Result<NewestVersion, CliError> {
     match reference::newest(snapshot, view, numbers) {
-        Ok(found) => Ok(found.map_or(Newest::Nothing, Newest::Version)),
-        Err(TreeError::Missing(_) | TreeError::Damaged { .. }) => Ok(Newest::Unreadable),
+        Ok(found) => Ok(found.map_or(NewestVersion::Nothing, NewestVersion::Version)),
+        Err(TreeError::Missing(_) | TreeError::Damaged { .. }) => Ok(NewestVersion::Unreadable),
         Err(e) => Err(e.into()),
     }
 }

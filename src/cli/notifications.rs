@@ -6,10 +6,10 @@ use super::change::{self, ChangeArgs};
 use super::complete;
 use super::report::{CliError, Exit};
 use super::session::Session;
-use super::target::Target;
+use super::target::VersionArgument;
 use crate::action::Action;
 use crate::apply::Refusal;
-use crate::audience::{self, Subscription, Tie};
+use crate::audience::{self, Subscription, VersionInvolvement};
 use crate::entity::Person;
 use crate::entity::person::{Cadence, ModelNotifications, Notify};
 use crate::name::{ModelName, UserName};
@@ -23,7 +23,7 @@ use crate::view;
 #[derive(Debug, Args)]
 pub(super) struct FollowArgs {
     #[command(flatten)]
-    target: Target,
+    target: VersionArgument,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -34,7 +34,7 @@ pub(super) struct FollowArgs {
 #[derive(Debug, Args)]
 pub(super) struct UnfollowArgs {
     #[command(flatten)]
-    target: Target,
+    target: VersionArgument,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -86,7 +86,7 @@ pub(super) struct ModelArgs {
     /// all: all new activity; followed: activity on versions you follow; mute: nothing; default: all if you registered
     /// the model, otherwise followed
     #[arg(value_name = "WHAT", value_parser = wish)]
-    what: Wish,
+    what: MailPreference,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -133,14 +133,14 @@ pub(super) struct TestArgs {
 
 /// The choice for a model; `None` is the default.
 #[derive(Debug, Clone, Copy)]
-struct Wish(Option<Notify>);
+struct MailPreference(Option<Notify>);
 
-fn wish(s: &str) -> Result<Wish, String> {
+fn wish(s: &str) -> Result<MailPreference, String> {
     if s == "default" {
-        return Ok(Wish(None));
+        return Ok(MailPreference(None));
     }
     let found = Notify::ALL.into_iter().find(|n| n.as_str() == s);
-    found.map(|n| Wish(Some(n))).ok_or_else(|| "must be all, followed, mute or default".to_owned())
+    found.map(|n| MailPreference(Some(n))).ok_or_else(|| "must be all, followed, mute or default".to_owned())
 }
 
 fn cadence(s: &str) -> Result<Cadence, String> {
@@ -293,7 +293,7 @@ fn rows(session: &Session, registry: &Registry, user: &UserName, person: &Person
         let explicit = said.iter().flat_map(|s| s.follow.iter().map(|v| (*v, "you said so")));
         let by_act = tied.iter().map(|(v, tie)| (*v, words(*tie)));
         let mut follows: Vec<(u64, &'static str)> =
-            explicit.chain(by_act).filter(|(v, _)| audience::follows(said, *v, Some(Tie::Moved)).is_some()).collect();
+            explicit.chain(by_act).filter(|(v, _)| audience::follows(said, *v, Some(VersionInvolvement::Moved)).is_some()).collect();
         follows.sort_by_key(|(version, _)| *version);
         follows.dedup_by_key(|(version, _)| *version);
         let unfollowed = said.map(|s| s.unfollow.iter().copied().collect()).unwrap_or_default();
@@ -304,11 +304,11 @@ fn rows(session: &Session, registry: &Registry, user: &UserName, person: &Person
     Ok(out)
 }
 
-fn words(tie: Tie) -> &'static str {
+fn words(tie: VersionInvolvement) -> &'static str {
     match tie {
-        Tie::Commented => "you commented on it",
-        Tie::Moved => "you moved it",
-        Tie::Requested => "you requested a transition",
+        VersionInvolvement::Commented => "you commented on it",
+        VersionInvolvement::Moved => "you moved it",
+        VersionInvolvement::Requested => "you requested a transition",
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use super::{Format, Global, When};
+use super::{Format, Global, ColorChoice};
 use crate::text::{many_lines, one_line};
 use crate::time::{Calendar, Timestamp};
 use crate::view;
@@ -38,9 +38,9 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn new(global: &Global) -> Self {
         let choice = match global.color {
-            When::Auto => anstream::ColorChoice::Auto,
-            When::Always => anstream::ColorChoice::Always,
-            When::Never => anstream::ColorChoice::Never,
+            ColorChoice::Auto => anstream::ColorChoice::Auto,
+            ColorChoice::Always => anstream::ColorChoice::Always,
+            ColorChoice::Never => anstream::ColorChoice::Never,
         };
         choice.write_global();
         let terminal = io::stdout().is_terminal();

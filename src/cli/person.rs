@@ -344,7 +344,7 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
     }
     let groups: Vec<&str> = groups.iter().map(crate::name::GroupName::as_str).collect();
     out.line(format!("Groups:  {}", groups.join(", ")));
-    out.line(format!("Level:   {}", level.map_or("none registry-wide", crate::entity::Level::as_str)));
+    out.line(format!("Level:   {}", level.map_or("none registry-wide", crate::entity::PermissionLevel::as_str)));
     Ok(Exit::Ok)
 }
 

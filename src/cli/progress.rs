@@ -11,31 +11,31 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The unit of the bar.
 #[derive(Debug, Clone, Copy)]
-enum Unit {
+enum ProgressUnit {
     Bytes,
     Things,
 }
 
 /// A progress bar. It appears after a second, only on a terminal, and disappears when dropped.
-pub(super) struct Progress {
+pub(super) struct ProgressBar {
     doing: &'static str,
-    unit: Unit,
+    unit: ProgressUnit,
     started: Instant,
     bar: OnceLock<ProgressBar>,
 }
 
-impl Progress {
+impl ProgressBar {
     /// Starts a bar in bytes; `doing` is its label, such as `Hashing`.
     pub(super) fn new(doing: &'static str) -> Self {
-        Self::of(doing, Unit::Bytes)
+        Self::of(doing, ProgressUnit::Bytes)
     }
 
     /// Starts a bar that counts other things than bytes.
     pub(super) fn counting(doing: &'static str) -> Self {
-        Self::of(doing, Unit::Things)
+        Self::of(doing, ProgressUnit::Things)
     }
 
-    fn of(doing: &'static str, unit: Unit) -> Self {
+    fn of(doing: &'static str, unit: ProgressUnit) -> Self {
         Self { doing, unit, started: Instant::now(), bar: OnceLock::new() }
     }
 
@@ -51,8 +51,8 @@ impl Progress {
 
     fn bar(&self, total: u64) -> ProgressBar {
         let template = match self.unit {
-            Unit::Bytes => "{msg} {bytes}/{total_bytes} [{bar:30}] {rate}, {left} left",
-            Unit::Things => "{msg} {human_pos}/{human_len} [{bar:30}] {left} left",
+            ProgressUnit::Bytes => "{msg} {bytes}/{total_bytes} [{bar:30}] {rate}, {left} left",
+            ProgressUnit::Things => "{msg} {human_pos}/{human_len} [{bar:30}] {left} left",
         };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let started = self.started;
@@ -86,7 +86,7 @@ fn left(done: u64, total: u64, elapsed: Duration) -> Duration {
     Duration::from_secs(u64::try_from(millis / 1000).unwrap_or(u64::MAX))
 }
 
-impl Drop for Progress {
+impl Drop for ProgressBar {
     fn drop(&mut self) {
         if let Some(bar) = self.bar.get() {
             bar.finish_and_clear();

@@ -12,7 +12,7 @@ use crate::apply;
 use crate::format::path::ModelDir;
 use crate::name::ModelName;
 use crate::phrase;
-use crate::registry::{Options, Proposal, Registry, RegistryError};
+use crate::registry::{ChangeOptions, Proposal, Registry, RegistryError};
 use crate::snapshot::Snapshot;
 use crate::text::one_line;
 use crate::tree::Oid;
@@ -79,7 +79,7 @@ pub(super) fn run(
     mergeable(&registry, base, action)?;
     let name = branch.name().filter(|n| !n.is_empty()).map_or_else(|| usual(model, &what), str::to_owned);
     let comment = change.text()?.as_str().to_owned();
-    let options = Options { comment, dry_run: change.is_dry_run(), relaxed: change.is_relaxed() };
+    let options = ChangeOptions { comment, dry_run: change.is_dry_run(), relaxed: change.is_relaxed() };
     let made = registry.propose(&asker, (model, action), (&name, base), session.now(&asker.committer), &options);
     let made = made.map_err(|e| match e {
         RegistryError::BranchExists { branch } => {

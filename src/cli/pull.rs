@@ -1,13 +1,13 @@
 //! The report of `greenroom check BASE..HEAD` about a pull request, in each requested format.
 
 use super::annotate::markdown::{self, Markdown};
-use super::annotate::{Finding, Style, github, gitlab, sarif};
-use super::compare::{self, Part, Row, Side};
+use super::annotate::{Annotation, ReportStyle, github, gitlab, sarif};
+use super::compare::{self, CompareSection, Row, ComparedVersion};
 use super::output::{GREEN, Output, RED, YELLOW, styled};
 use super::report::CliError;
 use crate::entity::settings::{Evidence, StageRule};
-use crate::event::{Cause, Event};
-use crate::gate::pull::{Judged, Pull};
+use crate::event::{TransitionCause, Event};
+use crate::gate::pull::{PullVerdict, PullRequest};
 use crate::name::{ModelName, UserName};
 use crate::phrase;
 use crate::rules::{Fault, RULES, stage::lacking};
@@ -21,7 +21,7 @@ use crate::view::{self, PullReport};
 const MANY: usize = 20;
 
 /// A version that the merge would put into a stage.
-struct Entry<'e> {
+struct MergedStage<'e> {
     model: &'e ModelName,
     version: u64,
     from: &'e Stage,
@@ -46,15 +46,15 @@ struct Open<'e> {
 struct Compared {
     model: ModelName,
     heads: Vec<String>,
-    parts: Vec<Part>,
+    parts: Vec<CompareSection>,
 }
 
 /// The contents of the report on a pull request.
 pub(super) struct Summary<'a> {
-    pull: &'a Pull<'a>,
-    judged: &'a Judged,
+    pull: &'a PullRequest<'a>,
+    judged: &'a PullVerdict,
     merger: Option<&'a UserName>,
-    rules: Vec<(Entry<'a>, Vec<Condition>)>,
+    rules: Vec<(MergedStage<'a>, Vec<Condition>)>,
     open: Vec<Open<'a>>,
     compared: Vec<Compared>,
     /// The path of `greenroom.toml` from the repository's root.
@@ -64,8 +64,8 @@ pub(super) struct Summary<'a> {
 impl<'a> Summary<'a> {
     /// Collects the contents.
     pub(super) fn new(
-        pull: &'a Pull<'a>,
-        judged: &'a Judged,
+        pull: &'a PullRequest<'a>,
+        judged: &'a PullVerdict,
         merger: Option<&'a UserName>,
         now: Timestamp,
     ) -> Result<Self, CliError> {
@@ -90,20 +90,20 @@ impl<'a> Summary<'a> {
     }
 
     /// Writes the report in a format.
-    pub(super) fn report(&self, style: Style, out: &mut Output) -> Result<(), CliError> {
+    pub(super) fn report(&self, style: ReportStyle, out: &mut Output) -> Result<(), CliError> {
         let judged = self.judged;
-        let faults = judged.faults.iter().map(|f| Finding { problem: &f.problem, fault: true });
-        let warnings = judged.warnings.iter().map(|w| Finding { problem: w, fault: false });
-        let findings: Vec<Finding<'_>> = faults.chain(warnings).collect();
+        let faults = judged.faults.iter().map(|f| Annotation { problem: &f.problem, fault: true });
+        let warnings = judged.warnings.iter().map(|w| Annotation { problem: w, fault: false });
+        let findings: Vec<Annotation<'_>> = faults.chain(warnings).collect();
         match style {
-            Style::Text => self.text(out),
-            Style::Json => out.json(&self.view())?,
-            Style::Github => {
+            ReportStyle::Text => self.text(out),
+            ReportStyle::Json => out.json(&self.view())?,
+            ReportStyle::Github => {
                 out.line(format!("{}{}", github::commands(&findings), github::notice(&self.verdict())).trim_end());
             }
-            Style::Gitlab => out.report(&gitlab::report(&findings, &self.home))?,
-            Style::Sarif => out.report(&sarif::log(&findings, &self.home))?,
-            Style::Markdown => out.line(self.markdown().trim_end()),
+            ReportStyle::Gitlab => out.report(&gitlab::report(&findings, &self.home))?,
+            ReportStyle::Sarif => out.report(&sarif::log(&findings, &self.home))?,
+            ReportStyle::Markdown => out.line(self.markdown().trim_end()),
         }
         Ok(())
     }
@@ -303,10 +303,10 @@ fn problem(out: &mut Markdown, mark: &str, p: &crate::format::Problem) {
 }
 
 /// The versions that would enter a stage, without versions that only leave it.
-fn entries(events: &[Event]) -> impl Iterator<Item = Entry<'_>> {
+fn entries(events: &[Event]) -> impl Iterator<Item = MergedStage<'_>> {
     events.iter().filter_map(|e| match e {
-        Event::Transitioned { model, version, from, to, cause: Cause::Direct | Cause::Request { .. } } => {
-            Some(Entry { model, version: *version, from, to })
+        Event::Transitioned { model, version, from, to, cause: TransitionCause::Direct | TransitionCause::Request { .. } } => {
+            Some(MergedStage { model, version: *version, from, to })
         }
         _ => None,
     })
@@ -314,7 +314,7 @@ fn entries(events: &[Event]) -> impl Iterator<Item = Entry<'_>> {
 
 /// The parts of a stage's rule, each with whether it holds.
 fn conditions(
-    entry: &Entry<'_>,
+    entry: &MergedStage<'_>,
     (rule, leaving): (&StageRule, u64),
     after: &Snapshot<'_>,
     faults: &[Fault],
@@ -379,7 +379,7 @@ fn conditions(
 
 /// The version that enters an active stage, beside the version that is in the stage now.
 fn beside(
-    entry: &Entry<'_>,
+    entry: &MergedStage<'_>,
     before: &Snapshot<'_>,
     after: &Snapshot<'_>,
     so_far: usize,
@@ -387,14 +387,14 @@ fn beside(
     let Some(model) = after.model(entry.model)?.filter(|_| entry.to.is_active() && so_far < MANY) else {
         return Ok(None);
     };
-    let Ok(entering) = Side::read(entry.model, &model, entry.version) else { return Ok(None) };
+    let Ok(entering) = ComparedVersion::read(entry.model, &model, entry.version) else { return Ok(None) };
     let mut heads = vec![format!("version {}", entry.version)];
     let mut sides = vec![entering];
     if let Some(old) = before.model(entry.model)? {
         let there =
             old.stage_map()?.into_iter().filter(|(n, s)| s == entry.to && *n != entry.version).map(|(n, _)| n).max();
         if let Some(number) = there
-            && let Ok(side) = Side::read(entry.model, &old, number)
+            && let Ok(side) = ComparedVersion::read(entry.model, &old, number)
         {
             heads.push(format!("version {number} in {}", entry.to));
             sides.push(side);

@@ -9,17 +9,17 @@ use super::change::{self, ChangeArgs};
 use super::complete;
 use super::model::{pair, text};
 use super::once::by_key;
-use super::progress::{Progress, size};
+use super::progress::{ProgressBar, size};
 use super::report::CliError;
 use super::report::Exit;
 use super::session::Session;
 use crate::action::{Action, NewVersion};
-use crate::artifact::import::{InvalidPlace, Origin, Sources};
-use crate::artifact::{self, Content, Exclude, GitFolders, Guarded, Ingested, Keep, Limits, Links, Selection, Store};
-use crate::entity::version::{Metric, Source};
+use crate::artifact::import::{InvalidPlace, ImportOrigin, Sources};
+use crate::artifact::{self, Content, Exclude, GitFolders, Guarded, IngestedFolder, ByteStorage, ArtifactLimits, Links, Selection, Store};
+use crate::entity::version::{Metric, VersionSource};
 use crate::git::Repo;
 use crate::name::{AliasName, Key, ModelName};
-use crate::registry::{Options, Registry, RegistryError};
+use crate::registry::{ChangeOptions, Registry, RegistryError};
 use crate::text::{Text, one_line, quoted, with_causes};
 
 /// Register a version of a model: a folder that MLflow wrote, any files, or a URI
@@ -123,7 +123,7 @@ pub(super) fn run(args: RegisterArgs, session: &mut Session) -> Result<Exit, Cli
     let mut new = NewVersion {
         create_model: true,
         description: args.description.unwrap_or_default(),
-        source: Source {
+        source: VersionSource {
             uri: args.source.unwrap_or_default(),
             run_id: args.run_id.unwrap_or_default(),
             run_link: args.run_link.unwrap_or_default(),
@@ -178,7 +178,7 @@ fn would_pass(
     let asker = session.asker(registry, change.person())?;
     let now = session.now(&asker.committer);
     let action = Action::CreateVersion { model: model.clone(), new: Box::new(new.clone()) };
-    let options = Options { dry_run: true, ..Options::default() };
+    let options = ChangeOptions { dry_run: true, ..ChangeOptions::default() };
     let outcome = registry.change(&asker, &[action], now, &options)?;
     if outcome.verdict.passes() || change.is_dry_run() {
         return Ok(());
@@ -199,12 +199,12 @@ fn take(
     path: &Path,
     selected: &SelectionArgs,
     dry_run: bool,
-) -> Result<Ingested, CliError> {
+) -> Result<IngestedFolder, CliError> {
     if let Some(e) = no_model_folder(path, &session.path(path), selected) {
         return Err(e);
     }
     let store = Store::at(registry.repo().lfs_dir());
-    let keep = if dry_run { Keep::Nothing } else { Keep::In(&store) };
+    let keep = if dry_run { ByteStorage::Nothing } else { ByteStorage::In(&store) };
     let path = session.path(path);
     let exclude = Exclude::new(&selected.exclude).map_err(|e| CliError::usage(e.to_string()))?;
     let links = if selected.follow_links { Links::Follow } else { Links::Refuse };
@@ -214,9 +214,9 @@ fn take(
     let objects = std::iter::once(store.clone()).chain(own.map(|repo| Store::at(repo.lfs_dir()))).collect();
     let git = if selected.with_git { GitFolders::Take } else { GitFolders::LeaveOut };
     let selection = Selection { exclude, links, git, guarded, objects };
-    let progress = Progress::new(if dry_run { "Hashing" } else { "Storing" });
+    let progress = ProgressBar::new(if dry_run { "Hashing" } else { "Storing" });
     let seen = |done, total| progress.seen(done, total);
-    Ok(artifact::ingest_selected(&path, &selection, keep, &Limits::default(), &seen)?)
+    Ok(artifact::ingest_selected(&path, &selection, keep, &ArtifactLimits::default(), &seen)?)
 }
 
 /// How much is read of the file that names the newest snapshot in a cache, in bytes.
@@ -271,7 +271,7 @@ fn fetch(
     tracking: &TrackingArgs,
     dry_run: bool,
     new: &mut NewVersion,
-) -> Result<(Ingested, Vec<String>), CliError> {
+) -> Result<(IngestedFolder, Vec<String>), CliError> {
     let Some(server) = tracking.tracking_uri.as_deref().filter(|u| !u.is_empty()) else {
         let hint = "name it with --tracking-uri URL, or set MLFLOW_TRACKING_URI";
         return Err(CliError::usage(format!("{uri} is fetched from a tracking server, and none is named")).hint(hint));
@@ -288,8 +288,8 @@ fn fetch(
     let sources = Sources::new(&tracking.import_from, Some(server), credentials).map_err(wrong)?;
     let sources = sources.guarding(guarded(registry, None));
     let origin = match sources.origin(uri) {
-        Some(origin @ (Origin::LoggedModel(_) | Origin::OfRun { .. })) => origin,
-        Some(Origin::Folder { .. } | Origin::Proxied { .. }) | None => {
+        Some(origin @ (ImportOrigin::LoggedModel(_) | ImportOrigin::OfRun { .. })) => origin,
+        Some(ImportOrigin::Folder { .. } | ImportOrigin::Proxied { .. }) | None => {
             let hint = "write runs:/RUN/PATH, or models:/m-ID for a logged model";
             return Err(CliError::usage(format!("{uri} names no run's artifact and no logged model")).hint(hint));
         }
@@ -297,9 +297,9 @@ fn fetch(
     // The content of files is unknown before they are here, so a dry run fetches them to a temporary folder.
     let scratch = if dry_run { Some(tempfile::tempdir()?) } else { None };
     let folder = scratch.as_ref().map_or_else(|| registry.repo().lfs_dir(), |dir| dir.path().to_owned());
-    let progress = Progress::new("Fetching");
+    let progress = ProgressBar::new("Fetching");
     let seen = |done, total| progress.seen(done, total);
-    let taken = sources.copy(&origin, &Store::at(folder), &Limits::default(), &seen)?;
+    let taken = sources.copy(&origin, &Store::at(folder), &ArtifactLimits::default(), &seen)?;
     let first = |known: [&Text; 3]| known.into_iter().find(|id| !id.is_empty()).cloned().unwrap_or_default();
     let (run, model) = origin.ids();
     let [run, model] = [run, model].map(|id| Text::new(id).unwrap_or_default());
@@ -324,7 +324,7 @@ fn fetch(
 }
 
 /// What people should know of files whose names MLflow's client reads as something else.
-fn unloadable(taken: &Ingested) -> Option<String> {
+fn unloadable(taken: &IngestedFolder) -> Option<String> {
     const SHOWN: usize = 3;
     let odd = taken.files.iter().filter(|f| !f.path.is_loadable_by_mlflow());
     let odd: Vec<String> = odd.map(|f| quoted(f.path.as_str())).collect();
@@ -345,7 +345,7 @@ fn unloadable(taken: &Ingested) -> Option<String> {
 const COMPARED: u64 = 200;
 
 /// Tells the newest version of the model that has the same files, if one of the last ones has.
-fn same_files(registry: &Registry, model: &ModelName, taken: &Ingested) -> Result<Option<String>, CliError> {
+fn same_files(registry: &Registry, model: &ModelName, taken: &IngestedFolder) -> Result<Option<String>, CliError> {
     let snapshot = registry.snapshot()?;
     let Some(view) = snapshot.model(model)? else { return Ok(None) };
     let highest = view.highest()?;
@@ -360,7 +360,7 @@ fn same_files(registry: &Registry, model: &ModelName, taken: &Ingested) -> Resul
 }
 
 /// One line on what was taken in.
-fn summary(taken: &Ingested) -> String {
+fn summary(taken: &IngestedFolder) -> String {
     let stored: Vec<u64> = taken.files.iter().filter(|f| f.place == Content::Stored).map(|f| f.size).collect();
     let all = &taken.artifacts;
     let files = if all.files == 1 { "1 file".to_owned() } else { format!("{} files", all.files) };

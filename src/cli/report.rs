@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::output::OutputError;
 use super::{Format, Global};
-use crate::apply::{Noun, Refusal};
+use crate::apply::{EntityKind, Refusal};
 use crate::artifact::ArtifactError;
 use crate::artifact::import::ImportError;
 use crate::format::problem::folded;
@@ -14,8 +14,8 @@ use crate::git::{GitError, PublishError};
 use crate::hook::InstallError;
 use crate::index::IndexError;
 use crate::pushes::PushesError;
-use crate::registry::{Outcome, RegistryError};
-use crate::rules::Class;
+use crate::registry::{ChangeOutcome, RegistryError};
+use crate::rules::RuleClass;
 use crate::search::SearchError;
 use crate::text::{many_lines, one_line};
 use crate::view;
@@ -58,11 +58,11 @@ pub(super) struct CliError {
     /// Hints: what to do about the error.
     pub(super) hints: Vec<String>,
     /// The verdict of the rules, if they refused the change.
-    pub(super) denied: Option<Box<Outcome>>,
+    pub(super) denied: Option<Box<ChangeOutcome>>,
     /// The number of the failed action, counted from 0, if the command has several actions.
     pub(super) action: Option<usize>,
     /// The name that does not exist, so that a similar name can be suggested.
-    pub(super) absent: Option<Box<(Noun, String)>>,
+    pub(super) absent: Option<Box<(EntityKind, String)>>,
 }
 
 impl CliError {
@@ -402,9 +402,9 @@ pub(super) fn as_text(e: &CliError) -> String {
 /// The exit code for faults of files: [`Exit::Failed`] for a fault in a file, [`Exit::Refused`] for a refusal by a
 /// permission or policy. A refused change always has [`Exit::Refused`].
 pub(super) fn exit_for(faults: &[crate::rules::Fault]) -> Exit {
-    let refused = |c: Class| match c {
-        Class::Permission | Class::Policy | Class::History => true,
-        Class::Format | Class::Link => false,
+    let refused = |c: RuleClass| match c {
+        RuleClass::Permission | RuleClass::Policy | RuleClass::History => true,
+        RuleClass::Format | RuleClass::Link => false,
     };
     if faults.is_empty() {
         Exit::Ok

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::asked::{Asked, Closings};
+use super::asked::{JudgedRequest, Closings};
 use super::change::{self, ChangeArgs};
 use super::complete;
 use super::landed::{History, landed_by};
@@ -13,13 +13,13 @@ use super::report::{CliError, Exit};
 use super::review;
 use super::session::Session;
 use super::table::Table;
-use super::target::{self, Target};
-use crate::action::{Action, Hindered, Which};
+use super::target::{self, VersionArgument};
+use crate::action::{Action, Hindered, RequestSelector};
 use crate::apply::{self, Refusal};
 use crate::entity::{Request, RequestState};
-use crate::index::Landers;
+use crate::index::Committers;
 use crate::name::{Id, ModelName};
-use crate::reference::{InvalidRef, ModelRef, Pick};
+use crate::reference::{InvalidRef, ModelRef, VersionPick};
 use crate::rules::outlook;
 use crate::rules::subject::subject;
 use crate::snapshot::Snapshot;
@@ -146,7 +146,7 @@ pub(super) fn run(command: RequestCommand, session: &mut Session) -> Result<Exit
         RequestCommand::List(a) => return list(&a, session),
         RequestCommand::Show(a) => return show(&a, session),
         RequestCommand::Create(a) => {
-            let (target, rest) = Target::leading(&a.words, 1..=1)?;
+            let (target, rest) = VersionArgument::leading(&a.words, 1..=1)?;
             let registry = session.registry()?;
             let snapshot = a.branch.snapshot(&registry)?;
             let to = target::stage(&snapshot, rest)?;
@@ -211,7 +211,7 @@ fn approval_outlook(
     change: &ChangeArgs,
     model: &ModelName,
     version: u64,
-    which: &Which,
+    which: &RequestSelector,
 ) -> Result<Vec<String>, CliError> {
     let registry = session.registry()?;
     let asker = session.asker(&registry, change.person())?;
@@ -235,7 +235,7 @@ fn approval_outlook(
 }
 
 /// Finds the request that the words name: by its id, or by its version, with the stage or a part of the id.
-fn meant(session: &Session, args: &WhichArgs) -> Result<(ModelName, u64, Which), CliError> {
+fn meant(session: &Session, args: &WhichArgs) -> Result<(ModelName, u64, RequestSelector), CliError> {
     let registry = session.registry()?;
     let snapshot = registry.snapshot()?;
     if let [word] = args.words.as_slice()
@@ -244,15 +244,15 @@ fn meant(session: &Session, args: &WhichArgs) -> Result<(ModelName, u64, Which),
         let all = collect(&snapshot, &mut Closings::new(session, &registry), None, None, |_| true)?;
         let id = pick::by_part("request", word, all.iter().map(|a| &a.request.id))?;
         if let Some(asked) = all.iter().find(|a| a.request.id == *id) {
-            return Ok((asked.model.clone(), asked.version, Which::Id(id.clone())));
+            return Ok((asked.model.clone(), asked.version, RequestSelector::Id(id.clone())));
         }
     }
-    let (target, rest) = Target::leading(&args.words, 0..=1)?;
+    let (target, rest) = VersionArgument::leading(&args.words, 0..=1)?;
     let (model, number) = target.of_now(&snapshot)?;
-    let Some(given) = rest.first() else { return Ok((model, number, Which::Only)) };
+    let Some(given) = rest.first() else { return Ok((model, number, RequestSelector::Only)) };
     let known = snapshot.settings()?.map_or_else(|| Stage::BUILT_IN.to_vec(), crate::entity::Settings::known_stages);
     if let Ok(stage) = Stage::among(given, &known) {
-        return Ok((model, number, Which::Stage(stage, None)));
+        return Ok((model, number, RequestSelector::Stage(stage, None)));
     }
     let view = snapshot.model(&model)?.ok_or_else(|| Refusal::no_model(&model))?;
     let view = view.version(number)?.ok_or_else(|| Refusal::no_version(&model, number))?;
@@ -260,7 +260,7 @@ fn meant(session: &Session, args: &WhichArgs) -> Result<(ModelName, u64, Which),
     let names = known.iter().map(Stage::as_str).collect::<Vec<_>>().join(", ");
     let id = pick::by_part("request", given, all.keys())
         .map_err(|e| if e.exit == Exit::NotFound { e.hint(format!("or name a stage: {names}")) } else { e })?;
-    Ok((model, number, Which::Id(id.clone())))
+    Ok((model, number, RequestSelector::Id(id.clone())))
 }
 
 /// The requests of a version, a model or the whole registry, oldest first.
@@ -270,7 +270,7 @@ fn collect(
     model: Option<&ModelName>,
     version: Option<u64>,
     wanted: impl Fn(&Request) -> bool,
-) -> Result<Vec<Asked>, CliError> {
+) -> Result<Vec<JudgedRequest>, CliError> {
     let views = match model {
         Some(name) => vec![snapshot.model(name)?.ok_or_else(|| Refusal::no_model(name))?],
         None => snapshot.models()?,
@@ -288,7 +288,7 @@ fn collect(
         };
         for v in versions {
             for request in v.requests()?.into_values().filter_map(|f| f.value).filter(&wanted) {
-                out.push(Asked::read(snapshot, &view, &name, v.number, request, closings)?);
+                out.push(JudgedRequest::read(snapshot, &view, &name, v.number, request, closings)?);
             }
         }
     }
@@ -304,7 +304,7 @@ fn scope(snapshot: &Snapshot<'_>, words: &[String]) -> Result<(Option<ModelName>
             let wanted: ModelRef = word.parse().map_err(|e: InvalidRef| CliError::usage(e.to_string()))?;
             // A name may hold `@`; a model of that name wins over an alias.
             if let Ok(name) = word.parse::<ModelName>()
-                && (wanted.pick == Pick::Model || snapshot.model(&name)?.is_some())
+                && (wanted.pick == VersionPick::Model || snapshot.model(&name)?.is_some())
             {
                 return Ok((Some(name), None));
             }
@@ -312,7 +312,7 @@ fn scope(snapshot: &Snapshot<'_>, words: &[String]) -> Result<(Option<ModelName>
             Ok((Some(wanted.model), Some(version.number)))
         }
         [..] => {
-            let (model, version) = Target::leading(words, 0..=0)?.0.of_now(snapshot)?;
+            let (model, version) = VersionArgument::leading(words, 0..=0)?.0.of_now(snapshot)?;
             Ok((Some(model), Some(version)))
         }
     }
@@ -337,11 +337,11 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
         all = kept;
     }
     let mut history = History::open(session, &registry, args.at.as_deref());
-    let with_landers = |asked: Asked| {
+    let with_landers = |asked: JudgedRequest| {
         let landers = history.landers(&asked.model, asked.version);
         (asked, landers)
     };
-    let rows: Vec<(Asked, Landers)> = all.into_iter().map(with_landers).collect();
+    let rows: Vec<(JudgedRequest, Committers)> = all.into_iter().map(with_landers).collect();
     let out = &mut session.out;
     if out.is_json() {
         out.json(&rows.iter().map(|(asked, landers)| asked.view(landers)).collect::<Vec<_>>())?;
@@ -373,7 +373,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
 }
 
 /// The request to show: by a part of its id; or by its version, the open request, otherwise the newest.
-fn shown(snapshot: &Snapshot<'_>, closings: &mut Closings<'_>, words: &[String]) -> Result<(Vec<Asked>, Id), CliError> {
+fn shown(snapshot: &Snapshot<'_>, closings: &mut Closings<'_>, words: &[String]) -> Result<(Vec<JudgedRequest>, Id), CliError> {
     if let [word] = words
         && pick::is_part(word)
     {
@@ -382,9 +382,9 @@ fn shown(snapshot: &Snapshot<'_>, closings: &mut Closings<'_>, words: &[String])
         let id = pick::by_part("request", word, all.iter().map(|a| &a.request.id))?.clone();
         return Ok((all, id));
     }
-    let (model, version) = Target::leading(words, 0..=0)?.0.of_now(snapshot)?;
+    let (model, version) = VersionArgument::leading(words, 0..=0)?.0.of_now(snapshot)?;
     let all = collect(snapshot, closings, Some(&model), Some(version), |_| true)?;
-    let open: Vec<&Asked> = all.iter().filter(|a| a.request.state == RequestState::Pending).collect();
+    let open: Vec<&JudgedRequest> = all.iter().filter(|a| a.request.state == RequestState::Pending).collect();
     let found = match open.as_slice() {
         [one] => Some(*one),
         [] => all.last(),
@@ -446,7 +446,7 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
 }
 
 /// Prints the source of the version, and the place that clients load its files from if that differs.
-fn place(snapshot: &Snapshot<'_>, asked: &Asked, out: &mut super::output::Output) -> Result<(), CliError> {
+fn place(snapshot: &Snapshot<'_>, asked: &JudgedRequest, out: &mut super::output::Output) -> Result<(), CliError> {
     let view = snapshot.model(&asked.model)?.map(|m| m.version(asked.version)).transpose()?.flatten();
     let version = view.map(|v| v.file()).transpose()?.flatten().and_then(|f| f.value);
     let Some(source) = version.map(|v| v.source).filter(|s| !s.location.is_empty()) else { return Ok(()) };

@@ -2,11 +2,11 @@
 
 use super::report::CliError;
 use super::session::Session;
-use crate::action::Which;
-use crate::apply::{Noun, Refusal};
-use crate::entity::{Request, RequestState, Review, Verdict};
+use crate::action::RequestSelector;
+use crate::apply::{EntityKind, Refusal};
+use crate::entity::{Request, RequestState, Review, ReviewVerdict};
 use crate::format;
-use crate::index::{Entry, LogFilter, Subject};
+use crate::index::{HistoryEntry, LogFilter, HistorySubject};
 use crate::name::{ModelName, UserName};
 use crate::registry::Registry;
 use crate::rules::stage::CHANGED;
@@ -22,7 +22,7 @@ const NEVER: &str = "its subject is not that of the version as it was when the r
 pub(super) fn print(
     session: &mut Session,
     (name, number): (&ModelName, u64),
-    which: &Which,
+    which: &RequestSelector,
     named: Option<&UserName>,
     comment: Text,
 ) -> Result<(), CliError> {
@@ -38,10 +38,10 @@ pub(super) fn print(
     let found = open.min_by_key(|(_, r)| (r.created_by == asker.user, r.created_at, r.id.clone()));
     let (path, request) = found.ok_or_else(|| {
         let message = format!("version {number} of '{name}' has no such open request");
-        Refusal::NotFound { noun: Noun::Request, name: String::new(), message }
+        Refusal::NotFound { noun: EntityKind::Request, name: String::new(), message }
     })?;
     let subject = subject(&snapshot, &view, number, &request.to)?.current;
-    let review = Review { by: asker.user, at, verdict: Verdict::Approved, comment, subject };
+    let review = Review { by: asker.user, at, verdict: ReviewVerdict::Approved, comment, subject };
     if session.out.is_json() {
         session.out.json(&view::ReviewBlock { path: &path, review: &review })?;
         return Ok(());
@@ -54,14 +54,14 @@ pub(super) fn print(
     Ok(())
 }
 
-fn is_meant(request: &Request, which: &Which) -> bool {
+fn is_meant(request: &Request, which: &RequestSelector) -> bool {
     match which {
-        Which::Id(id) => request.id == *id,
-        Which::Stage(stage, by) => {
+        RequestSelector::Id(id) => request.id == *id,
+        RequestSelector::Stage(stage, by) => {
             request.to.as_str().eq_ignore_ascii_case(stage.as_str())
                 && by.as_ref().is_none_or(|by| request.created_by == *by)
         }
-        Which::Only => true,
+        RequestSelector::Only => true,
     }
 }
 
@@ -79,7 +79,7 @@ pub(super) fn reason(
         return Ok(why.to_owned());
     }
     let Ok(mut index) = session.index(registry) else { return Ok(why.to_owned()) };
-    let subject_of = Subject::Version(name.clone(), number);
+    let subject_of = HistorySubject::Version(name.clone(), number);
     let event = Some("request.*".to_owned());
     let entries = index.log(&LogFilter { subject: subject_of, event, ..LogFilter::default() })?;
     let Some((entry, model)) = entries.iter().find_map(|e| Some((e, brought(e, request, review)?))) else {
@@ -95,7 +95,7 @@ pub(super) fn reason(
 }
 
 /// The name of the model in an entry of the history that added a review.
-fn brought(entry: &Entry, request: &Request, review: &Review) -> Option<ModelName> {
+fn brought(entry: &HistoryEntry, request: &Request, review: &Review) -> Option<ModelName> {
     entry.acts.iter().find_map(|act| {
         let event: serde_json::Value = serde_json::from_str(&act.json).ok()?;
         let is_it = event["request"]["id"] == request.id.as_str()

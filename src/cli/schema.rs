@@ -6,7 +6,7 @@ use super::report::{CliError, Exit};
 use super::session::Session;
 use super::table::Table;
 use crate::apply;
-use crate::format::{Kind, schema};
+use crate::format::{FileKind, schema};
 use crate::view::{self, InstalledSchemas, SchemaKind};
 
 /// Print the JSON Schema (2020-12) of a kind of file, or of the `-o json` output of a command
@@ -16,7 +16,7 @@ use crate::view::{self, InstalledSchemas, SchemaKind};
 pub(super) struct SchemaArgs {
     /// The kind of file, such as `model` or `version`; or an output, such as `output/log`
     #[arg(value_parser = kind, value_name = "KIND", required_unless_present_any = ["list", "write"])]
-    kind: Option<Printed>,
+    kind: Option<PrintedSchema>,
     /// List the kinds with the paths of their files, and the outputs with the commands that print them
     #[arg(long, conflicts_with_all = ["kind", "write"])]
     list: bool,
@@ -27,20 +27,20 @@ pub(super) struct SchemaArgs {
 
 /// A thing that has a schema.
 #[derive(Debug, Clone, Copy)]
-enum Printed {
+enum PrintedSchema {
     /// A kind of file.
-    File(Kind),
+    File(FileKind),
     /// The output of a command.
-    Output(&'static view::schema::Kind),
+    Output(&'static view::schema::OutputKind),
 }
 
-fn kind(s: &str) -> Result<Printed, String> {
+fn kind(s: &str) -> Result<PrintedSchema, String> {
     if let Some(name) = s.strip_prefix("output/") {
-        let found = view::schema::ALL.iter().find(|k| k.name == name).map(Printed::Output);
+        let found = view::schema::ALL.iter().find(|k| k.name == name).map(PrintedSchema::Output);
         return found.ok_or_else(|| "is an unknown output; `greenroom schema --list` shows all".to_owned());
     }
-    let names = || Kind::ALL.map(Kind::as_str).join(", ");
-    let found = Kind::ALL.into_iter().find(|k| k.as_str() == s).map(Printed::File);
+    let names = || FileKind::ALL.map(FileKind::as_str).join(", ");
+    let found = FileKind::ALL.into_iter().find(|k| k.as_str() == s).map(PrintedSchema::File);
     found.ok_or_else(|| format!("must be one of {}, or output/NAME", names()))
 }
 
@@ -48,20 +48,20 @@ pub(super) fn run(args: &SchemaArgs, session: &mut Session) -> Result<Exit, CliE
     if let Some(kind) = args.kind {
         // A schema is printed as JSON in every output format.
         let text = match kind {
-            Printed::File(kind) => schema::schema(kind),
-            Printed::Output(kind) => kind.schema(),
+            PrintedSchema::File(kind) => schema::schema(kind),
+            PrintedSchema::Output(kind) => kind.schema(),
         };
         session.out.line(text.trim_end());
     } else if args.write {
         write(session)?;
     } else if session.out.is_json() {
-        let files = Kind::ALL.iter().map(|k| SchemaKind { kind: k.as_str().to_owned(), files: k.globs().to_vec() });
+        let files = FileKind::ALL.iter().map(|k| SchemaKind { kind: k.as_str().to_owned(), files: k.globs().to_vec() });
         let outputs = view::schema::ALL.iter();
         let outputs = outputs.map(|k| SchemaKind { kind: format!("output/{}", k.name), files: Vec::new() });
         session.out.json(&files.chain(outputs).collect::<Vec<_>>())?;
     } else {
         let mut table = Table::new(&["KIND", "FILES"]);
-        for kind in Kind::ALL {
+        for kind in FileKind::ALL {
             table.row([kind.as_str(), kind.globs().first().copied().unwrap_or_default()]);
         }
         table.print(&mut session.out);

@@ -12,7 +12,7 @@ use super::{model, table::Table};
 use crate::index::{Index, VersionRow};
 use crate::name::AliasName;
 use crate::registry::Registry;
-use crate::search::{PageLimits, PageSize, Query, Start, Target, TokenKey};
+use crate::search::{PageLimits, PageSize, Query, PageStart, Target, TokenKey};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::view::{ModelSearch, Output, RegisteredModel, VersionSearch, VersionSummary};
@@ -66,19 +66,19 @@ pub(super) fn run(command: SearchCommand, session: &mut Session) -> Result<Exit,
 }
 
 /// A parsed search.
-struct Asked<'a, T: Target> {
+struct SearchQuery<'a, T: Target> {
     query: Query<T>,
     size: PageSize,
-    start: Start,
+    start: PageStart,
     key: TokenKey,
     args: &'a SearchArgs,
 }
 
-impl<'a, T: Target> Asked<'a, T> {
+impl<'a, T: Target> SearchQuery<'a, T> {
     fn new(query: Query<T>, limits: PageLimits, args: &'a SearchArgs, registry: &Registry) -> Result<Self, CliError> {
         let key = token_key(&registry.snapshot()?)?;
         let start = match args.page_token.as_str() {
-            "" => Start { offset: 0, commit: None },
+            "" => PageStart { offset: 0, commit: None },
             token => query.start(token, &key)?,
         };
         Ok(Self { size: limits.size(args.max_results.as_deref())?, query, start, key, args })
@@ -120,7 +120,7 @@ fn token_key(snapshot: &Snapshot<'_>) -> Result<TokenKey, CliError> {
 fn models(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> {
     let query = Query::models(&args.filter, &args.order_by)?;
     let registry = session.registry()?;
-    let asked = Asked::new(query, PageLimits::MODELS, args, &registry)?;
+    let asked = SearchQuery::new(query, PageLimits::MODELS, args, &registry)?;
     let mut index = session.index_at(&registry, args.at.as_deref())?;
     let page = index.search_models(&asked.query, asked.start.offset, asked.size)?;
     index.expect(asked.start.commit.as_deref())?;
@@ -148,7 +148,7 @@ fn models(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> {
 fn versions(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> {
     let query = Query::versions(&args.filter, &args.order_by)?;
     let registry = session.registry()?;
-    let asked = Asked::new(query, PageLimits::VERSIONS, args, &registry)?;
+    let asked = SearchQuery::new(query, PageLimits::VERSIONS, args, &registry)?;
     let mut index = session.index_at(&registry, args.at.as_deref())?;
     let page = index.search_versions(&asked.query, asked.start.offset, asked.size)?;
     index.expect(asked.start.commit.as_deref())?;

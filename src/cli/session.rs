@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::output::Output;
-use super::progress::Progress;
+use super::progress::ProgressBar;
 use super::report::CliError;
 use super::{Global, report::Exit};
 use crate::apply::Refusal;
@@ -17,7 +17,7 @@ use crate::hook::prepush;
 use crate::index::{self, Index};
 use crate::name::UserName;
 use crate::pushes;
-use crate::registry::{Asker, Registry, RegistryError};
+use crate::registry::{ChangeAuthor, Registry, RegistryError};
 use crate::snapshot::Snapshot;
 use crate::time::{Calendar, Timestamp};
 use crate::tree::{Oid, TreeError};
@@ -28,14 +28,14 @@ const SLOW: u64 = 2000;
 /// One run of the program.
 pub(super) struct Session {
     global: Global,
-    played: Option<Played>,
+    played: Option<ScriptedActor>,
     /// Whether it was said that a file of people cannot be read.
     warned: Cell<bool>,
     pub(super) out: Output,
 }
 
 /// The identity and the clock of a run in the demo, instead of git's config and the system's clock.
-pub(super) struct Played {
+pub(super) struct ScriptedActor {
     /// The person and the time of the action.
     pub(super) ident: Ident,
 }
@@ -46,14 +46,14 @@ impl Session {
     }
 
     /// A run in the demo by one of its people.
-    pub(super) fn played(global: Global, out: Output, played: Played) -> Self {
+    pub(super) fn played(global: Global, out: Output, played: ScriptedActor) -> Self {
         Self { global, played: Some(played), warned: Cell::new(false), out }
     }
 
     /// The author and the committer for a commit made now.
     pub(super) fn identity(&self, repo: &Repo) -> Result<(Ident, Ident), CliError> {
         match &self.played {
-            Some(Played { ident }) => Ok((ident.clone(), ident.clone())),
+            Some(ScriptedActor { ident }) => Ok((ident.clone(), ident.clone())),
             None => Ok(repo.identity()?),
         }
     }
@@ -72,9 +72,9 @@ impl Session {
     /// Opens the index of a registry as of a moment, or up to date without one.
     pub(super) fn index_at<'r>(&self, registry: &'r Registry, at: Option<&str>) -> Result<Index<'r>, CliError> {
         let commit = at.map(|moment| registry.moment(moment)).transpose()?;
-        let progress = Progress::counting("Indexing");
+        let progress = ProgressBar::counting("Indexing");
         let mut much = false;
-        let mut seen = |p: crate::index::Progress| {
+        let mut seen = |p: crate::index::BuildProgress| {
             much |= p.total > SLOW;
             progress.seen(p.done, p.total);
         };
@@ -150,13 +150,13 @@ impl Session {
     }
 
     /// The person who acts: git's identity, or the person of `--as` with git's committer.
-    pub(super) fn asker(&self, registry: &Registry, named: Option<&UserName>) -> Result<Asker, CliError> {
+    pub(super) fn asker(&self, registry: &Registry, named: Option<&UserName>) -> Result<ChangeAuthor, CliError> {
         let (author, committer) = self.identity(registry.repo())?;
         let snapshot = registry.snapshot()?;
         let Some(user) = named else {
             let user = registry.person_of(&snapshot, &author)?;
             self.warn_of_unread(&snapshot, &user)?;
-            return Ok(Asker { user, author, committer });
+            return Ok(ChangeAuthor { user, author, committer });
         };
         let person = person(&snapshot, user)?;
         let email = person.emails.iter().next().ok_or_else(|| {
@@ -165,7 +165,7 @@ impl Session {
         })?;
         let name = if person.name.is_empty() { user.as_str() } else { person.name.as_str() };
         let author = Ident { name: name.to_owned(), email: email.as_str().to_owned(), ..author };
-        Ok(Asker { user: user.clone(), author, committer })
+        Ok(ChangeAuthor { user: user.clone(), author, committer })
     }
 
     /// Says once that a file of people cannot be read where who acts is found in none: it may be theirs.

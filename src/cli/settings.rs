@@ -12,7 +12,7 @@ use super::session::Session;
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::Settings;
-use crate::entity::settings::{Acknowledged, Authority, Removal, Unready};
+use crate::entity::settings::{Acknowledgement, Authority, Removal, UnreadyPolicy};
 use crate::gate::verify::{Scope, verify};
 use crate::name::UserName;
 use crate::registry::Registry;
@@ -84,7 +84,7 @@ pub(super) struct SetArgs {
     /// What versions that are not READY may do: `refuse` (they enter no active stage, take no alias, and are not
     /// latest) or `allow` (as in MLflow)
     #[arg(long, value_name = "WHAT", value_parser = unready)]
-    unready: Option<Unready>,
+    unready: Option<UnreadyPolicy>,
     /// An e-mail address with which the git host itself commits merges, such as noreply@github.com; can be repeated
     #[arg(long, value_name = "ADDRESS", value_parser = text)]
     add_web: Vec<Text>,
@@ -137,8 +137,8 @@ fn removal(s: &str) -> Result<Removal, String> {
     found.ok_or_else(|| "must be inactive or any".to_owned())
 }
 
-fn unready(s: &str) -> Result<Unready, String> {
-    let found = Unready::ALL.into_iter().find(|u| u.as_str() == s);
+fn unready(s: &str) -> Result<UnreadyPolicy, String> {
+    let found = UnreadyPolicy::ALL.into_iter().find(|u| u.as_str() == s);
     found.ok_or_else(|| "must be refuse or allow".to_owned())
 }
 
@@ -190,7 +190,7 @@ fn acknowledge(args: &AcknowledgeArgs, registry: &Registry, session: &mut Sessio
     let named = registry.repo().resolve(&args.commit)?;
     let commit = Text::new(&named.to_string()).map_err(|e| CliError::usage(e.to_string()))?;
     let rule = Text::new(&args.rule).map_err(|e| CliError::usage(e.to_string()))?;
-    let is_same = |known: &Acknowledged| known.commit == commit && known.rule == rule;
+    let is_same = |known: &Acknowledgement| known.commit == commit && known.rule == rule;
     if args.revoke {
         settings.acknowledged.retain(|known| !is_same(known));
     } else {
@@ -200,7 +200,7 @@ fn acknowledge(args: &AcknowledgeArgs, registry: &Registry, session: &mut Sessio
         }
         found_by_verify(registry, named, &args.rule)?;
         settings.acknowledged.retain(|known| !is_same(known));
-        settings.acknowledged.push(Acknowledged { commit, rule, reason });
+        settings.acknowledged.push(Acknowledgement { commit, rule, reason });
     }
     change::apply(session, &args.change, &[Action::ChangeSettings { settings, seen }])
 }
@@ -240,7 +240,7 @@ fn show(settings: &Settings, session: &mut Session) -> Result<Exit, CliError> {
     out.line(format!("Authority:      {}", settings.identity.authority.as_str()));
     out.line(format!("Self-approval:  {}", if settings.identity.self_approval { "yes" } else { "no" }));
     out.line(format!("Removal:        {}", settings.rules.removal.as_str()));
-    let unready = settings.rules.unready.unwrap_or(Unready::Refuse);
+    let unready = settings.rules.unready.unwrap_or(UnreadyPolicy::Refuse);
     out.line(format!("Unready:        {}", unready.as_str()));
     let mut list = |what: &str, names: Vec<&str>| {
         if !names.is_empty() {

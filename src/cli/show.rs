@@ -8,11 +8,11 @@ use super::complete;
 use super::output::{BOLD, local, styled};
 use super::report::{CliError, Exit};
 use super::session::Session;
-use super::target::{self, Target};
+use super::target::{self, VersionArgument};
 use super::{diff, log, model, version};
-use crate::apply::Noun;
+use crate::apply::EntityKind;
 use crate::git::GitError;
-use crate::reference::{ModelRef, Pick};
+use crate::reference::{ModelRef, VersionPick};
 use crate::registry::{Registry, RegistryError};
 use crate::text::quoted;
 use crate::tree::{Oid, TreeError};
@@ -37,7 +37,7 @@ pub(super) fn run(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliErr
     let what = match args.words.as_slice() {
         [] => return overview(&registry, args.at.as_deref(), session),
         [word] => word,
-        [..] => return version::page(&Target::leading(&args.words, 0..=0)?.0, args.at.as_deref(), session),
+        [..] => return version::page(&VersionArgument::leading(&args.words, 0..=0)?.0, args.at.as_deref(), session),
     };
     let wanted = what.parse::<ModelRef>();
     if let Ok(wanted) = &wanted {
@@ -47,9 +47,9 @@ pub(super) fn run(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliErr
         // A word that could name both a model and a commit names the model.
         if is_named || state.model(&wanted.model)?.is_some() {
             return match &wanted.pick {
-                Pick::Model => model::page(&wanted.model, moment.as_deref(), session),
-                Pick::Number(_) | Pick::Stage(_) | Pick::Alias(_) | Pick::Latest => {
-                    version::page(&Target::reference_only(what), args.at.as_deref(), session)
+                VersionPick::Model => model::page(&wanted.model, moment.as_deref(), session),
+                VersionPick::Number(_) | VersionPick::Stage(_) | VersionPick::Alias(_) | VersionPick::Latest => {
+                    version::page(&VersionArgument::reference_only(what), args.at.as_deref(), session)
                 }
             };
         }
@@ -60,7 +60,7 @@ pub(super) fn run(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliErr
             return model::page(&name, moment.as_deref(), session);
         }
     }
-    let absent = wanted.ok().map(|wanted| Box::new((Noun::Model, wanted.model.to_string())));
+    let absent = wanted.ok().map(|wanted| Box::new((EntityKind::Model, wanted.model.to_string())));
     if args.at.is_some() {
         let e = CliError::not_found(format!("{} was no model or version then", quoted(what)));
         return Err(CliError { absent, ..e });
@@ -98,7 +98,7 @@ fn show_commit(registry: &Registry, commit: Oid, session: &mut Session) -> Resul
     let out = &mut session.out;
     let asked_by: Vec<&str> = entry.asked_by.iter().map(|u| u.as_str()).collect();
     let landed_by = entry.landed_by.as_ref().map(|u| u.as_str());
-    let by = log::By { by: entry.by.as_str(), landed_by, asked_by: &asked_by, claims: &claims, signed: entry.signed };
+    let by = log::StepPeople { by: entry.by.as_str(), landed_by, asked_by: &asked_by, claims: &claims, signed: entry.signed };
     log::head(out, &entry.commit.to_string(), &local(entry.at), &by);
     if !entry.comment.is_empty() {
         out.line("");

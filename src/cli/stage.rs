@@ -11,7 +11,7 @@ use super::session::Session;
 use super::settings::current;
 use super::suggest;
 use crate::action::Action;
-use crate::entity::Level;
+use crate::entity::PermissionLevel;
 use crate::entity::settings::StageRule;
 use crate::name::Principal;
 use crate::stage::Stage;
@@ -59,7 +59,7 @@ pub(super) struct SetArgs {
     from: Vec<Stage>,
     /// The permission level that moves versions in and out
     #[arg(long, value_parser = level)]
-    level: Option<Level>,
+    level: Option<PermissionLevel>,
     /// Whether a version that enters the stage archives the versions in it
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     exclusive: Option<bool>,

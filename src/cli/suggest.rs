@@ -2,7 +2,7 @@
 
 use super::report::CliError;
 use super::session::Session;
-use crate::apply::Noun;
+use crate::apply::EntityKind;
 use crate::entity::Settings;
 use crate::name::{GroupName, ModelName, Principal};
 use crate::registry::{Registry, RegistryError};
@@ -22,7 +22,7 @@ pub(super) fn hint(e: CliError, session: &Session) -> CliError {
     // The error itself matters more; other commands report a registry that cannot be read.
     let found = session.registry().ok().and_then(|registry| {
         let names = names(&registry.snapshot().ok()?, *noun).ok()?;
-        if *noun == Noun::Model && names.contains(name) {
+        if *noun == EntityKind::Model && names.contains(name) {
             return before(session, &registry, &name.parse().ok()?);
         }
         let nearest = nearest(name, names.iter().map(String::as_str))?;
@@ -85,14 +85,14 @@ pub(super) fn stages(snapshot: &Snapshot<'_>) -> Result<Vec<Stage>, RegistryErro
 }
 
 /// The names of a kind of thing.
-fn names(snapshot: &Snapshot<'_>, noun: Noun) -> Result<Vec<String>, RegistryError> {
+fn names(snapshot: &Snapshot<'_>, noun: EntityKind) -> Result<Vec<String>, RegistryError> {
     Ok(match noun {
-        Noun::Model => snapshot.models()?.iter().filter_map(|m| m.dir.name()).map(|n| n.to_string()).collect(),
-        Noun::Person => snapshot.people()?.keys().map(ToString::to_string).collect(),
-        Noun::Group => snapshot.access()?.groups.keys().map(ToString::to_string).collect(),
+        EntityKind::Model => snapshot.models()?.iter().filter_map(|m| m.dir.name()).map(|n| n.to_string()).collect(),
+        EntityKind::Person => snapshot.people()?.keys().map(ToString::to_string).collect(),
+        EntityKind::Group => snapshot.access()?.groups.keys().map(ToString::to_string).collect(),
         // Versions, requests and the like have numbers and ids, of which any one is like another. Aliases belong to a
         // model, so their suggestions come from the code that looks up the alias.
-        Noun::Alias | Noun::Registry | Noun::Version | Noun::Request | Noun::Comment | Noun::Grant | Noun::Webhook => {
+        EntityKind::Alias | EntityKind::Registry | EntityKind::Version | EntityKind::Request | EntityKind::Comment | EntityKind::Grant | EntityKind::Webhook => {
             Vec::new()
         }
     })

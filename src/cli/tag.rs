@@ -8,11 +8,11 @@ use super::model::pair;
 use super::once::by_key;
 use super::report::{CliError, Exit};
 use super::session::Session;
-use super::target::{self, Target};
+use super::target::{self, VersionArgument};
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::name::{InvalidName, Key, ModelName};
-use crate::reference::{self, Found, InvalidRef, ModelRef, Pick};
+use crate::reference::{self, ReferenceTarget, InvalidRef, ModelRef, VersionPick};
 use crate::text::{Text, quoted};
 
 /// Manage tags of models and versions
@@ -65,7 +65,7 @@ pub(super) fn run(command: TagCommand, session: &mut Session) -> Result<Exit, Cl
         }
         TagCommand::Unset(a) => {
             let (reference, rest) =
-                leading(&a.words, |word| !matches!(target::pick(word), Ok(Pick::Stage(_)) | Err(_)))?;
+                leading(&a.words, |word| !matches!(target::pick(word), Ok(VersionPick::Stage(_)) | Err(_)))?;
             let keys = rest.iter().map(|w| w.parse().map_err(|e: InvalidName| CliError::usage(e.to_string())));
             let keys = keys.collect::<Result<Vec<Key>, CliError>>()?;
             let (model, version) = subject(session, reference)?;
@@ -86,8 +86,8 @@ fn leading(words: &[String], is_version: impl Fn(&str) -> bool) -> Result<(Model
     let [first, rest @ ..] = words else { return Err(CliError::usage("name a model or version, then tags")) };
     let found: ModelRef = first.parse().map_err(wrong)?;
     match rest {
-        [version, _, ..] if found.pick == Pick::Model && is_version(version) => {
-            let (target, rest) = Target::leading(words, 1..=usize::MAX - 2)?;
+        [version, _, ..] if found.pick == VersionPick::Model && is_version(version) => {
+            let (target, rest) = VersionArgument::leading(words, 1..=usize::MAX - 2)?;
             Ok((target.reference()?, rest))
         }
         [_, ..] => Ok((found, rest)),
@@ -101,14 +101,14 @@ fn subject(session: &Session, given: ModelRef) -> Result<(ModelName, Option<u64>
         return Err(CliError::usage("the past cannot be tagged; leave out `@{…}`"));
     }
     let version = match &given.pick {
-        Pick::Model => return Ok((given.model, None)),
-        Pick::Number(n) => *n,
-        Pick::Stage(_) | Pick::Alias(_) | Pick::Latest => {
+        VersionPick::Model => return Ok((given.model, None)),
+        VersionPick::Number(n) => *n,
+        VersionPick::Stage(_) | VersionPick::Alias(_) | VersionPick::Latest => {
             let registry = session.registry()?;
             match reference::resolve(&registry.snapshot()?, &given.model, &given.pick)? {
-                Found::Version(n) => n,
-                Found::Nothing => return Err(CliError::not_found(format!("there is no version {given}"))),
-                Found::NoModel => return Err(Refusal::no_model(&given.model).into()),
+                ReferenceTarget::Version(n) => n,
+                ReferenceTarget::Nothing => return Err(CliError::not_found(format!("there is no version {given}"))),
+                ReferenceTarget::NoModel => return Err(Refusal::no_model(&given.model).into()),
             }
         }
     };

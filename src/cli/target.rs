@@ -9,23 +9,23 @@ use super::report::{CliError, Exit};
 use super::suggest;
 use crate::apply::Refusal;
 use crate::name::ModelName;
-use crate::reference::{self, Found, ModelRef, Pick};
+use crate::reference::{self, ReferenceTarget, ModelRef, VersionPick};
 use crate::snapshot::{ModelView, Snapshot, VersionView};
 use crate::stage::Stage;
 use crate::text::quoted;
 
 /// A version: two words, or a reference alone.
 #[derive(Debug, Clone, Args)]
-pub(super) struct Target {
+pub(super) struct VersionArgument {
     /// The model's name; or a reference without VERSION, such as churn/3, churn@champion or models:/churn/Production
     #[arg(value_name = "NAME", add = complete::version())]
     name: String,
     /// The version: a number, a stage, @ALIAS or latest
     #[arg(value_name = "VERSION", value_parser = pick, add = complete::version())]
-    version: Option<Pick>,
+    version: Option<VersionPick>,
 }
 
-impl Target {
+impl VersionArgument {
     /// Splits the words of a command into the version at their start and the words that follow. `after` limits the
     /// number of words that follow. The version has the usual forms: `churn 3` or `churn/3`.
     ///
@@ -34,7 +34,7 @@ impl Target {
     pub(super) fn leading(words: &[String], after: RangeInclusive<usize>) -> Result<(Self, &[String]), CliError> {
         let one = match words {
             [reference, rest @ ..] if after.contains(&rest.len()) => match reference.parse::<ModelRef>() {
-                Ok(found) if found.pick != Pick::Model => Some((Self::reference_only(reference), rest)),
+                Ok(found) if found.pick != VersionPick::Model => Some((Self::reference_only(reference), rest)),
                 Ok(_) | Err(_) => None,
             },
             _ => None,
@@ -48,7 +48,7 @@ impl Target {
         };
         match (one, two) {
             // A stage or a text may follow a reference; a number, an alias or `latest` belongs to the name before it.
-            (Some(one), Some(two)) => Ok(if matches!(two.0.version, Some(Pick::Stage(_))) { one } else { two }),
+            (Some(one), Some(two)) => Ok(if matches!(two.0.version, Some(VersionPick::Stage(_))) { one } else { two }),
             (Some(found), None) | (None, Some(found)) => Ok(found),
             (None, None) => Err(unclear(words, &after)),
         }
@@ -69,7 +69,7 @@ impl Target {
             }
             None => {
                 let found: ModelRef = self.name.parse().map_err(|e: reference::InvalidRef| wrong(&e))?;
-                if found.pick == Pick::Model {
+                if found.pick == VersionPick::Model {
                     let hint = format!("greenroom version list {}", found.model);
                     return Err(CliError::usage(format!("which version of {} is meant?", found.model)).hint(hint));
                 }
@@ -112,7 +112,7 @@ fn unclear(words: &[String], after: &RangeInclusive<usize>) -> CliError {
     }
     match (name.parse::<ModelRef>(), words.get(1)) {
         (Err(e), _) => CliError::usage(e.to_string()),
-        (Ok(found), _) if found.pick != Pick::Model => CliError::usage("an argument is missing after the version"),
+        (Ok(found), _) if found.pick != VersionPick::Model => CliError::usage("an argument is missing after the version"),
         (Ok(_), Some(word)) if pick(word).is_err() => {
             CliError::usage(format!("invalid version {}: {forms}", quoted(word)))
         }
@@ -132,7 +132,7 @@ pub(super) fn any(words: &[String]) -> Result<Option<ModelRef>, CliError> {
     match words {
         [] => Ok(None),
         [word] => word.parse().map(Some).map_err(|e: reference::InvalidRef| CliError::usage(e.to_string())),
-        [..] => Target::leading(words, 0..=0)?.0.reference().map(Some),
+        [..] => VersionArgument::leading(words, 0..=0)?.0.reference().map(Some),
     }
 }
 
@@ -155,18 +155,18 @@ pub(super) fn moment_of<'w>(word: &'w str, at: Option<&str>) -> Result<(&'w str,
 }
 
 /// Parses a version as it is named beside its model: a number, a stage, `@alias`, `latest`.
-pub(super) fn pick(s: &str) -> Result<Pick, String> {
+pub(super) fn pick(s: &str) -> Result<VersionPick, String> {
     if s.eq_ignore_ascii_case("latest") || s == "@latest" {
-        return Ok(Pick::Latest);
+        return Ok(VersionPick::Latest);
     }
     if let Some(alias) = s.strip_prefix('@') {
-        return alias.parse().map(Pick::Alias).map_err(|e: crate::name::InvalidName| e.to_string());
+        return alias.parse().map(VersionPick::Alias).map_err(|e: crate::name::InvalidName| e.to_string());
     }
     if !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit()) {
-        return s.parse().map(Pick::Number).map_err(|_| "the number is too large".to_owned());
+        return s.parse().map(VersionPick::Number).map_err(|_| "the number is too large".to_owned());
     }
     match s.parse::<Stage>() {
-        Ok(stage) => Ok(Pick::Stage(stage)),
+        Ok(stage) => Ok(VersionPick::Stage(stage)),
         Err(_) => Err("write a version's number, a stage, @ALIAS or latest".to_owned()),
     }
 }
@@ -194,9 +194,9 @@ pub(super) fn find<'o>(
 ) -> Result<(ModelView<'o>, VersionView<'o>), CliError> {
     let model = snapshot.model(&wanted.model)?.ok_or_else(|| Refusal::no_model(&wanted.model))?;
     let number = match reference::resolve(snapshot, &wanted.model, &wanted.pick)? {
-        Found::Version(number) => number,
-        Found::NoModel => return Err(Refusal::no_model(&wanted.model).into()),
-        Found::Nothing => return Err(nothing(snapshot, &model, wanted)?),
+        ReferenceTarget::Version(number) => number,
+        ReferenceTarget::NoModel => return Err(Refusal::no_model(&wanted.model).into()),
+        ReferenceTarget::Nothing => return Err(nothing(snapshot, &model, wanted)?),
     };
     let version = model.version(number)?.ok_or_else(|| Refusal::no_version(&wanted.model, number))?;
     Ok((model, version))
@@ -213,12 +213,12 @@ fn nothing(snapshot: &Snapshot<'_>, model: &ModelView<'_>, wanted: &ModelRef) ->
             None => e,
         };
     Ok(match &wanted.pick {
-        Pick::Number(n) => Refusal::no_version(name, *n).into(),
-        Pick::Alias(alias) => {
+        VersionPick::Number(n) => Refusal::no_version(name, *n).into(),
+        VersionPick::Alias(alias) => {
             let aliases: Vec<String> = model.aliases()?.into_iter().map(|(alias, _)| alias.to_string()).collect();
             meant(Refusal::no_alias(alias.as_str()).into(), alias.as_str(), &aliases)
         }
-        Pick::Stage(stage) => {
+        VersionPick::Stage(stage) => {
             let stages: Vec<String> = suggest::stages(snapshot)?.iter().map(ToString::to_string).collect();
             let known = stages.iter().any(|known| known == stage.as_str());
             let e = CliError::not_found(format!("no version of {name} is in {stage}"));
@@ -229,8 +229,8 @@ fn nothing(snapshot: &Snapshot<'_>, model: &ModelView<'_>, wanted: &ModelRef) ->
                 None => e,
             }
         }
-        Pick::Latest => CliError::not_found(format!("{name} has no version that is READY yet")),
-        Pick::Model => CliError::new(Exit::Usage, format!("which version of {name} is meant?")),
+        VersionPick::Latest => CliError::not_found(format!("{name} has no version that is READY yet")),
+        VersionPick::Model => CliError::new(Exit::Usage, format!("which version of {name} is meant?")),
     })
 }
 
@@ -240,7 +240,7 @@ mod tests {
 
     fn shown(name: &str, version: Option<&str>) -> Result<String, Exit> {
         let version = version.map(pick).transpose().map_err(|_| Exit::Usage)?;
-        let target = Target { name: name.to_owned(), version };
+        let target = VersionArgument { name: name.to_owned(), version };
         target.reference().map(|r| r.to_string()).map_err(|e| e.exit)
     }
 
@@ -263,7 +263,7 @@ mod tests {
     fn words_begin_with_a_version_in_either_form() {
         let split = |words: &str, after: RangeInclusive<usize>| {
             let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
-            let found = Target::leading(&words, after).map_err(|e| e.exit)?;
+            let found = VersionArgument::leading(&words, after).map_err(|e| e.exit)?;
             let version = found.0.reference().map_err(|e| e.exit)?;
             Ok::<_, Exit>(format!("{version} then {}", found.1.join(" ")))
         };

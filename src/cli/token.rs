@@ -8,9 +8,9 @@ use super::report::{CliError, Exit};
 use super::session::{Session, clock};
 use super::table::Table;
 use crate::index::Index;
-use crate::kept::KeptError;
+use crate::private_file::KeptError;
 use crate::name::UserName;
-use crate::server::tokens::{Rights, Token, TokenError, Tokens};
+use crate::server::tokens::{TokenRights, TokenRecord, TokenError, Tokens};
 use crate::time::{Calendar, Timestamp};
 use crate::view;
 
@@ -73,7 +73,7 @@ fn create(args: &CreateArgs, session: &mut Session) -> Result<Exit, CliError> {
     if expires.is_some_and(|end| end <= now) {
         return Err(CliError::usage("the token would have ended already"));
     }
-    let rights = Rights { read_only: args.read_only, delegate: args.delegate };
+    let rights = TokenRights { read_only: args.read_only, delegate: args.delegate };
     let since = Index::open(&registry, &mut |_| {})?.arrivals([user].into_iter())?.remove(user);
     let text = Tokens::of(&registry.state_dir()).create((user, since), now, expires, rights)?;
     if session.out.is_json() {
@@ -97,7 +97,7 @@ fn list(session: &mut Session) -> Result<Exit, CliError> {
     let people: Vec<UserName> = registry.snapshot()?.people()?.keys().cloned().collect();
     let arrivals = Index::open(&registry, &mut |_| {})?.arrivals(people.iter())?;
     // The token of a removed person stays void, even if another person has the same id now.
-    let is_void = |token: &Token| {
+    let is_void = |token: &TokenRecord| {
         let user = UserName::new(token.person.as_str()).ok().filter(|user| people.contains(user));
         user.is_none_or(|user| token.is_void(arrivals.get(&user).copied()))
     };

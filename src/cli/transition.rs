@@ -6,9 +6,9 @@ use super::change::{self, ChangeArgs};
 use super::complete;
 use super::report::{CliError, Exit};
 use super::session::Session;
-use super::target::{self, Target};
+use super::target::{self, VersionArgument};
 use crate::action::Action;
-use crate::rules::Class;
+use crate::rules::RuleClass;
 
 /// Move a version to a stage
 ///
@@ -31,7 +31,7 @@ pub(super) struct TransitionArgs {
 }
 
 pub(super) fn run(args: TransitionArgs, session: &mut Session) -> Result<Exit, CliError> {
-    let (target, rest) = Target::leading(&args.words, 1..=1)?;
+    let (target, rest) = VersionArgument::leading(&args.words, 1..=1)?;
     let registry = session.registry()?;
     let snapshot = registry.snapshot()?;
     let to = target::stage(&snapshot, rest)?;
@@ -41,7 +41,7 @@ pub(super) fn run(args: TransitionArgs, session: &mut Session) -> Result<Exit, C
     let action = Action::Transition { model, version, to, archive_existing };
     change::apply(session, &change, &[action]).map_err(|e| {
         let faults = e.denied.iter().flat_map(|o| &o.verdict.faults);
-        if faults.clone().any(|f| f.class == Class::Permission) { e.hint(ask) } else { e }
+        if faults.clone().any(|f| f.class == RuleClass::Permission) { e.hint(ask) } else { e }
     })
 }
 

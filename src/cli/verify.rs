@@ -3,10 +3,10 @@
 use clap::Args;
 
 use super::output::{GREEN, Output, RED, YELLOW, local, styled};
-use super::progress::Progress;
+use super::progress::ProgressBar;
 use super::report::{CliError, Exit};
 use super::session::Session;
-use crate::gate::verify::{Audit, Finding, Known, Scope, Unchecked, verify};
+use crate::gate::verify::{Audit, AuditFinding, AcknowledgedFinding, Scope, UncheckedPart, verify};
 use crate::registry::{Registry, RegistryError};
 use crate::text::one_line;
 use crate::tree::Oid;
@@ -53,7 +53,7 @@ pub(super) fn run(args: &VerifyArgs, session: &mut Session) -> Result<Exit, CliE
         expected: args.expected.iter().map(known).collect(),
         files: args.files,
     };
-    let (stepped, read) = (Progress::counting("Verifying"), Progress::new("Reading"));
+    let (stepped, read) = (ProgressBar::counting("Verifying"), ProgressBar::new("Reading"));
     let audit = verify(registry.repo().git_dir(), &scope, &|done, total| stepped.seen(done, total), &|done, total| {
         read.seen(done, total);
     });
@@ -121,7 +121,7 @@ fn print(out: &mut Output, audit: &Audit) {
     if last.is_some() {
         out.line("");
     }
-    for Known { finding, reason } in audit.acknowledged.iter().take(SHOWN) {
+    for AcknowledgedFinding { finding, reason } in audit.acknowledged.iter().take(SHOWN) {
         out.line(format!("{} {}", styled(YELLOW, "acknowledged:"), title(finding)));
         out.line(format!("    {}", finding.fault));
         out.foreign(&format!("    known: {}", one_line(reason)));
@@ -136,7 +136,7 @@ fn print(out: &mut Output, audit: &Audit) {
 }
 
 /// The line above the faults of a step, or above those of the history as a whole.
-fn title(finding: &Finding) -> String {
+fn title(finding: &AuditFinding) -> String {
     let Some(commit) = finding.commit else { return "The history as a whole".to_owned() };
     let at = finding.at.map_or_else(String::new, |t| format!(" {}", local(t)));
     let by = finding.by.as_ref().map_or_else(String::new, |u| format!(" {u}"));
@@ -147,7 +147,7 @@ fn title(finding: &Finding) -> String {
     format!("{}{at}{by}{subject}", styled(YELLOW, &commit.short()))
 }
 
-fn why(unchecked: &Unchecked) -> String {
+fn why(unchecked: &UncheckedPart) -> String {
     let first = unchecked.commit.map_or_else(String::new, |c| format!(", the first at {}", c.short()));
     match unchecked.count {
         0 | 1 => match unchecked.commit {

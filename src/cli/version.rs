@@ -15,7 +15,7 @@ use super::register::metric;
 use super::report::{self, CliError, Exit};
 use super::session::Session;
 use super::table::Table;
-use super::target::{self, Target};
+use super::target::{self, VersionArgument};
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::version::Metric;
@@ -56,7 +56,7 @@ pub(super) struct ListArgs {
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
     #[command(flatten)]
-    target: Target,
+    target: VersionArgument,
     /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
@@ -81,7 +81,7 @@ pub(super) struct DescribeArgs {
 #[derive(Debug, Args)]
 pub(super) struct DeleteArgs {
     #[command(flatten)]
-    target: Target,
+    target: VersionArgument,
     /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
@@ -95,7 +95,7 @@ pub(super) struct DeleteArgs {
 #[derive(Debug, Args)]
 pub(super) struct RecordArgs {
     #[command(flatten)]
-    target: Target,
+    target: VersionArgument,
     /// A parameter; can be repeated
     #[arg(long = "param", value_name = "KEY=VALUE", value_parser = pair, required_unless_present = "metrics")]
     params: Vec<(Key, Text)>,
@@ -111,7 +111,7 @@ pub(super) fn run(command: VersionCommand, session: &mut Session) -> Result<Exit
         VersionCommand::List(a) => list(&a, session),
         VersionCommand::Show(a) => show::run(&a.target, a.at.as_deref(), session),
         VersionCommand::Describe(a) => {
-            let (target, rest) = Target::leading(&a.words, 1..=1)?;
+            let (target, rest) = VersionArgument::leading(&a.words, 1..=1)?;
             let description = text(rest.first().map(String::as_str).unwrap_or_default()).map_err(CliError::usage)?;
             let (model, version) = target.of_now(&session.registry()?.snapshot()?)?;
             let action = Action::DescribeVersion { model, version, description };
@@ -133,7 +133,7 @@ pub(super) fn run(command: VersionCommand, session: &mut Session) -> Result<Exit
 }
 
 /// Shows all details of a version.
-pub(super) fn page(target: &Target, at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
+pub(super) fn page(target: &VersionArgument, at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
     show::run(target, at, session)
 }
 

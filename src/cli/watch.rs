@@ -12,11 +12,11 @@ use super::session::{Session, clock};
 use crate::git::Repo;
 use crate::outbox::OutboxError;
 use crate::registry::Registry;
-use crate::server::stop;
+use crate::server::stop_signals;
 use crate::supervisor::Supervisor;
 use crate::text::one_line;
 use crate::view;
-use crate::watch::{Home, Level, Message, Options, Summary, Tell, WatchError, Watcher};
+use crate::watch::{WatchedBranch, MessageLevel, Message, WatchOptions, Summary, Reporter, WatchError, Watcher};
 
 /// Watch registries and deliver their events to webhooks and by mail
 ///
@@ -56,11 +56,11 @@ pub(super) fn run(args: &WatchArgs, session: &mut Session) -> Result<Exit, CliEr
     let mut watchers = Vec::new();
     for registry in &registries {
         super::hook::warn_without_gate(registry.repo())?;
-        let home = Home::of(registry);
+        let home = WatchedBranch::of(registry);
         let shown = home.git_dir.display().to_string();
         let tell = tell(json, several.then(|| shown.clone()), args.once);
         let supervisor = Arc::clone(&supervisor);
-        let options = Options { once: args.once, fetch: args.fetch, supervisor, ..Options::new(tell) };
+        let options = WatchOptions { once: args.once, fetch: args.fetch, supervisor, ..WatchOptions::new(tell) };
         if !args.once && !json {
             session.out.line(format!("Watching {} of {}", one_line(short(&home.branch)), one_line(&shown)));
         }
@@ -69,12 +69,12 @@ pub(super) fn run(args: &WatchArgs, session: &mut Session) -> Result<Exit, CliEr
     session.out.flush()?;
     // If one thread fails, the others would wait for it. All end, and the supervisor of the process starts it again.
     let stops: Vec<_> = watchers.iter().map(|(_, w)| w.stopper()).collect();
-    supervisor.on_failure(move || stops.iter().for_each(|stop| stop()));
+    supervisor.on_failure(move || stops.iter().for_each(|stop| stop_signals()));
     if !args.once {
         let stops: Vec<_> = watchers.iter().map(|(_, w)| w.stopper()).collect();
         let waits = move || {
-            if stop::stopped().is_ok() {
-                stops.iter().for_each(|stop| stop());
+            if stop_signals::stopped().is_ok() {
+                stops.iter().for_each(|stop| stop_signals());
             }
         };
         std::thread::Builder::new().name("signals".to_owned()).spawn(waits)?;
@@ -116,15 +116,15 @@ fn short(branch: &str) -> &str {
 }
 
 /// Prints the watcher's messages to standard error: one line each, as text or as JSON.
-fn tell(json: bool, of: Option<String>, quiet: bool) -> Tell {
+fn tell(json: bool, of: Option<String>, quiet: bool) -> Reporter {
     Arc::new(move |message: &Message| {
-        if quiet && message.level == Level::Info {
+        if quiet && message.level == MessageLevel::Info {
             return;
         }
         let level = match message.level {
-            Level::Info => "info",
-            Level::Warn => "warning",
-            Level::Error => "error",
+            MessageLevel::Info => "info",
+            MessageLevel::Warn => "warning",
+            MessageLevel::Error => "error",
         };
         let line = if json {
             let line = view::WatchMessage {

@@ -13,9 +13,9 @@ use super::table::Table;
 use super::webhook_deliveries::{self, DeliveriesArgs};
 use super::webhook_replay::{self, ReplayArgs};
 use crate::action::{Action, NewWebhook};
-use crate::deliver::webhook::{Outgoing, Trial, TrialError};
+use crate::deliver::webhook::{Outgoing, TestDelivery, TrialError};
 use crate::entity::Webhook;
-use crate::entity::webhook::{EventPattern, Job, JobParams, Profile, WebhookState};
+use crate::entity::webhook::{EventPattern, WebhookJob, JobParams, PayloadProfile, WebhookState};
 use crate::name::{Key, ModelName};
 use crate::payload::{self, DATABRICKS, MLFLOW};
 use crate::registry::Registry;
@@ -116,7 +116,7 @@ struct WhatArgs {
     /// The format of the payload: databricks, mlflow, cloudevents, slack, teams or standard; by default the format
     /// that the names of the events belong to
     #[arg(long, value_parser = profile)]
-    profile: Option<Profile>,
+    profile: Option<PayloadProfile>,
     /// A name for people
     #[arg(long)]
     name: Option<String>,
@@ -166,8 +166,8 @@ fn word<T: Copy>(s: &str, all: &[T], as_str: impl Fn(T) -> &'static str) -> Resu
     found.ok_or_else(|| format!("must be one of {}", names.join(", ")))
 }
 
-fn profile(s: &str) -> Result<Profile, String> {
-    word(s, &Profile::ALL, Profile::as_str)
+fn profile(s: &str) -> Result<PayloadProfile, String> {
+    word(s, &PayloadProfile::ALL, PayloadProfile::as_str)
 }
 
 fn state(s: &str) -> Result<WebhookState, String> {
@@ -252,14 +252,14 @@ fn create(args: CreateArgs, session: &mut Session) -> Result<Exit, CliError> {
 }
 
 /// The profile that the names of the events belong to.
-fn profile_of(events: &BTreeSet<EventPattern>) -> Profile {
+fn profile_of(events: &BTreeSet<EventPattern>) -> PayloadProfile {
     let all = |names: &[&str]| events.iter().all(|e| names.contains(&e.as_str()));
     if all(&DATABRICKS) {
-        Profile::Databricks
+        PayloadProfile::Databricks
     } else if all(&MLFLOW) {
-        Profile::Mlflow
+        PayloadProfile::Mlflow
     } else {
-        Profile::Standard
+        PayloadProfile::Standard
     }
 }
 
@@ -302,7 +302,7 @@ fn fill(new: &mut NewWebhook, what: WhatArgs) -> Result<(), CliError> {
             (None, Some(before)) => Ok(before.clone()),
             (None, None) => Err(CliError::usage(format!("a job needs --{flag}"))),
         };
-        new.job = Some(Job {
+        new.job = Some(WebhookJob {
             id: part(&what.job, "job", before.as_ref().map(|j| &j.id))?,
             workspace_url: part(&what.workspace, "workspace", before.as_ref().map(|j| &j.workspace_url))?,
             params: what.job_params.or(before.map(|j| j.params)).unwrap_or_default(),
@@ -361,7 +361,7 @@ fn test(args: &TestArgs, session: &mut Session) -> Result<Exit, CliError> {
     let webhook = find(&registry, &args.id)?;
     let asker = session.asker(&registry, None)?;
     let now = super::session::clock();
-    let trial = Trial::new(&webhook, args.event.as_deref(), &asker.user, now, &registry.snapshot()?)?;
+    let trial = TestDelivery::new(&webhook, args.event.as_deref(), &asker.user, now, &registry.snapshot()?)?;
     let answer = trial.send(&Outgoing::of(&registry)?)?;
     let body = String::from_utf8_lossy(&answer.body);
     let arrived = (200..300).contains(&answer.status);

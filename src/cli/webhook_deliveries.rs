@@ -11,7 +11,7 @@ use super::session::Session;
 use super::table::Table;
 use crate::deliver::mail;
 use crate::name::Id;
-use crate::outbox::{Outbox, Pending, State};
+use crate::outbox::{Outbox, PendingJob, ChannelState};
 use crate::registry::Registry;
 use crate::text::one_line;
 use crate::time::Timestamp;
@@ -41,7 +41,7 @@ pub(super) struct DeliveriesArgs {
 /// A delivery in the list.
 struct Row<'s> {
     channel: &'s str,
-    job: &'s Pending,
+    job: &'s PendingJob,
     state: &'static str,
     at: Option<i64>,
     said: &'s str,
@@ -98,7 +98,7 @@ pub(super) fn channel(registry: &Registry, outbox: &Outbox, given: &str) -> Resu
 }
 
 /// The stored state of a channel, or of all channels.
-pub(super) fn states(outbox: &Outbox, named: Option<&str>) -> Result<Vec<(String, State)>, CliError> {
+pub(super) fn states(outbox: &Outbox, named: Option<&str>) -> Result<Vec<(String, ChannelState)>, CliError> {
     let names = match named {
         Some(name) => vec![name.to_owned()],
         None => outbox.channels()?,
@@ -117,7 +117,7 @@ pub(super) fn states(outbox: &Outbox, named: Option<&str>) -> Result<Vec<(String
     Ok(out)
 }
 
-fn rows<'s>(args: &DeliveriesArgs, channel: &'s str, state: &'s State) -> Vec<Row<'s>> {
+fn rows<'s>(args: &DeliveriesArgs, channel: &'s str, state: &'s ChannelState) -> Vec<Row<'s>> {
     let all = !args.failed && !args.pending && !args.dead;
     let waits = all || args.pending || args.failed;
     let mut out = Vec::new();

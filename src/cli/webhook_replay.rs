@@ -12,12 +12,12 @@ use super::session::Session;
 use super::webhook_deliveries::{channel, states};
 use crate::deliver::mail;
 use crate::name::ModelName;
-use crate::outbox::{Ask, Outbox, State};
+use crate::outbox::{OutboxRequest, Outbox, ChannelState};
 use crate::registry::{Registry, RegistryError};
 use crate::text::one_line;
 use crate::tree::Oid;
 use crate::view;
-use crate::watch::{Failure, Home, Options, Replay, Replayed, WatchError};
+use crate::watch::{Failure, WatchedBranch, WatchOptions, Replay, Replayed, WatchError};
 
 /// How long to wait until the delivering process takes the dead letters.
 const TAKE_UP: Duration = Duration::from_secs(10);
@@ -72,7 +72,7 @@ pub(super) fn run(args: &ReplayArgs, session: &mut Session) -> Result<Exit, CliE
         model: args.model.clone(),
         dry_run: args.dry_run,
     };
-    let options = Options::new(std::sync::Arc::new(|message| warn(&message.text)));
+    let options = WatchOptions::new(std::sync::Arc::new(|message| warn(&message.text)));
     let (mut sent, mut failed) = (0_u64, 0_u64);
     let (json, listed) = (session.out.is_json(), args.dry_run);
     let start = Instant::now();
@@ -87,7 +87,7 @@ pub(super) fn run(args: &ReplayArgs, session: &mut Session) -> Result<Exit, CliE
             told = writeln!(anstream::stdout().lock(), "{line}");
         }
     };
-    crate::watch::replay(&Home::of(&registry), &options, &wanted, &mut hear)?;
+    crate::watch::replay(&WatchedBranch::of(&registry), &options, &wanted, &mut hear)?;
     told?;
     if !json {
         let what = if args.dry_run { "would be sent" } else { "sent" };
@@ -164,10 +164,10 @@ fn revive(
 ) -> Result<Exit, CliError> {
     let (states, off): (Vec<_>, Vec<_>) =
         states(outbox, named.as_deref())?.into_iter().partition(|(name, _)| on.contains(name));
-    let dead = |of: &[(String, State)]| of.iter().map(|(_, s)| s.dead().count()).sum::<usize>();
+    let dead = |of: &[(String, ChannelState)]| of.iter().map(|(_, s)| s.dead().count()).sum::<usize>();
     let (dead, left) = (dead(&states), dead(&off));
     let suspended = states.iter().filter(|(_, s)| s.suspended().is_some()).count();
-    outbox.ask(&Ask::Revive { channel: named, ids: Vec::new() })?;
+    outbox.ask(&OutboxRequest::Revive { channel: named, ids: Vec::new() })?;
     // If the lock is free, no process delivers; then the next one takes the dead letters.
     let runs = || Ok::<_, CliError>(outbox.lead()?.is_none());
     let end = Instant::now() + TAKE_UP;

@@ -9,7 +9,7 @@ use crate::tree::Oid;
 
 /// One event, with the commit that caused it and the people involved.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Happening {
+pub struct Notification {
     /// The commit that put the event on the branch.
     pub commit: Oid,
     /// The number of the event within the commit, from 0.
@@ -23,12 +23,12 @@ pub struct Happening {
     /// The comment on the change: the body of the commit message without trailers.
     pub comment: String,
     /// The event itself.
-    pub what: What,
+    pub what: NotificationKind,
 }
 
 /// The content of an event.
 #[derive(Debug, Clone, PartialEq)]
-pub enum What {
+pub enum NotificationKind {
     /// An event of the registry.
     Event(Box<Event>),
     /// A step that no gate has judged breaks rules.
@@ -51,7 +51,7 @@ pub enum What {
     },
 }
 
-impl What {
+impl NotificationKind {
     /// Returns the dotted name of the event.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -63,7 +63,7 @@ impl What {
     }
 }
 
-impl Happening {
+impl Notification {
     /// Returns the id of the event, made from the commit and the ordinal: the same on each machine and after each
     /// restart.
     pub fn id(&self) -> String {

@@ -11,14 +11,14 @@ pub mod webhook;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use happening::{Happening, What};
+pub use happening::{Notification, NotificationKind};
 
 use crate::registry::Registry;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
 /// The registry around an event, and the current time.
-pub struct Moment<'m> {
+pub struct DeliveryContext<'m> {
     /// The registry.
     pub registry: &'m Registry,
     /// The snapshot right before the step. Empty before the first step.
@@ -33,7 +33,7 @@ pub struct Moment<'m> {
 
 /// One delivery that a channel has to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
+pub struct DeliveryJob {
     /// The queue. Jobs of one queue stay in order: the model of a webhook's events, the recipient of mail.
     pub lane: String,
     /// Tells the jobs of one event apart: an event name, a recipient. The key is the same on each call.
@@ -44,21 +44,21 @@ pub struct Job {
 
 /// A job that is due.
 #[derive(Debug, Clone, Copy)]
-pub struct Due<'d> {
+pub struct DueJob<'d> {
     /// The id of the delivery, made from the channel, the event and the job's key. It is the same on each attempt,
     /// after each restart and on each machine.
     pub id: &'d str,
     /// The event that is delivered.
-    pub happening: &'d Happening,
+    pub happening: &'d Notification,
     /// The job.
-    pub job: &'d Job,
+    pub job: &'d DeliveryJob,
     /// The number of earlier attempts.
     pub attempt: u32,
 }
 
 /// The result of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AttemptOutcome {
     /// The delivery arrived, or is no longer needed. A few words for the list of deliveries.
     Delivered(String),
     /// The delivery failed and is retried, not before the time that the receiver named, if it named one.
@@ -88,11 +88,11 @@ pub enum Outcome {
 
 /// The result of an attempt for the first of the due jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sent {
+pub struct BatchOutcome {
     /// The number of due jobs, from the first, that the attempt was for; at least one.
     pub taken: usize,
     /// The result for these jobs.
-    pub outcome: Outcome,
+    pub outcome: AttemptOutcome,
 }
 
 /// Why a channel cannot determine its jobs. The outbox tries again.
@@ -138,7 +138,7 @@ pub trait Channel: Send + Sync {
     /// # Errors
     ///
     /// [`DeliverError`] when the registry, the index or an object cannot be read.
-    fn jobs(&self, happening: &Happening, moment: &Moment<'_>) -> Result<Vec<Job>, DeliverError>;
+    fn jobs(&self, happening: &Notification, moment: &DeliveryContext<'_>) -> Result<Vec<DeliveryJob>, DeliverError>;
 
     /// Returns the largest number of due jobs of a queue that [`Self::send`] accepts. A channel that sends each job
     /// separately returns 1, so that the outbox does not look up the events of the others.
@@ -149,5 +149,5 @@ pub trait Channel: Send + Sync {
     /// Makes one attempt for the first of the due jobs of one queue, or for several if the channel puts them into one
     /// message. There is at least one job, and the oldest comes first. All jobs are due, and belong to one step or were
     /// held back ([`Job::not_before`]).
-    fn send(&self, due: &[Due<'_>], moment: &Moment<'_>) -> Sent;
+    fn send(&self, due: &[DueJob<'_>], moment: &DeliveryContext<'_>) -> BatchOutcome;
 }

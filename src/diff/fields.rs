@@ -8,12 +8,12 @@ use crate::text::Text;
 
 /// The version that events name.
 #[derive(Clone, Copy)]
-pub(super) struct Subject<'a> {
+pub(super) struct EventVersion<'a> {
     pub(super) model: &'a ModelName,
     pub(super) version: u64,
 }
 
-impl Subject<'_> {
+impl EventVersion<'_> {
     fn names(self) -> (ModelName, u64) {
         (self.model.clone(), self.version)
     }
@@ -45,7 +45,7 @@ pub(super) fn model(old: &Model, new: &Model, renamed: bool) -> Vec<Event> {
 }
 
 /// Returns the events between two states of a version.
-pub(super) fn version(s: Subject<'_>, old: &Version, new: &Version) -> Vec<Event> {
+pub(super) fn version(s: EventVersion<'_>, old: &Version, new: &Version) -> Vec<Event> {
     let (model, version) = s.names();
     let mut out = Vec::new();
     let added = |key: &Key| !old.params.contains_key(key);
@@ -102,7 +102,7 @@ fn gone(old: &Tags, new: &Tags) -> Vec<(Key, Text)> {
 }
 
 /// Returns the events between two states of a comment.
-pub(super) fn comment(s: Subject<'_>, before: Comment, after: Comment) -> Vec<Event> {
+pub(super) fn comment(s: EventVersion<'_>, before: Comment, after: Comment) -> Vec<Event> {
     let (model, version) = s.names();
     let same = Comment { text: after.text.clone(), edited_at: after.edited_at, ..before.clone() };
     if same == after {
@@ -114,7 +114,7 @@ pub(super) fn comment(s: Subject<'_>, before: Comment, after: Comment) -> Vec<Ev
 
 /// Returns the events between two states of a request. `entered` is the stage that the version entered in the same
 /// step.
-pub(super) fn request(s: Subject<'_>, before: Request, after: Request, entered: Option<&Stage>) -> Vec<Event> {
+pub(super) fn request(s: EventVersion<'_>, before: Request, after: Request, entered: Option<&Stage>) -> Vec<Event> {
     let (model, version) = s.names();
     let reviews = before.review.len();
     let same = Request {

@@ -21,7 +21,7 @@ use crate::event::Event;
 use crate::format::path::{Location, ModelDir};
 use crate::name::ModelName;
 use crate::snapshot::{File, Snapshot};
-use crate::tree::{self, Entry, FileChange, Limits, TreeError};
+use crate::tree::{self, TreeEntry, FileChange, CompareLimits, TreeError};
 
 /// The difference of two snapshots.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -43,7 +43,7 @@ impl Diff {
 ///
 /// # Errors
 /// If an object cannot be read, or more entries differ than `limits` allow.
-pub fn diff(before: &Snapshot<'_>, after: &Snapshot<'_>, limits: Limits) -> Result<Diff, TreeError> {
+pub fn diff(before: &Snapshot<'_>, after: &Snapshot<'_>, limits: CompareLimits) -> Result<Diff, TreeError> {
     let mut files = tree::changes((before.objects(), before.root()), (after.objects(), after.root()), limits)?;
     let is_moved = after.was_elsewhere(before)?;
     if is_moved {
@@ -52,7 +52,7 @@ pub fn diff(before: &Snapshot<'_>, after: &Snapshot<'_>, limits: Limits) -> Resu
     if files.is_empty() && !is_moved {
         return Ok(Diff::default());
     }
-    let mut touched = Touched::of(&files, before, after)?;
+    let mut touched = ChangedFiles::of(&files, before, after)?;
     let renames = touched.pair_renames(before, after)?;
     let mut events = registry::events(&touched, before, after)?;
     for (dir, changes) in touched.by_model() {
@@ -65,15 +65,15 @@ pub fn diff(before: &Snapshot<'_>, after: &Snapshot<'_>, limits: Limits) -> Resu
 }
 
 /// The entries of a file before and after.
-type Pair = (Option<Entry>, Option<Entry>);
+type Pair = (Option<TreeEntry>, Option<TreeEntry>);
 
 /// The changed files, by their meaning.
-struct Touched {
+struct ChangedFiles {
     known: BTreeMap<Location, Pair>,
     strays: Vec<FileChange>,
 }
 
-impl Touched {
+impl ChangedFiles {
     fn of(files: &[FileChange], before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<Self, TreeError> {
         let (old_layout, new_layout) = (before.layout()?, after.layout()?);
         let mut known: BTreeMap<Location, Pair> = BTreeMap::new();
@@ -166,7 +166,7 @@ fn model_in(snapshot: &Snapshot<'_>, dir: &ModelDir) -> Result<Option<crate::ent
 }
 
 /// The two states of a file, as an event needs them.
-enum Sides<T> {
+enum FileSides<T> {
     /// Neither state can be used, or there is no file.
     Nothing,
     /// The file was added.
@@ -181,29 +181,29 @@ enum Sides<T> {
     Mended(String),
 }
 
-fn sides<T: PartialEq>(before: Option<File<T>>, after: Option<File<T>>) -> Sides<T> {
+fn sides<T: PartialEq>(before: Option<File<T>>, after: Option<File<T>>) -> FileSides<T> {
     match (before, after) {
-        (None, None) => Sides::Nothing,
+        (None, None) => FileSides::Nothing,
         (None, Some(new)) => match new.value {
-            Some(value) => Sides::Came(value),
-            None => Sides::Broke(new.path),
+            Some(value) => FileSides::Came(value),
+            None => FileSides::Broke(new.path),
         },
         (Some(old), None) => match old.value {
-            Some(value) => Sides::Went(value),
-            None => Sides::Mended(old.path),
+            Some(value) => FileSides::Went(value),
+            None => FileSides::Mended(old.path),
         },
         // A file that was unreadable before and did not change is not part of this step.
-        (Some(old), Some(new)) if old.id == new.id => Sides::Nothing,
+        (Some(old), Some(new)) if old.id == new.id => FileSides::Nothing,
         (Some(old), Some(new)) => match (old.value, new.value) {
-            (Some(a), Some(b)) if a == b => Sides::Nothing,
-            (Some(a), Some(b)) => Sides::Changed(a, b),
-            (_, None) => Sides::Broke(new.path),
-            (None, Some(_)) => Sides::Mended(new.path),
+            (Some(a), Some(b)) if a == b => FileSides::Nothing,
+            (Some(a), Some(b)) => FileSides::Changed(a, b),
+            (_, None) => FileSides::Broke(new.path),
+            (None, Some(_)) => FileSides::Mended(new.path),
         },
     }
 }
 
-impl<T> Sides<T> {
+impl<T> FileSides<T> {
     /// Turns the two states into events by one function each. An unreadable or repaired file has its own event.
     fn events(
         self,

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fields::{self, Subject};
+use super::fields::{self, EventVersion};
 use super::{Pair, registry, sides};
 use crate::entity::{Access, Model, RequestState};
-use crate::event::{Cause, Event};
+use crate::event::{TransitionCause, Event};
 use crate::format::path::{Location, ModelDir};
 use crate::name::{Id, ModelName};
 use crate::snapshot::{ModelView, Snapshot, VersionView};
@@ -14,7 +14,7 @@ use crate::tree::{Oid, TreeError};
 
 /// The changed parts of a model.
 #[derive(Default)]
-struct Parts {
+struct ModelParts {
     access: bool,
     stages: bool,
     aliases: BTreeSet<crate::name::AliasName>,
@@ -31,7 +31,7 @@ struct VersionParts {
     comments: BTreeSet<Id>,
 }
 
-impl Parts {
+impl ModelParts {
     fn of(changes: &[(&Location, &Pair)]) -> Self {
         let mut out = Self::default();
         for (place, pair) in changes {
@@ -103,7 +103,7 @@ pub(super) fn events(
         return Ok(out);
     }
     let model = Both { name: &name, old, new };
-    let parts = Parts::of(changes);
+    let parts = ModelParts::of(changes);
     if parts.access {
         out.extend(model.access()?);
     }
@@ -170,7 +170,7 @@ impl Both<'_, '_> {
         deleted: &mut Vec<Event>,
     ) -> Result<(), TreeError> {
         let (old, new) = self.versions(number)?;
-        let s = Subject { model: self.name, version: number };
+        let s = EventVersion { model: self.name, version: number };
         let model = || self.name.clone();
         let old_files = old.as_ref().map_or(Ok(None), VersionView::artifacts)?;
         let new_files = new.as_ref().map_or(Ok(None), VersionView::artifacts)?;
@@ -179,8 +179,8 @@ impl Both<'_, '_> {
             let old_file = old.as_ref().map_or(Ok(None), VersionView::file)?;
             let new_file = new.as_ref().map_or(Ok(None), VersionView::file)?;
             let sides = sides(old_file, new_file);
-            whole = matches!(sides, super::Sides::Came(_) | super::Sides::Went(_));
-            let gone = matches!(sides, super::Sides::Went(_));
+            whole = matches!(sides, super::FileSides::Came(_) | super::FileSides::Went(_));
+            let gone = matches!(sides, super::FileSides::Went(_));
             let events = sides.events(
                 |created| {
                     vec![Event::VersionCreated { model: model(), version: number, created, artifacts: new_files }]
@@ -223,7 +223,7 @@ impl Both<'_, '_> {
 
     fn comments(
         &self,
-        s: Subject<'_>,
+        s: EventVersion<'_>,
         touched: &BTreeSet<Id>,
         old: Option<&VersionView<'_>>,
         new: Option<&VersionView<'_>>,
@@ -249,10 +249,10 @@ impl Both<'_, '_> {
         for t in all.iter().filter(|t| !gone.contains(&t.version)) {
             let entered = all.iter().find(|o| o.version != t.version && o.to == t.from && t.from != Stage::None);
             let cause = match entered {
-                Some(other) if t.to == Stage::Archived => Cause::MadeWay { for_version: other.version },
+                Some(other) if t.to == Stage::Archived => TransitionCause::MadeWay { for_version: other.version },
                 Some(_) | None => self.approved_for(t, out),
             };
-            let made_way = matches!(cause, Cause::MadeWay { .. });
+            let made_way = matches!(cause, TransitionCause::MadeWay { .. });
             let (from, to) = (t.from.clone(), t.to.clone());
             let event = Event::Transitioned { model: self.name.clone(), version: t.version, from, to, cause };
             if made_way { last.push(event) } else { out.push(event) }
@@ -262,7 +262,7 @@ impl Both<'_, '_> {
     }
 
     /// Returns the cause of a transition: a request that was approved in this step, or a direct move.
-    fn approved_for(&self, t: &Transition, out: &[Event]) -> Cause {
+    fn approved_for(&self, t: &Transition, out: &[Event]) -> TransitionCause {
         let approved = out.iter().find_map(|e| match e {
             Event::RequestApproved { version, request, .. } if *version == t.version && request.to == t.to => {
                 Some(request)
@@ -274,7 +274,7 @@ impl Both<'_, '_> {
             }
             _ => None,
         });
-        approved.map_or(Cause::Direct, |request| Cause::Request { id: request.id.clone() })
+        approved.map_or(TransitionCause::Direct, |request| TransitionCause::Request { id: request.id.clone() })
     }
 
     fn alias(&self, alias: &crate::name::AliasName) -> Result<Vec<Event>, TreeError> {

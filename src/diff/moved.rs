@@ -3,7 +3,7 @@
 use crate::event::Event;
 use crate::format::path::Location;
 use crate::snapshot::Snapshot;
-use crate::tree::{Entry, FileChange, TreeError};
+use crate::tree::{TreeEntry, FileChange, TreeError};
 
 /// Returns the changed files without files of the repository that lie unchanged at the same path.
 pub(super) fn without_bystanders(
@@ -14,7 +14,7 @@ pub(super) fn without_bystanders(
     let layouts = (before.layout()?, after.layout()?);
     let mut out = Vec::with_capacity(files.len());
     for file in files {
-        let known = |entry: &Option<Entry>, layout| {
+        let known = |entry: &Option<TreeEntry>, layout| {
             let place = entry.is_some().then(|| Location::parse(&file.path, layout));
             place.is_some_and(|p| !matches!(p, Ok(Location::Companion(_)) | Err(_)))
         };
@@ -37,7 +37,7 @@ fn sides(
     file: &FileChange,
     before: &Snapshot<'_>,
     after: &Snapshot<'_>,
-) -> Result<(Option<Entry>, Option<Entry>), TreeError> {
+) -> Result<(Option<TreeEntry>, Option<TreeEntry>), TreeError> {
     Ok(match (&file.before, &file.after) {
         (Some(old), None) => (Some(old.clone()), after.entry_of_whole(&before.full_path(&file.path))?),
         (None, Some(new)) => (before.entry_of_whole(&after.full_path(&file.path))?, Some(new.clone())),

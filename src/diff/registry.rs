@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Touched, sides};
-use crate::entity::{Access, Level, Settings};
+use super::{ChangedFiles, sides};
+use crate::entity::{Access, PermissionLevel, Settings};
 use crate::event::Event;
 use crate::format::path::{self, Location};
 use crate::name::{ModelName, Principal};
@@ -11,7 +11,7 @@ use crate::snapshot::Snapshot;
 use crate::tree::TreeError;
 
 /// Returns the events outside of models.
-pub(super) fn events(touched: &Touched, before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<Vec<Event>, TreeError> {
+pub(super) fn events(touched: &ChangedFiles, before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<Vec<Event>, TreeError> {
     let mut out = Vec::new();
     if after.was_elsewhere(before)? {
         out.push(Event::RegistryMoved { from: before.at().to_owned(), to: after.at().to_owned() });
@@ -98,6 +98,6 @@ pub(super) fn access(model: Option<&ModelName>, before: &Access, after: &Access)
 }
 
 /// Returns the level that each principal is granted.
-fn levels(access: &Access) -> BTreeMap<Principal, Level> {
+fn levels(access: &Access) -> BTreeMap<Principal, PermissionLevel> {
     access.grants.iter().filter_map(|g| Some((g.to.clone(), access.granted(&g.to)?))).collect()
 }

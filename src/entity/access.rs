@@ -26,17 +26,17 @@ pub struct Grant {
     /// The person or group: `alice` or `group:risk`.
     pub to: Principal,
     /// The permission level.
-    pub level: Level,
+    pub level: PermissionLevel,
 }
 
 impl Access {
     /// Returns the highest level that this file grants to a principal by name. Levels through groups do not count.
-    pub fn granted(&self, to: &Principal) -> Option<Level> {
+    pub fn granted(&self, to: &Principal) -> Option<PermissionLevel> {
         self.grants.iter().filter(|g| g.to == *to).map(|g| g.level).max()
     }
 
     /// Sets the level of a principal, and removes the principal's other grants in this file.
-    pub fn grant(&mut self, to: Principal, level: Level) {
+    pub fn grant(&mut self, to: Principal, level: PermissionLevel) {
         self.grants.retain(|g| g.to != to);
         self.grants.push(Grant { to, level });
         self.grants.sort();
@@ -47,7 +47,8 @@ impl Access {
 /// Databricks workspace registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Level {
+#[schemars(rename = "Level")]
+pub enum PermissionLevel {
     /// May read, request transitions and comment.
     CanRead,
     /// May also add versions, and edit descriptions and tags.
@@ -60,7 +61,7 @@ pub enum Level {
     CanManage,
 }
 
-impl Level {
+impl PermissionLevel {
     /// All levels, in ascending order.
     pub const ALL: [Self; 5] = [
         Self::CanRead,
@@ -82,7 +83,7 @@ impl Level {
     }
 }
 
-impl fmt::Display for Level {
+impl fmt::Display for PermissionLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -96,7 +97,7 @@ impl fmt::Display for Level {
 )]
 pub struct InvalidLevel(String);
 
-impl FromStr for Level {
+impl FromStr for PermissionLevel {
     type Err = InvalidLevel;
     fn from_str(s: &str) -> Result<Self, InvalidLevel> {
         Self::ALL.into_iter().find(|l| l.as_str() == s).ok_or_else(|| InvalidLevel(crate::text::quoted(s)))

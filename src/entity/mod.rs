@@ -9,11 +9,11 @@ pub mod settings;
 pub mod version;
 pub mod webhook;
 
-pub use access::{Access, Grant, Level};
+pub use access::{Access, Grant, PermissionLevel};
 pub use comment::Comment;
 pub use model::Model;
 pub use person::Person;
-pub use request::{Request, RequestState, Review, Verdict};
+pub use request::{Request, RequestState, Review, ReviewVerdict};
 pub use settings::Settings;
 pub use version::Version;
 pub use webhook::Webhook;

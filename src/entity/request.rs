@@ -78,7 +78,7 @@ pub struct Review {
     /// The time.
     pub at: Timestamp,
     /// The decision of a reviewer.
-    pub verdict: Verdict,
+    pub verdict: ReviewVerdict,
     /// The reason (Markdown).
     #[schemars(default)]
     pub comment: Text,
@@ -90,14 +90,14 @@ pub struct Review {
 /// The subject of a review in one state of the registry, as two digests. A review with either digest is about that
 /// state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
+pub struct ReviewSubject {
     /// The digest that new reviews contain.
     pub current: Digest,
     /// The digest that older reviews contain. It covers less of the contents; older reviews stay valid.
     pub former: Digest,
 }
 
-impl Subject {
+impl ReviewSubject {
     /// Returns whether a review with this digest is about this state.
     pub fn is(&self, digest: &Digest) -> bool {
         self.current == *digest || self.former == *digest
@@ -107,14 +107,15 @@ impl Subject {
 /// The decision of a reviewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+#[schemars(rename = "Verdict")]
+pub enum ReviewVerdict {
     /// The reviewer approves the transition.
     Approved,
     /// The reviewer rejects the transition.
     Rejected,
 }
 
-impl Verdict {
+impl ReviewVerdict {
     /// Both values.
     pub const ALL: [Self; 2] = [Self::Approved, Self::Rejected];
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Level;
+use super::PermissionLevel;
 use super::version::Threshold;
 use crate::name::{AliasName, Id, Key, Principal, UserName, fold};
 use crate::stage::Stage;
@@ -30,10 +30,10 @@ pub struct Settings {
     pub layout: Layout,
     /// How the gate identifies people.
     #[schemars(default)]
-    pub identity: Identity,
+    pub identity: IdentitySettings,
     /// The limits of the mail that the registry sends.
     #[schemars(default)]
-    pub notifications: Mailing,
+    pub notifications: MailPolicy,
     /// Rules that hold in every stage.
     #[schemars(default)]
     pub rules: Rules,
@@ -52,12 +52,13 @@ pub struct Settings {
     /// Known findings in the history that stay.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
-    pub acknowledged: Vec<Acknowledged>,
+    pub acknowledged: Vec<Acknowledgement>,
 }
 
 /// A known finding in the history. `greenroom verify` lists it apart and does not count it in its exit code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Acknowledged {
+#[schemars(rename = "Acknowledged")]
+pub struct Acknowledgement {
     /// The full id of the commit with the finding.
     pub commit: Text,
     /// The name of the broken rule, as `greenroom verify` prints it.
@@ -69,7 +70,8 @@ pub struct Acknowledged {
 
 /// The limits of the mail that the registry sends.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Mailing {
+#[schemars(rename = "Mailing")]
+pub struct MailPolicy {
     /// `true` turns off all mail of this registry, for all people.
     #[schemars(default)]
     pub off: bool,
@@ -78,7 +80,7 @@ pub struct Mailing {
     pub daily_cap: Option<u64>,
 }
 
-impl Mailing {
+impl MailPolicy {
     /// The daily limit of mails about one kind of activity, if `daily_cap` is absent.
     pub const DAILY_CAP: u64 = 20;
 
@@ -114,7 +116,8 @@ impl Layout {
 
 /// How the gate identifies people.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Identity {
+#[schemars(rename = "Identity")]
+pub struct IdentitySettings {
     /// The source of a person's identity.
     #[schemars(default)]
     pub authority: Authority,
@@ -166,20 +169,21 @@ pub struct Rules {
     pub removal: Removal,
     /// Whether versions that are not READY may enter active stages, take aliases and be `latest`. Absent: `refuse`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub unready: Option<Unready>,
+    pub unready: Option<UnreadyPolicy>,
 }
 
 /// The permitted uses of versions that are not READY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Unready {
+#[schemars(rename = "Unready")]
+pub enum UnreadyPolicy {
     /// Versions that are not READY enter no active stage, take no alias, and are not `latest`.
     Refuse,
     /// They may be used like READY versions: the rule of MLflow's own server.
     Allow,
 }
 
-impl Unready {
+impl UnreadyPolicy {
     /// All values, in the order of their declaration.
     pub const ALL: [Self; 2] = [Self::Refuse, Self::Allow];
 
@@ -240,7 +244,7 @@ pub struct StageRule {
     pub from: Option<Vec<Stage>>,
     /// The permission level for moving versions into and out of the stage. Absent: `CAN_MANAGE_PRODUCTION_VERSIONS` for
     /// Production, otherwise `CAN_MANAGE_STAGING_VERSIONS`.
-    pub level: Option<Level>,
+    pub level: Option<PermissionLevel>,
     /// The number of approvals that an entry needs, without the requester's own. 0: a person with the permission level
     /// may act alone.
     #[schemars(default)]
@@ -270,7 +274,7 @@ pub struct AliasRule {
     pub from: Option<Vec<Stage>>,
     /// The permission level for moving the alias. Absent: `CAN_MANAGE_PRODUCTION_VERSIONS`, or no level if `approvers`
     /// is set.
-    pub level: Option<Level>,
+    pub level: Option<PermissionLevel>,
     /// 1: the alias is moved only by the merge of a branch that another person is proven to have made. 0: a person who
     /// may move the alias acts alone. Transition requests carry no alias, so a number above 1 is refused.
     #[schemars(default, range(max = 1))]
@@ -314,9 +318,9 @@ pub struct Evidence {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Freeze {
     /// The first moment of the window. A date means the start of that day in UTC.
-    pub from: Moment,
+    pub from: FreezeBound,
     /// The first moment after the window. A date means the end of that day in UTC.
-    pub to: Moment,
+    pub to: FreezeBound,
     /// The reason, which messages show.
     #[schemars(default)]
     pub reason: Text,
@@ -325,7 +329,8 @@ pub struct Freeze {
 /// A day in UTC or a point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
-pub enum Moment {
+#[schemars(rename = "Moment")]
+pub enum FreezeBound {
     /// A day in UTC, such as `2026-12-20`.
     Day(Day),
     /// A point in time, with an offset.
@@ -373,11 +378,11 @@ impl Freeze {
     /// The first moment of the window, and the first moment after it.
     fn bounds(&self) -> (Timestamp, Timestamp) {
         let start = match self.from {
-            Moment::Day(Day(t)) | Moment::At(t) => t,
+            FreezeBound::Day(Day(t)) | FreezeBound::At(t) => t,
         };
         let end = match self.to {
-            Moment::Day(Day(t)) => t.plus_millis(86_400_000),
-            Moment::At(t) => t,
+            FreezeBound::Day(Day(t)) => t.plus_millis(86_400_000),
+            FreezeBound::At(t) => t,
         };
         (start, end)
     }
@@ -390,7 +395,7 @@ impl std::fmt::Display for Freeze {
     }
 }
 
-impl std::fmt::Display for Moment {
+impl std::fmt::Display for FreezeBound {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Day(day) => day.fmt(f),
@@ -408,8 +413,8 @@ impl StageRule {
 
 impl AliasRule {
     /// Returns the permission level for moving the alias; `None` if the named approvers need no level.
-    pub fn needed_level(&self) -> Option<Level> {
-        let default = if self.approvers.is_some() { None } else { Some(Level::CanManageProductionVersions) };
+    pub fn needed_level(&self) -> Option<PermissionLevel> {
+        let default = if self.approvers.is_some() { None } else { Some(PermissionLevel::CanManageProductionVersions) };
         self.level.or(default)
     }
 }
@@ -441,8 +446,8 @@ impl Settings {
     /// Returns whether only READY versions enter active stages, take aliases and are `latest`.
     pub fn wants_ready(&self) -> bool {
         match self.rules.unready {
-            None | Some(Unready::Refuse) => true,
-            Some(Unready::Allow) => false,
+            None | Some(UnreadyPolicy::Refuse) => true,
+            Some(UnreadyPolicy::Allow) => false,
         }
     }
 
@@ -458,10 +463,10 @@ impl Settings {
     }
 
     /// Returns the permission level for moving a version into or out of a stage.
-    pub fn level_for(&self, stage: &Stage) -> Level {
+    pub fn level_for(&self, stage: &Stage) -> PermissionLevel {
         let default = match stage {
-            Stage::Production => Level::CanManageProductionVersions,
-            Stage::None | Stage::Staging | Stage::Archived | Stage::Declared(_) => Level::CanManageStagingVersions,
+            Stage::Production => PermissionLevel::CanManageProductionVersions,
+            Stage::None | Stage::Staging | Stage::Archived | Stage::Declared(_) => PermissionLevel::CanManageStagingVersions,
         };
         self.rule(stage).and_then(|r| r.level).unwrap_or(default)
     }

@@ -27,13 +27,13 @@ pub struct Version {
     pub description: Text,
     /// The registration status. Absent: `READY`.
     #[schemars(default)]
-    pub status: Status,
+    pub status: VersionStatus,
     /// The reason for a status other than `READY`, or the progress of the registration.
     #[schemars(default)]
     pub status_message: Text,
     /// The source of the version.
     #[schemars(default)]
-    pub source: Source,
+    pub source: VersionSource,
     /// A summary of the files that were copied into the registry. Absent: the registry holds only a reference to the
     /// source.
     pub artifacts: Option<Artifacts>,
@@ -60,9 +60,9 @@ impl Version {
     pub fn completes(&self, before: &Self) -> bool {
         let filled = |old: &Text, new: &Text| old.is_empty() || old == new;
         let (old, new) = (&before.source, &self.source);
-        let arrived = before.status == Status::PendingRegistration
+        let arrived = before.status == VersionStatus::PendingRegistration
             && before.artifacts.is_none()
-            && self.status == Status::Ready
+            && self.status == VersionStatus::Ready
             && self.artifacts.is_some();
         arrived
             && (&before.id, before.created_at, &before.created_by) == (&self.id, self.created_at, &self.created_by)
@@ -80,7 +80,8 @@ impl Version {
 /// The registration status of a version, in MLflow's words.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Status {
+#[schemars(rename = "Status")]
+pub enum VersionStatus {
     /// The version can be used.
     #[default]
     Ready,
@@ -90,7 +91,7 @@ pub enum Status {
     FailedRegistration,
 }
 
-impl Status {
+impl VersionStatus {
     /// All values, in the order of their declaration.
     pub const ALL: [Self; 3] = [Self::Ready, Self::PendingRegistration, Self::FailedRegistration];
 
@@ -106,7 +107,8 @@ impl Status {
 
 /// The source of a version.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Source {
+#[schemars(rename = "Source")]
+pub struct VersionSource {
     /// The URI of the model at registration, such as `runs:/…`, `models:/m-…` or `s3://…`. Empty for a local folder.
     #[schemars(default)]
     pub uri: Text,

@@ -40,11 +40,11 @@ pub struct Webhook {
     pub state: WebhookState,
     /// The format of the payload. Absent: `databricks`.
     #[schemars(default)]
-    pub profile: Profile,
+    pub profile: PayloadProfile,
     /// The https URL that receives the payloads.
     pub url: Option<Text>,
     /// A job to start, instead of `url`.
-    pub job: Option<Job>,
+    pub job: Option<WebhookJob>,
     /// `true`: the TLS certificate of the receiver is not checked. Only for tests.
     #[schemars(default)]
     pub insecure: bool,
@@ -110,7 +110,8 @@ impl WebhookState {
 /// The format of a webhook's payload.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Profile {
+#[schemars(rename = "Profile")]
+pub enum PayloadProfile {
     /// Databricks' registry webhooks.
     #[default]
     Databricks,
@@ -126,7 +127,7 @@ pub enum Profile {
     Standard,
 }
 
-impl Profile {
+impl PayloadProfile {
     /// All values, in the order of their declaration.
     pub const ALL: [Self; 6] =
         [Self::Databricks, Self::Mlflow, Self::Cloudevents, Self::Slack, Self::Teams, Self::Standard];
@@ -146,7 +147,8 @@ impl Profile {
 
 /// A job that a webhook starts, in the shape of Databricks' `job_spec`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Job {
+#[schemars(rename = "Job")]
+pub struct WebhookJob {
     /// The id of the job.
     pub id: Text,
     /// The URL of the Databricks workspace with the job.

@@ -4,7 +4,7 @@
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, TableLike, Value};
 
 use super::edit::plain;
-use super::{Problem, Record, parse_strict, print};
+use super::{Problem, EntityFile, parse_strict, print};
 
 /// Returns the canonical form of a file.
 ///
@@ -13,7 +13,7 @@ use super::{Problem, Record, parse_strict, print};
 ///
 /// # Errors
 /// All faults of the file, if it has any: a file that cannot be read with certainty is not rewritten.
-pub fn canonical<T: Record>(path: &str, text: &str) -> Result<String, Vec<Problem>> {
+pub fn canonical<T: EntityFile>(path: &str, text: &str) -> Result<String, Vec<Problem>> {
     let (value, problems) = parse_strict::<T>(path, text.as_bytes());
     let Some(value) = value.filter(|_| problems.is_empty()) else { return Err(problems) };
     let unreadable = |e: toml_edit::TomlError| vec![Problem::of_file(path, "toml", e.message().to_owned())];
@@ -242,7 +242,7 @@ mod tests {
     const HEAD: &str = "id = \"0198c0de-0000-7000-8000-000000000001\"\nname = \"r\"\nformat = 1\n";
 
     #[track_caller]
-    fn becomes<T: Record>(text: &str, wanted: &str) {
+    fn becomes<T: EntityFile>(text: &str, wanted: &str) {
         let once = canonical::<T>("f", text).unwrap();
         assert_eq!(once, wanted);
         assert_eq!(canonical::<T>("f", &once).unwrap(), once, "a second time");

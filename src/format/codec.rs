@@ -6,19 +6,19 @@ use toml_edit::{Item, Table};
 
 use super::read::{Fields, FromTable, FromToml, Node};
 use super::write::{self, ToTable, ToToml, put, put_some, put_unless_default};
-use crate::entity::access::{Access, Grant, Level};
+use crate::entity::access::{Access, Grant, PermissionLevel};
 use crate::entity::comment::Comment;
 use crate::entity::model::Model;
 use crate::entity::person::{Cadence, ModelNotifications, Notifications, Notify, Person, SigningKey};
-use crate::entity::request::{Request, RequestState, Review, Verdict};
+use crate::entity::request::{Request, RequestState, Review, ReviewVerdict};
 use crate::entity::settings::{
-    Acknowledged, AliasRule, Authority, Day, Evidence, FORMAT, Freeze, Identity, Layout, Mailing, Moment, Removal,
-    Rules, Settings, Sources, StageRule, Unready,
+    Acknowledgement, AliasRule, Authority, Day, Evidence, FORMAT, Freeze, IdentitySettings, Layout, MailPolicy, FreezeBound, Removal,
+    Rules, Settings, Sources, StageRule, UnreadyPolicy,
 };
 use crate::entity::version::{
-    Artifacts, Column, Environment, Metric, ModelInfo, Schema, Source, Status, Threshold, Version,
+    Artifacts, Column, Environment, Metric, ModelInfo, Schema, VersionSource, VersionStatus, Threshold, Version,
 };
-use crate::entity::webhook::{EventPattern, Job, JobParams, Profile, Webhook, WebhookState};
+use crate::entity::webhook::{EventPattern, WebhookJob, JobParams, PayloadProfile, Webhook, WebhookState};
 use crate::entity::{AliasPointer, StagePointer};
 use crate::name::{AliasName, Digest, GroupName, Id, Key, ModelName, Principal, UserName};
 use crate::stage::Stage;
@@ -91,9 +91,9 @@ table!(Settings {
     aliases: default,
     acknowledged: blocks,
 });
-table!(Acknowledged { commit: required, rule: required, reason: default });
-table!(Identity { authority: default, self_approval: default, web: default, servers: default });
-table!(Mailing { off: default, daily_cap: optional });
+table!(Acknowledgement { commit: required, rule: required, reason: default });
+table!(IdentitySettings { authority: default, self_approval: default, web: default, servers: default });
+table!(MailPolicy { off: default, daily_cap: optional });
 table!(Rules { removal: default, unready: optional });
 table!(Sources { allow: default });
 table!(StageRule {
@@ -147,7 +147,7 @@ table!(Version {
     model: optional,
     environment: optional,
 });
-table!(Source { uri: default, run_id: default, run_link: default, model_id: default, location: default });
+table!(VersionSource { uri: default, run_id: default, run_link: default, model_id: default, location: default });
 table!(Artifacts { digest: required, size: required, files: required });
 table!(Schema { inputs: default, outputs: default, params: default });
 table!(Column { name: default, kind as "type": required, optional: default, default: default });
@@ -196,27 +196,27 @@ table!(Webhook {
     secret: optional,
     authorization: optional,
 });
-table!(Job { id: required, workspace_url: default, params: default });
+table!(WebhookJob { id: required, workspace_url: default, params: default });
 table!(StagePointer { versions: pointer });
 table!(AliasPointer { version: pointer });
 
 /// Version numbers that a pointer may name: at least one, and each from 1 on.
-trait Pointed {
+trait PointerVersions {
     fn named(&self) -> Result<(), &'static str>;
 }
 
-impl Pointed for u64 {
+impl PointerVersions for u64 {
     fn named(&self) -> Result<(), &'static str> {
         if *self == 0 { Err("versions are counted from 1") } else { Ok(()) }
     }
 }
 
-impl Pointed for BTreeSet<u64> {
+impl PointerVersions for BTreeSet<u64> {
     fn named(&self) -> Result<(), &'static str> {
         if self.is_empty() {
             return Err("a stage that no version is in has no file; delete it");
         }
-        self.iter().try_for_each(Pointed::named)
+        self.iter().try_for_each(PointerVersions::named)
     }
 }
 
@@ -252,8 +252,8 @@ macro_rules! words {
         }
     )*};
 }
-words!(Layout, Authority, Removal, Unready, Level, Status, RequestState, Verdict, WebhookState);
-words!(Profile, JobParams, Notify, Cadence);
+words!(Layout, Authority, Removal, UnreadyPolicy, PermissionLevel, VersionStatus, RequestState, ReviewVerdict, WebhookState);
+words!(PayloadProfile, JobParams, Notify, Cadence);
 
 impl FromToml for Text {
     fn from_toml(node: Node<'_, '_>) -> Option<Self> {
@@ -332,7 +332,7 @@ impl ToToml for Timestamp {
     }
 }
 
-impl FromToml for Moment {
+impl FromToml for FreezeBound {
     fn from_toml(node: Node<'_, '_>) -> Option<Self> {
         let d = node.datetime()?;
         if d.time.is_none() && d.offset.is_none() {
@@ -342,7 +342,7 @@ impl FromToml for Moment {
     }
 }
 
-impl ToToml for Moment {
+impl ToToml for FreezeBound {
     fn to_toml(&self) -> Item {
         match self {
             Self::Day(day) => datetime(&day.to_string()),

@@ -4,14 +4,14 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, TableLike, Value
 
 use super::canonical::canonical;
 use super::write::{ToTable, arrange};
-use super::{Record, parse, print};
+use super::{EntityFile, parse, print};
 
 /// Returns `text` with the difference between `before` and `after` applied. `before` is the value that `text` holds.
 ///
 /// A text in canonical form stays in it: a new key goes to its place in the order. In another text every other byte stays,
 /// and a new key goes to the end of its table. If the text cannot be edited in place so that it then says `after`, the
 /// canonical form is given instead.
-pub fn edit<T: Record>(text: &str, before: &T, after: &T) -> String {
+pub fn edit<T: EntityFile>(text: &str, before: &T, after: &T) -> String {
     if text == print(before) {
         return print(after);
     }

@@ -28,7 +28,7 @@ pub const MAX_FILE: u64 = 256 * 1024;
 
 /// A kind of TOML file in a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// `greenroom.toml`
     Settings,
     /// `access.toml`
@@ -51,7 +51,7 @@ pub enum Kind {
     Webhook,
 }
 
-impl Kind {
+impl FileKind {
     /// All kinds, in the order of the tree.
     pub const ALL: [Self; 10] = [
         Self::Settings,
@@ -100,9 +100,9 @@ impl Kind {
 }
 
 /// A type that is stored in a file of its own.
-pub trait Record: FromTable + ToTable + PartialEq + Clone {
+pub trait EntityFile: FromTable + ToTable + PartialEq + Clone {
     /// The kind of file.
-    const KIND: Kind;
+    const KIND: FileKind;
 }
 
 macro_rules! records {
@@ -126,12 +126,12 @@ records!(
 );
 
 /// Reads a file. Returns the usable content, and all faults with their positions; `path` names the file in the faults.
-pub fn parse<T: Record>(path: &str, bytes: &[u8]) -> (Option<T>, Vec<Problem>) {
+pub fn parse<T: EntityFile>(path: &str, bytes: &[u8]) -> (Option<T>, Vec<Problem>) {
     read::read(path, bytes)
 }
 
 /// Reads a file as the gate does: as [`parse`], and the text must also be TOML 1.0 without hidden characters.
-pub fn parse_strict<T: Record>(path: &str, bytes: &[u8]) -> (Option<T>, Vec<Problem>) {
+pub fn parse_strict<T: EntityFile>(path: &str, bytes: &[u8]) -> (Option<T>, Vec<Problem>) {
     let (value, mut problems) = parse(path, bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
         problems.extend(strict::check(path, text));
@@ -142,7 +142,7 @@ pub fn parse_strict<T: Record>(path: &str, bytes: &[u8]) -> (Option<T>, Vec<Prob
 }
 
 /// Returns the canonical text of a file.
-pub fn print<T: Record>(value: &T) -> String {
+pub fn print<T: EntityFile>(value: &T) -> String {
     let mut doc = DocumentMut::new();
     value.to_table(doc.as_table_mut());
     doc.to_string()

@@ -25,7 +25,7 @@ pub const EMPTY_FOLDER: &str = "%2F";
 
 /// Why a model file cannot have a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unstorable {
+pub enum InvalidFileName {
     /// The empty name.
     Empty,
     /// `.` or `..`.
@@ -44,7 +44,7 @@ pub enum Unstorable {
 ///
 /// # Errors
 /// The reason why a model file cannot have the name.
-pub fn encode(name: &str) -> Result<String, Unstorable> {
+pub fn encode(name: &str) -> Result<String, InvalidFileName> {
     check(name)?;
     if !is_unusual(name) {
         return Ok(name.to_owned());
@@ -54,7 +54,7 @@ pub fn encode(name: &str) -> Result<String, Unstorable> {
         // A combining mark would join the last digit of the escape before it.
         out = escaped(name, true);
     }
-    if out.len() > MAX_FILE_NAME { Err(Unstorable::TooLong) } else { Ok(out) }
+    if out.len() > MAX_FILE_NAME { Err(InvalidFileName::TooLong) } else { Ok(out) }
 }
 
 /// Returns the name with unusual characters as escapes. `beyond_ascii`: escape every character outside of ASCII too.
@@ -87,26 +87,26 @@ pub fn decode(stored: &str) -> Option<String> {
 ///
 /// # Errors
 /// The reason why a part of the path cannot be the name of a model file.
-pub fn encode_path(path: &str) -> Result<String, Unstorable> {
+pub fn encode_path(path: &str) -> Result<String, InvalidFileName> {
     let parts: Vec<String> = path.split('/').map(encode).collect::<Result<_, _>>()?;
     Ok(parts.join("/"))
 }
 
-fn check(name: &str) -> Result<(), Unstorable> {
+fn check(name: &str) -> Result<(), InvalidFileName> {
     match name {
-        "" => return Err(Unstorable::Empty),
-        "." | ".." => return Err(Unstorable::Dots),
+        "" => return Err(InvalidFileName::Empty),
+        "." | ".." => return Err(InvalidFileName::Dots),
         _ => {}
     }
     if name.len() > MAX_FILE_NAME {
-        return Err(Unstorable::TooLong);
+        return Err(InvalidFileName::TooLong);
     }
     if let Some(c) = name.chars().find(|&c| !is_plain(c) || matches!(c, '/' | '\\' | '\u{fffd}')) {
-        return Err(Unstorable::Character(c));
+        return Err(InvalidFileName::Character(c));
     }
     match name.as_bytes() {
-        [letter, b':', ..] if letter.is_ascii_alphabetic() => Err(Unstorable::Drive),
-        _ if climbs(name) => Err(Unstorable::Climbs),
+        [letter, b':', ..] if letter.is_ascii_alphabetic() => Err(InvalidFileName::Drive),
+        _ if climbs(name) => Err(InvalidFileName::Climbs),
         _ => Ok(()),
     }
 }
@@ -239,19 +239,19 @@ mod tests {
         let long = "x".repeat(256);
         let grows = "?".repeat(100);
         for (bad, why) in [
-            ("", Unstorable::Empty),
-            ("..", Unstorable::Dots),
-            ("a/b", Unstorable::Character('/')),
-            ("a\\b", Unstorable::Character('\\')),
-            ("a\nb", Unstorable::Character('\n')),
-            ("\u{202e}gpj", Unstorable::Character('\u{202e}')),
-            ("C:x", Unstorable::Drive),
-            ("%2e%2E", Unstorable::Climbs),
-            ("%252e.", Unstorable::Climbs),
-            ("a%2Fb", Unstorable::Climbs),
-            ("a%25255cb", Unstorable::Climbs),
-            (&long, Unstorable::TooLong),
-            (&grows, Unstorable::TooLong),
+            ("", InvalidFileName::Empty),
+            ("..", InvalidFileName::Dots),
+            ("a/b", InvalidFileName::Character('/')),
+            ("a\\b", InvalidFileName::Character('\\')),
+            ("a\nb", InvalidFileName::Character('\n')),
+            ("\u{202e}gpj", InvalidFileName::Character('\u{202e}')),
+            ("C:x", InvalidFileName::Drive),
+            ("%2e%2E", InvalidFileName::Climbs),
+            ("%252e.", InvalidFileName::Climbs),
+            ("a%2Fb", InvalidFileName::Climbs),
+            ("a%25255cb", InvalidFileName::Climbs),
+            (&long, InvalidFileName::TooLong),
+            (&grows, InvalidFileName::TooLong),
         ] {
             assert_eq!(encode(bad), Err(why), "{bad:?}");
         }

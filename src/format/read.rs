@@ -11,13 +11,13 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{Problem, position};
 
 /// The text of a file, and the faults found so far.
-pub struct Reader<'d> {
+pub struct TextReader<'d> {
     path: &'d str,
     text: &'d str,
     problems: RefCell<Vec<Problem>>,
 }
 
-impl<'d> Reader<'d> {
+impl<'d> TextReader<'d> {
     /// Starts to read the text of a file. `path` names the file in the faults.
     pub fn new(path: &'d str, text: &'d str) -> Self {
         Self { path, text, problems: RefCell::default() }
@@ -47,7 +47,7 @@ impl<'d> Reader<'d> {
 /// A TOML value with its position and its key.
 #[derive(Clone, Copy)]
 pub struct Node<'a, 'd> {
-    reader: &'a Reader<'d>,
+    reader: &'a TextReader<'d>,
     value: &'a Spanned<DeValue<'d>>,
     key: &'a str,
 }
@@ -175,7 +175,7 @@ impl<'a, 'd> Node<'a, 'd> {
 
 /// A table that is read field by field. A key that no reader asks for is reported as unknown.
 pub struct Fields<'a, 'd> {
-    reader: &'a Reader<'d>,
+    reader: &'a TextReader<'d>,
     table: &'a DeTable<'d>,
     span: Range<usize>,
     prefix: &'a str,
@@ -183,7 +183,7 @@ pub struct Fields<'a, 'd> {
 }
 
 impl<'a, 'd> Fields<'a, 'd> {
-    fn new(reader: &'a Reader<'d>, table: &'a DeTable<'d>, span: Range<usize>, prefix: &'a str) -> Self {
+    fn new(reader: &'a TextReader<'d>, table: &'a DeTable<'d>, span: Range<usize>, prefix: &'a str) -> Self {
         Self { reader, table, span, prefix, asked: Vec::new() }
     }
 
@@ -318,7 +318,7 @@ pub fn read<T: FromTable>(path: &str, bytes: &[u8]) -> (Option<T>, Vec<Problem>)
             return (None, vec![problem]);
         }
     };
-    let reader = Reader::new(path, &text);
+    let reader = TextReader::new(path, &text);
     let (table, errors) = DeTable::parse_recoverable(&text);
     for e in &errors {
         // The full text of the library's error quotes the whole line; its message is short and safe.

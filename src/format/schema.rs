@@ -5,22 +5,22 @@ use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
-use super::Kind;
+use super::FileKind;
 use crate::entity::{Access, AliasPointer, Comment, Model, Person, Request, Settings, StagePointer, Version, Webhook};
 
 /// Returns the JSON Schema of a kind of file, as text that ends in a line feed.
-pub fn schema(kind: Kind) -> String {
+pub fn schema(kind: FileKind) -> String {
     let schema = match kind {
-        Kind::Settings => of::<Settings>(kind),
-        Kind::Access => of::<Access>(kind),
-        Kind::Person => of::<Person>(kind),
-        Kind::Model => of::<Model>(kind),
-        Kind::Stage => of::<StagePointer>(kind),
-        Kind::Alias => of::<AliasPointer>(kind),
-        Kind::Version => of::<Version>(kind),
-        Kind::Request => of::<Request>(kind),
-        Kind::Comment => of::<Comment>(kind),
-        Kind::Webhook => of::<Webhook>(kind),
+        FileKind::Settings => of::<Settings>(kind),
+        FileKind::Access => of::<Access>(kind),
+        FileKind::Person => of::<Person>(kind),
+        FileKind::Model => of::<Model>(kind),
+        FileKind::Stage => of::<StagePointer>(kind),
+        FileKind::Alias => of::<AliasPointer>(kind),
+        FileKind::Version => of::<Version>(kind),
+        FileKind::Request => of::<Request>(kind),
+        FileKind::Comment => of::<Comment>(kind),
+        FileKind::Webhook => of::<Webhook>(kind),
     };
     let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
     text.push('\n');
@@ -34,7 +34,7 @@ pub fn taplo() -> String {
          include = [\"greenroom.toml\", \"access.toml\", \"people/**/*.toml\", \"models/**/*.toml\", \"webhooks/*.toml\"]\n\
          exclude = [\"models/**/artifacts/**\"]\n",
     );
-    for kind in Kind::ALL {
+    for kind in FileKind::ALL {
         let globs: Vec<String> = kind.globs().iter().map(|g| format!("\"{g}\"")).collect();
         out.push_str(&format!(
             "\n[[rule]]\ninclude = [{}]\n\n[rule.schema]\npath = \".greenroom/schema/{}.schema.json\"\nenabled = true\n",
@@ -45,7 +45,7 @@ pub fn taplo() -> String {
     out
 }
 
-fn of<T: JsonSchema>(kind: Kind) -> Schema {
+fn of<T: JsonSchema>(kind: FileKind) -> Schema {
     let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(close));
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
     schema.insert("title".to_owned(), json!(format!("Greenroom {}", kind.as_str())));

@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::judge::Judged;
-use super::push::{Judgement, Line};
-use super::{Gate, GateError, IdLine, Landing, Missing, Update};
-use crate::authority::{Assumption, Lander, People};
+use super::judge::StepJudgement;
+use super::push::{Judgement, PushedSteps};
+use super::{Gate, GateError, IdLine, StepArrival, MissingPolicy, Update};
+use crate::authority::{Assumption, CommitterIdentity, People};
 use crate::format::Problem;
 use crate::git::{GitError, Ident, Repo, Tracked};
 use crate::index::IndexError;
 use crate::pushes::{FETCH, Pushes};
 use crate::registry::{Registry, RegistryError};
-use crate::rules::{Class, Fault};
+use crate::rules::{RuleClass, Fault};
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
 
@@ -91,16 +91,16 @@ fn judged(
     }
     let people = registry.snapshot_of(Some(base)).map_err(of_registry)?;
     let person = committer.map(|who| People::of(&people)?.by_ident(who)).transpose()?.flatten();
-    let by = person.map_or(Lander::Committer, Lander::Person);
+    let by = person.map_or(CommitterIdentity::Committer, CommitterIdentity::Person);
     let update = Update { name: registry.branch().to_owned(), old: Some(base), new: Some(tip) };
-    let landing = Landing { by, at: now, bounded: true, assumption: Assumption::None };
+    let landing = StepArrival { by, at: now, bounded: true, assumption: Assumption::None };
     let judgement = gate.judge_ahead(&update, (base, tip), &landing, &mut out)?;
     let has_record = Pushes::open(gate.repo())?.tip().is_some();
     let brings =
-        |step: &Judged| !step.faults.is_empty() && gate.repo().commit(&step.commit).is_ok_and(|c| c.parents.len() > 1);
+        |step: &StepJudgement| !step.faults.is_empty() && gate.repo().commit(&step.commit).is_ok_and(|c| c.parents.len() > 1);
     let lenient = match !has_record && judgement.steps.iter().any(brings) {
         true => {
-            let landing = Landing { assumption: Assumption::Records, ..landing };
+            let landing = StepArrival { assumption: Assumption::Records, ..landing };
             Some(gate.judge_ahead(&update, (base, tip), &landing, &mut Ahead::default())?)
         }
         false => None,
@@ -135,14 +135,14 @@ fn mended(fault: &Fault, commit: Option<Oid>, tip: Oid) -> Fault {
     let Some(commit) = commit else { return fault.clone() };
     let short = commit.short();
     let way = match fault.class {
-        Class::Permission | Class::Policy => format!(
+        RuleClass::Permission | RuleClass::Policy => format!(
             "the commit is not pushed, so it can be taken back with all after it: `git reset --keep {short}~1`, or with \
              `--soft` instead to keep its changes as edits"
         ),
-        Class::Format | Class::History | Class::Link if commit == tip => {
+        RuleClass::Format | RuleClass::History | RuleClass::Link if commit == tip => {
             "put that into the commit itself (`git commit --amend`): each commit is judged by itself".to_owned()
         }
-        Class::Format | Class::History | Class::Link => format!(
+        RuleClass::Format | RuleClass::History | RuleClass::Link => format!(
             "put that into the commit itself (`git rebase -i {short}~1`, with `edit`): each commit is judged by itself"
         ),
     };
@@ -155,7 +155,7 @@ fn mended(fault: &Fault, commit: Option<Oid>, tip: Oid) -> Fault {
 impl Gate {
     /// The gate that would judge a push from a clone: the files of models are sent with the push, and who waits is who asked.
     fn of_a_clone(mut self) -> Self {
-        self.missing = Missing::Ignore;
+        self.missing = MissingPolicy::Ignore;
         self.limits.time = Duration::from_secs(24 * 60 * 60);
         self
     }
@@ -188,7 +188,7 @@ impl Gate {
         &self,
         update: &Update,
         (old, new): (Oid, Oid),
-        landing: &Landing,
+        landing: &StepArrival,
         told: &mut Ahead,
     ) -> Result<Judgement, GateError> {
         let mut out = Judgement::default();
@@ -209,8 +209,8 @@ impl Gate {
         &self,
         update: &Update,
         (old, new): (Oid, Oid),
-        steps: &Line,
-        (landing, ids): (&Landing, IdLine),
+        steps: &PushedSteps,
+        (landing, ids): (&StepArrival, IdLine),
     ) -> Result<Judgement, GateError> {
         let mut out = Judgement::default();
         self.judge_line(update, (new, steps, &[old]), (landing, ids), Instant::now(), &mut out)?;

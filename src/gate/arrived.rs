@@ -4,16 +4,16 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use super::{Gate, GateError, Host, Judged};
+use super::{Gate, GateError, Host, StepJudgement};
 use crate::artifact::recorded::brought;
-use crate::artifact::{self, FileEntry, Place, Store};
+use crate::artifact::{self, FileEntry, FileLocation, Store};
 use crate::diff::Diff;
 use crate::entity::settings::Evidence;
 use crate::event::Event;
 use crate::format::Problem;
 use crate::git::Repo;
 use crate::name::{Digest, ModelName};
-use crate::rules::{Class, Fault};
+use crate::rules::{RuleClass, Fault};
 use crate::snapshot::Snapshot;
 use crate::text::quoted;
 use crate::tree::TreeError;
@@ -30,7 +30,7 @@ const SHOWN: usize = 5;
 
 /// The treatment of a push whose model files did not arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missing {
+pub enum MissingPolicy {
     /// The push is refused.
     Refuse,
     /// The push is accepted with a warning.
@@ -39,7 +39,7 @@ pub enum Missing {
     Ignore,
 }
 
-impl FromStr for Missing {
+impl FromStr for MissingPolicy {
     type Err = &'static str;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
@@ -52,7 +52,7 @@ impl FromStr for Missing {
     }
 }
 
-impl Missing {
+impl MissingPolicy {
     /// Returns the repository's setting, or else a default for the situation. A host with its own Git LFS server stores
     /// the objects out of reach: ignore. If there is a store next to the repository, objects must arrive there: refuse.
     /// Without a store: warn.
@@ -76,7 +76,7 @@ impl Missing {
 
 /// The objects that were checked for a push, so that each is read once.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct CheckedObjects {
     known: BTreeSet<(Digest, u64)>,
     read: u64,
 }
@@ -88,16 +88,16 @@ impl Gate {
         &self,
         (before, after): (&Snapshot<'_>, &Snapshot<'_>),
         diff: &Diff,
-        seen: &mut Seen,
-        judged: &mut Judged,
+        seen: &mut CheckedObjects,
+        judged: &mut StepJudgement,
     ) -> Result<(), GateError> {
         for (folder, mut found) in brought(after, &diff.events)? {
             judged.faults.append(&mut found.faults);
-            if self.missing == Missing::Ignore {
+            if self.missing == MissingPolicy::Ignore {
                 continue;
             }
             let mut away = Vec::new();
-            for file in found.files.iter().filter(|f| f.place == Place::Stored) {
+            for file in found.files.iter().filter(|f| f.place == FileLocation::Stored) {
                 if let Some(why) = self.not_arrived(file, seen) {
                     away.push(format!("{} ({} bytes): {why}", file.path, file.size));
                 }
@@ -105,8 +105,8 @@ impl Gate {
             let help = "send them first: `git lfs push --all REMOTE`, which `git lfs install` makes part of each push";
             let Some(fault) = told(&folder, "has not arrived", "have not arrived", &away, help) else { continue };
             match self.missing {
-                Missing::Refuse => judged.faults.push(fault),
-                Missing::Warn | Missing::Ignore => judged.warnings.push(fault),
+                MissingPolicy::Refuse => judged.faults.push(fault),
+                MissingPolicy::Warn | MissingPolicy::Ignore => judged.warnings.push(fault),
             }
         }
         self.judge_promoted((before, after), diff, seen, judged)
@@ -118,10 +118,10 @@ impl Gate {
         &self,
         (before, after): (&Snapshot<'_>, &Snapshot<'_>),
         diff: &Diff,
-        seen: &mut Seen,
-        judged: &mut Judged,
+        seen: &mut CheckedObjects,
+        judged: &mut StepJudgement,
     ) -> Result<(), GateError> {
-        if self.missing == Missing::Ignore {
+        if self.missing == MissingPolicy::Ignore {
             return Ok(());
         }
         for (model, number) in promoted(before, diff)? {
@@ -129,9 +129,9 @@ impl Gate {
             let Some(view) = view else { continue };
             let Some(tree) = view.artifacts()? else { continue };
             // What cannot be listed is a fault of the step that brought it.
-            let Ok(files) = artifact::list(&self.repo, &tree, &artifact::Limits::default()) else { continue };
+            let Ok(files) = artifact::list(&self.repo, &tree, &artifact::ArtifactLimits::default()) else { continue };
             let mut away = Vec::new();
-            for file in files.iter().filter(|f| f.place == Place::Stored) {
+            for file in files.iter().filter(|f| f.place == FileLocation::Stored) {
                 if seen.known.insert((file.sha256.clone(), file.size))
                     && let Some(why) = self.not_stored(file)
                 {
@@ -144,15 +144,15 @@ impl Gate {
                 ("that the rule asks for is not in the store", "that the rule asks for are not in the store");
             let Some(fault) = told(&view.path, one, many, &away, help) else { continue };
             match self.missing {
-                Missing::Refuse => judged.faults.push(fault),
-                Missing::Warn | Missing::Ignore => judged.warnings.push(fault),
+                MissingPolicy::Refuse => judged.faults.push(fault),
+                MissingPolicy::Warn | MissingPolicy::Ignore => judged.warnings.push(fault),
             }
         }
         Ok(())
     }
 
     /// Why the store has no object of a file and its size; none if it has.
-    fn not_stored(&self, file: &FileEntry<Place>) -> Option<&'static str> {
+    fn not_stored(&self, file: &FileEntry<FileLocation>) -> Option<&'static str> {
         let store = Store::at(self.repo.lfs_dir());
         if store.has(&file.sha256, file.size) {
             return None;
@@ -162,7 +162,7 @@ impl Gate {
     }
 
     /// Why the object of a file is not what it should be; none if it is.
-    fn not_arrived(&self, file: &FileEntry<Place>, seen: &mut Seen) -> Option<&'static str> {
+    fn not_arrived(&self, file: &FileEntry<FileLocation>, seen: &mut CheckedObjects) -> Option<&'static str> {
         if !seen.known.insert((file.sha256.clone(), file.size)) {
             return None;
         }
@@ -202,5 +202,5 @@ fn told(folder: &str, one: &str, many: &str, away: &[String], help: &str) -> Opt
         n => format!("{n} model files {many}: {first}{more}"),
     };
     let problem = Problem::of_file(format!("{folder}/artifacts"), "arrived", message).help(help);
-    Some(Fault { problem, class: Class::Link })
+    Some(Fault { problem, class: RuleClass::Link })
 }

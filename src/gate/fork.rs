@@ -6,18 +6,18 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::push::Line;
+use super::push::PushedSteps;
 use super::{Gate, GateError, Update};
 use crate::authority::{People, Pusher};
-use crate::entity::Level;
+use crate::entity::PermissionLevel;
 use crate::format::Problem;
 use crate::git::{GitError, Repo, Walk};
-use crate::rules::{Class, Fault};
+use crate::rules::{RuleClass, Fault};
 use crate::snapshot::{self, Snapshot};
 use crate::tree::Oid;
 
 /// The first-parent histories of several commits, read lazily.
-pub(super) struct Lines<'r> {
+pub(super) struct HistoryReader<'r> {
     repo: &'r Repo,
     /// The tips whose histories were not started yet; the next one is last.
     tips: Vec<Oid>,
@@ -25,7 +25,7 @@ pub(super) struct Lines<'r> {
     seen: HashSet<Oid>,
 }
 
-impl<'r> Lines<'r> {
+impl<'r> HistoryReader<'r> {
     /// Creates the histories that end in these commits; earlier tips are read first.
     pub(super) fn of(repo: &'r Repo, tips: &[Oid]) -> Self {
         Self { repo, tips: tips.iter().rev().copied().collect(), walk: None, seen: HashSet::new() }
@@ -50,9 +50,9 @@ impl<'r> Lines<'r> {
 }
 
 /// The steps of a new protected branch.
-pub(super) enum Begin {
+pub(super) enum BranchStart {
     /// The steps, oldest first.
-    Steps(Line),
+    Steps(PushedSteps),
     /// There are more steps than one push may contain.
     TooMany,
     /// The branch may not start at this commit.
@@ -85,17 +85,17 @@ impl Gate {
         new: Oid,
         tips: &[Oid],
         pusher: Option<&Pusher>,
-    ) -> Result<Begin, GateError> {
+    ) -> Result<BranchStart, GateError> {
         let max = self.limits.commits;
         // A commit that is not reachable from the others is not a step of theirs.
         let fresh: Option<HashSet<Oid>> = match tips {
             [] => None,
             tips => match self.repo.new_commits(new, tips, max)? {
                 Some(fresh) => Some(fresh.into_iter().collect()),
-                None => return Ok(Begin::TooMany),
+                None => return Ok(BranchStart::TooMany),
             },
         };
-        let mut lines = Lines::of(&self.repo, tips);
+        let mut lines = HistoryReader::of(&self.repo, tips);
         let mut steps = Vec::new();
         for step in self.repo.first_parents(new)? {
             let step = step?;
@@ -103,22 +103,22 @@ impl Gate {
             if known && lines.hold(&step.commit)? {
                 steps.reverse();
                 return Ok(match self.why_not_from(update, step.commit, tips, pusher)? {
-                    Some(fault) => Begin::Refused(fault),
-                    None => Begin::Steps(steps),
+                    Some(fault) => BranchStart::Refused(fault),
+                    None => BranchStart::Steps(steps),
                 });
             }
             steps.push((step.commit, step.parent));
             if steps.len() > max {
-                return Ok(Begin::TooMany);
+                return Ok(BranchStart::TooMany);
             }
         }
         if tips.is_empty() {
             steps.reverse();
-            return Ok(Begin::Steps(steps));
+            return Ok(BranchStart::Steps(steps));
         }
         let message = "the new protected branch begins at no step of a protected branch".to_owned();
         let help = "make it from one: `git switch -c NAME origin/main`, and commit on top of that";
-        Ok(Begin::Refused(fault(update, Class::History, message, help)))
+        Ok(BranchStart::Refused(fault(update, RuleClass::History, message, help)))
     }
 
     /// Returns why a branch may not start at a step; `None` if the step is a tip, or if the pusher manages the registry
@@ -133,7 +133,7 @@ impl Gate {
         if tips.contains(&step) {
             return Ok(None);
         }
-        let Some(why) = self.lacks(pusher, Level::CanManage, "begin a protected branch there", tips.first())? else {
+        let Some(why) = self.lacks(pusher, PermissionLevel::CanManage, "begin a protected branch there", tips.first())? else {
             return Ok(None);
         };
         let message = format!(
@@ -142,7 +142,7 @@ impl Gate {
         );
         let help =
             "begin at the newest step of a protected branch, or let somebody with CAN_MANAGE of the registry push it";
-        Ok(Some(fault(update, Class::Permission, message, help)))
+        Ok(Some(fault(update, RuleClass::Permission, message, help)))
     }
 
     /// Returns why the pusher may not perform an action that needs a registry-wide level. HEAD's branch decides, or
@@ -150,7 +150,7 @@ impl Gate {
     pub(super) fn lacks(
         &self,
         pusher: Option<&Pusher>,
-        level: Level,
+        level: PermissionLevel,
         act: &str,
         other: Option<&Oid>,
     ) -> Result<Option<String>, GateError> {
@@ -171,6 +171,6 @@ impl Gate {
     }
 }
 
-fn fault(update: &Update, class: Class, message: String, help: &str) -> Fault {
+fn fault(update: &Update, class: RuleClass, message: String, help: &str) -> Fault {
     Fault { problem: Problem::of_file(update.name.clone(), "ref-begin", message).help(help), class }
 }

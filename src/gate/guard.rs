@@ -2,13 +2,13 @@
 //! sent, and how files are read. Changing them needs the same permission as the same files inside the registry's
 //! folder.
 
-use super::{Gate, GateError, Judged};
-use crate::entity::Level;
+use super::{Gate, GateError, StepJudgement};
+use crate::entity::PermissionLevel;
 use crate::format::Problem;
 use crate::name::fold;
-use crate::rules::{Class, Fault};
+use crate::rules::{RuleClass, Fault};
 use crate::snapshot::Snapshot;
-use crate::tree::{Kind, Objects as _, Oid, TreeError};
+use crate::tree::{EntryKind, Objects as _, Oid, TreeError};
 
 /// Files that git reads only at the root of a repository.
 const AT_ROOT: [&str; 2] = [".gitmodules", ".lfsconfig"];
@@ -17,7 +17,7 @@ const AT_ROOT: [&str; 2] = [".gitmodules", ".lfsconfig"];
 const ABOVE: &str = ".gitattributes";
 
 /// The name, kind and id of a file.
-type Found = (String, Kind, Oid);
+type GuardedFile = (String, EntryKind, Oid);
 
 impl Gate {
     /// Adds a fault if the actor changes such a file without managing each registry that the file affects, as of the
@@ -26,13 +26,13 @@ impl Gate {
         &self,
         registries: &[String],
         (before, after): (Option<Oid>, Oid),
-        judged: &mut Judged,
+        judged: &mut StepJudgement,
     ) -> Result<(), GateError> {
         let Some(user) = judged.actor.as_ref().map(|actor| actor.user.clone()) else { return Ok(()) };
         for at in registries.iter().filter(|at| !at.is_empty()) {
             let changed = self.changed_settings(at, before, after)?;
             if changed.is_empty()
-                || Snapshot::new(&self.repo, before, at)?.registry_level(&user)? >= Some(Level::CanManage)
+                || Snapshot::new(&self.repo, before, at)?.registry_level(&user)? >= Some(PermissionLevel::CanManage)
             {
                 continue;
             }
@@ -44,7 +44,7 @@ impl Gate {
                 );
                 let help = format!("let somebody with CAN_MANAGE of the registry in {folder} land it");
                 let problem = Problem::of_file(path, "git-settings", message).help(help);
-                judged.faults.push(Fault { problem, class: Class::Permission });
+                judged.faults.push(Fault { problem, class: RuleClass::Permission });
             }
         }
         Ok(())
@@ -72,7 +72,7 @@ impl Gate {
     }
 
     /// Returns the files of a folder that control git. A file system may treat a name in another case as the same.
-    fn settings_in(&self, tree: Option<Oid>, is_root: bool) -> Result<Vec<Found>, TreeError> {
+    fn settings_in(&self, tree: Option<Oid>, is_root: bool) -> Result<Vec<GuardedFile>, TreeError> {
         let Some(tree) = tree else { return Ok(Vec::new()) };
         let steers = |name: &str| name == ABOVE || is_root && AT_ROOT.contains(&name);
         let entries = self.repo.tree(&tree)?;
@@ -82,6 +82,6 @@ impl Gate {
 
     fn subfolder(&self, tree: Option<Oid>, name: &str) -> Result<Option<Oid>, TreeError> {
         let Some(tree) = tree else { return Ok(None) };
-        Ok(self.repo.tree(&tree)?.iter().find(|e| e.name == name && e.kind == Kind::Tree).map(|e| e.id))
+        Ok(self.repo.tree(&tree)?.iter().find(|e| e.name == name && e.kind == EntryKind::Tree).map(|e| e.id))
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::GateError;
-use super::arrived::Seen;
+use super::arrived::CheckedObjects;
 use crate::authority::former_person;
 use crate::diff::Diff;
 use crate::git::Repo;
@@ -22,7 +22,7 @@ pub struct IdLine {
     /// For each folder to which a step moved a registry: its folder before the first step.
     origins: BTreeMap<String, String>,
     /// The stored objects that were checked for these steps.
-    pub(super) seen: Seen,
+    pub(super) seen: CheckedObjects,
 }
 
 /// The component that compares ids with the history.
@@ -41,13 +41,13 @@ impl IdLine {
             history: History::Branch(branch.to_owned(), base),
             brought: BTreeMap::new(),
             origins: BTreeMap::new(),
-            seen: Seen::default(),
+            seen: CheckedObjects::default(),
         }
     }
 
     /// Starts a sequence of steps whose ids the caller compares with [`crate::rules::repeated`].
     pub fn elsewhere() -> Self {
-        Self { history: History::Elsewhere, brought: BTreeMap::new(), origins: BTreeMap::new(), seen: Seen::default() }
+        Self { history: History::Elsewhere, brought: BTreeMap::new(), origins: BTreeMap::new(), seen: CheckedObjects::default() }
     }
 
     /// Returns which of the ids that a step adds to the registry in folder `at` were used before the step.

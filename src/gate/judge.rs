@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Gate, GateError, IdLine, Landing, folders, proposal};
-use crate::authority::{self, Assumption, Contribution, Inquiry, Lander, Names};
+use super::{Gate, GateError, IdLine, StepArrival, folders, proposal};
+use crate::authority::{self, Assumption, Contribution, StepIdentities, CommitterIdentity, CommitNames};
 use crate::diff::{self, Diff};
-use crate::entity::Level;
+use crate::entity::PermissionLevel;
 use crate::entity::settings::Authority;
 use crate::event::Event;
 use crate::format::Problem;
@@ -13,14 +13,14 @@ use crate::git::{Commit, GitError};
 use crate::name::UserName;
 use crate::phrase::folder;
 use crate::registry::past_folders;
-use crate::rules::{self, Actor, Class, Fault, FormerPeople, NewId, Proposal, Step, UsedIds};
+use crate::rules::{self, Actor, RuleClass, Fault, FormerPeople, NewId, Proposal, StepContext, UsedIds};
 use crate::snapshot::{self, Snapshot};
 use crate::time::Timestamp;
-use crate::tree::{Limits, Oid, TreeError};
+use crate::tree::{CompareLimits, Oid, TreeError};
 
 /// The result for one step.
 #[derive(Debug, Clone)]
-pub struct Judged {
+pub struct StepJudgement {
     /// The id of the commit.
     pub commit: Oid,
     /// The subject of the commit.
@@ -64,12 +64,12 @@ impl Gate {
         &self,
         commit: Oid,
         parent: Option<Oid>,
-        landing: &Landing,
+        landing: &StepArrival,
         ids: &mut IdLine,
-    ) -> Result<Judged, GateError> {
+    ) -> Result<StepJudgement, GateError> {
         let info = self.repo.commit(&commit)?;
         let root = parent.map(|p| self.repo.tree_of(&p)).transpose()?;
-        let mut judged = Judged {
+        let mut judged = StepJudgement {
             commit,
             subject: info.subject.clone(),
             at: landing.at,
@@ -119,7 +119,7 @@ impl Gate {
         pairs: &[(String, String)],
         come: &[String],
         (root, after): (Option<Oid>, Oid),
-        judged: &mut Judged,
+        judged: &mut StepJudgement,
     ) -> Result<(), GateError> {
         let is_old = |at: &String| pairs.iter().any(|(from, to)| from == at || to == at);
         let added: Vec<&String> = come.iter().filter(|at| !pairs.is_empty() && !is_old(at)).collect();
@@ -131,18 +131,18 @@ impl Gate {
                     let message = format!("this is a copy of the registry in {}: both have the same id", folder(other));
                     let problem = Problem::of_file(format!("{at}greenroom.toml"), "registry", message);
                     let help = "move it with `greenroom move`, or make another one with `greenroom init --at FOLDER`";
-                    judged.faults.push(Fault { problem: problem.help(help), class: Class::History });
+                    judged.faults.push(Fault { problem: problem.help(help), class: RuleClass::History });
                 }
             }
         }
         let Some(actor) = &judged.actor else { return Ok(()) };
         for (other, _) in pairs {
             let before = Snapshot::new(&self.repo, root, other)?;
-            if before.registry_level(&actor.user)? < Some(Level::CanManage) {
+            if before.registry_level(&actor.user)? < Some(PermissionLevel::CanManage) {
                 let message = format!("{} may not add another registry to this repository", actor.user);
                 let problem = Problem::of_file(format!("{at}greenroom.toml"), "registry", message);
                 let help = "let somebody with CAN_MANAGE of the registry that is there do it";
-                judged.faults.push(Fault { problem: problem.help(help), class: Class::Permission });
+                judged.faults.push(Fault { problem: problem.help(help), class: RuleClass::Permission });
             }
         }
         Ok(())
@@ -154,7 +154,7 @@ impl Gate {
         &self,
         pairs: &[(String, String)],
         (parent, before, after): (Option<Oid>, Oid, Oid),
-        judged: &mut Judged,
+        judged: &mut StepJudgement,
     ) -> Result<(), GateError> {
         let places: BTreeSet<&String> = pairs.iter().flat_map(|(from, to)| [from, to]).collect();
         let candidates = folders::where_files_came(&self.repo, (before, after), &places)?;
@@ -176,7 +176,7 @@ impl Gate {
                     "merge the branch into which this goes into yours first, and put the files below {}; `git mv` them",
                     folder(to)
                 );
-                judged.faults.push(Fault { problem: problem.help(help), class: Class::History });
+                judged.faults.push(Fault { problem: problem.help(help), class: RuleClass::History });
             }
         }
         Ok(())
@@ -187,13 +187,13 @@ impl Gate {
         (from, at): (&str, &str),
         info: &Commit,
         (parent, root): (Option<Oid>, Option<Oid>),
-        landing: &Landing,
+        landing: &StepArrival,
         ids: &mut IdLine,
-        judged: &mut Judged,
+        judged: &mut StepJudgement,
     ) -> Result<(), GateError> {
         let (before, after) = (Snapshot::new(&self.repo, root, from)?, Snapshot::new(&self.repo, Some(info.tree), at)?);
-        let limits = Limits { entries: self.limits.entries, depth: self.limits.depth };
-        let limits = if landing.bounded { limits } else { Limits::default() };
+        let limits = CompareLimits { entries: self.limits.entries, depth: self.limits.depth };
+        let limits = if landing.bounded { limits } else { CompareLimits::default() };
         let diff = diff::diff(&before, &after, limits)?;
         let new = rules::new_ids(&after, &diff)?;
         let used = ids.used(&self.repo, from, &new)?;
@@ -201,7 +201,7 @@ impl Gate {
         let states = (&before, &after, &diff, &(used, former));
         let found = self.found(info, parent, states, landing, landing.assumption)?;
         let Some(mut found) = found else { return Ok(()) };
-        if landing.by == Lander::Unknown && !found.faults.is_empty() {
+        if landing.by == CommitterIdentity::Unknown && !found.faults.is_empty() {
             found = self.pardon(info, parent, states, landing, found)?;
         }
         ids.note(at, &new, info.id);
@@ -226,23 +226,23 @@ impl Gate {
         info: &Commit,
         parent: Option<Oid>,
         (before, after, diff, used): States<'_>,
-        landing: &Landing,
+        landing: &StepArrival,
         assumption: Assumption,
-    ) -> Result<Option<Found>, GateError> {
+    ) -> Result<Option<RegistryJudgement>, GateError> {
         let with = (&self.repo, &self.keys);
-        let inquiry = Inquiry::new(with, (before, after), Some(info.id), landing.at, assumption)?;
+        let inquiry = StepIdentities::new(with, (before, after), Some(info.id), landing.at, assumption)?;
         let Some(mut inquiry) = inquiry else { return Ok(None) };
         let branch = self.branch(&mut inquiry, info, parent)?;
         let signer = inquiry.signer(info)?;
-        let actor = inquiry.actor(&Names::from(info), &landing.by, signer.as_ref(), &branch)?;
+        let actor = inquiry.actor(&CommitNames::from(info), &landing.by, signer.as_ref(), &branch)?;
         let authority = inquiry.identity.authority;
         let is_web = inquiry.is_web(&info.committer);
         let pusher = match &landing.by {
-            Lander::Pusher(pusher) => inquiry.people.by_pusher(pusher)?,
-            Lander::Person(_) | Lander::Committer | Lander::Nobody | Lander::Unrecorded | Lander::Unknown => None,
+            CommitterIdentity::Pusher(pusher) => inquiry.people.by_pusher(pusher)?,
+            CommitterIdentity::Person(_) | CommitterIdentity::Committer | CommitterIdentity::Nobody | CommitterIdentity::Unrecorded | CommitterIdentity::Unknown => None,
         };
         let (faults, unchecked) = (inquiry.faults, inquiry.unchecked);
-        let mut found = Found { actor, faults, unchecked, authority, is_web, on_word: None };
+        let mut found = RegistryJudgement { actor, faults, unchecked, authority, is_web, on_word: None };
         let Some(mut actor) = found.actor.take() else { return Ok(Some(found)) };
         found.on_word = on_word(authority, &actor.user, signer.as_ref(), pusher.as_ref());
         let proposal = match self.proposal(after, info, parent, &branch) {
@@ -257,7 +257,7 @@ impl Gate {
         if info.parents.len() > 1 && proposal.is_none() {
             actor.vouched.clear();
         }
-        let mut step = Step::new(before, after, diff, &actor, landing.at);
+        let mut step = StepContext::new(before, after, diff, &actor, landing.at);
         let made = branch.iter().map(|c| c.authored).chain([info.author.time]).min();
         // The content of a founding commit may be older.
         step.since = made.filter(|_| before.root().is_some());
@@ -281,23 +281,23 @@ impl Gate {
         info: &Commit,
         parent: Option<Oid>,
         states: States<'_>,
-        landing: &Landing,
-        strict: Found,
-    ) -> Result<Found, GateError> {
+        landing: &StepArrival,
+        strict: RegistryJudgement,
+    ) -> Result<RegistryJudgement, GateError> {
         if strict.authority == Authority::Author {
             return Ok(strict);
         }
-        let mut landers = vec![Lander::Unknown];
+        let mut landers = vec![CommitterIdentity::Unknown];
         if strict.authority == Authority::Pusher && strict.is_web {
             // The git host made the commit, so only the record of pushes says for whom.
             let people = states.0.people()?;
-            landers.extend(people.keys().take(MAX_TRIED).map(|user| Lander::Person(user.clone())));
+            landers.extend(people.keys().take(MAX_TRIED).map(|user| CommitterIdentity::Person(user.clone())));
         }
-        let mut best: Option<Found> = None;
+        let mut best: Option<RegistryJudgement> = None;
         let later = Timestamp::from_millis(i64::MAX);
         // A freeze may have ended before the push.
         for (by, at_time) in landers.into_iter().flat_map(|by| [(by.clone(), landing.at), (by, later)]) {
-            let landing = Landing { by, at: at_time, ..landing.clone() };
+            let landing = StepArrival { by, at: at_time, ..landing.clone() };
             let Some(found) = self.found(info, parent, states, &landing, Assumption::Records)? else { continue };
             if best.as_ref().is_none_or(|b| found.faults.len() < b.faults.len()) {
                 best = Some(found);
@@ -318,7 +318,7 @@ impl Gate {
     /// Returns the commits that a merge adds, each with its author and whether the author is proven.
     fn branch(
         &self,
-        inquiry: &mut Inquiry<'_, '_>,
+        inquiry: &mut StepIdentities<'_, '_>,
         info: &Commit,
         parent: Option<Oid>,
     ) -> Result<Vec<Contribution>, GateError> {
@@ -362,14 +362,14 @@ fn doubtful_person(before: &Snapshot<'_>, user: &UserName) -> Result<Option<Faul
     let message = format!("it cannot be read, so {user} may be this person: {}", problem.message);
     let help = "mend the file first: `greenroom check` names each of its faults";
     let problem = Problem::of_file(problem.path, "identity", message).help(help);
-    Ok(Some(Fault { problem, class: Class::Permission }))
+    Ok(Some(Fault { problem, class: RuleClass::Permission }))
 }
 
 /// The snapshots before and after a step, the difference, and the ids and people of the step that were used before.
 type States<'s> = (&'s Snapshot<'s>, &'s Snapshot<'s>, &'s Diff, &'s (UsedIds, FormerPeople));
 
 /// The result of a step for one registry.
-struct Found {
+struct RegistryJudgement {
     actor: Option<Actor>,
     faults: Vec<Fault>,
     unchecked: Vec<String>,

@@ -7,11 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::tree::{self, FileChange, Limits, Objects, Oid, Patch, TreeError};
+use crate::tree::{self, FileChange, CompareLimits, Objects, Oid, Patch, TreeError};
 
 /// The result of a merge.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Merged {
+pub struct MergeComparison {
     /// The changes to our side.
     pub patch: Patch,
     /// The files that both sides changed differently, sorted. Our side's version stays.
@@ -29,13 +29,13 @@ pub fn three_way(
     ours: Option<Oid>,
     theirs: Option<Oid>,
     within: &dyn Fn(&str) -> bool,
-) -> Result<Merged, TreeError> {
+) -> Result<MergeComparison, TreeError> {
     let changed = |to: Option<Oid>| -> Result<BTreeMap<String, FileChange>, TreeError> {
-        let all = tree::changes((objects, ancestor), (objects, to), Limits::default())?;
+        let all = tree::changes((objects, ancestor), (objects, to), CompareLimits::default())?;
         Ok(all.into_iter().filter(|f| within(&f.path)).map(|f| (f.path.clone(), f)).collect())
     };
     let (mine, others) = (changed(ours)?, changed(theirs)?);
-    let mut out = Merged::default();
+    let mut out = MergeComparison::default();
     for (path, change) in others {
         let what = |f: &FileChange| f.after.as_ref().map(|e| (e.kind, e.id));
         match mine.get(&path) {
@@ -62,7 +62,7 @@ fn in_the_way(mine: &BTreeMap<String, FileChange>, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::{Change, Memory, Stage as _};
+    use crate::tree::{TreeChange, Memory, Stage as _};
 
     fn merged(old: &[(&str, &str)], ours: &[(&str, &str)], theirs: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
         let store = Memory::default();
@@ -70,7 +70,7 @@ mod tests {
         let (old, ours, theirs) = (put(old), put(ours), put(theirs));
         let merged = three_way(&store, Some(old), Some(ours), Some(theirs), &|_| true).unwrap();
         let tree = store.stage(Some(ours), &merged.patch).unwrap();
-        let files = tree::changes((&store, None), (&store, Some(tree)), Limits::default()).unwrap();
+        let files = tree::changes((&store, None), (&store, Some(tree)), CompareLimits::default()).unwrap();
         let text = |f: &FileChange| {
             let bytes = store.blob(&f.after.as_ref().unwrap().id, 100).unwrap();
             format!("{}={}", f.path, String::from_utf8(bytes).unwrap())
@@ -112,8 +112,8 @@ mod tests {
         let store = Memory::default();
         let [old, ours, theirs] = ["1", "2", "3"].map(|b| store.put_files([("x/a", b.as_bytes()), ("y", b"0")]));
         let merged = three_way(&store, Some(old), Some(ours), Some(theirs), &|p| !p.starts_with("x/")).unwrap();
-        assert_eq!(merged, Merged::default());
+        assert_eq!(merged, MergeComparison::default());
         let all = three_way(&store, Some(old), Some(old), Some(theirs), &|_| true).unwrap();
-        assert!(matches!(all.patch.files.get("x/a"), Some(Change::Link(..))));
+        assert!(matches!(all.patch.files.get("x/a"), Some(TreeChange::Link(..))));
     }
 }

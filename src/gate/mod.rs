@@ -26,20 +26,20 @@ mod report;
 pub mod structure;
 pub mod verify;
 
-use crate::authority::{Assumption, Keys};
+use crate::authority::{Assumption, PeopleKeys};
 use crate::git::Repo;
 use crate::registry::named_folders;
 use crate::time::Timestamp;
 
-pub use crate::authority::{Lander, People, Pusher};
+pub use crate::authority::{CommitterIdentity, People, Pusher};
 pub use ahead::{Ahead, ahead};
-pub use arrived::Missing;
+pub use arrived::MissingPolicy;
 pub use error::GateError;
 pub use host::{Host, NoPusher};
 pub use ids::IdLine;
-pub use judge::Judged;
+pub use judge::StepJudgement;
 pub use limits::GateLimits;
-pub use push::{Judgement, Refused};
+pub use push::{Judgement, PushFault};
 pub use refs::{BadLine, Update};
 pub use report::{ascii, plain};
 
@@ -50,15 +50,15 @@ pub struct Gate {
     protected: Vec<String>,
     releases: Vec<String>,
     folders: Vec<String>,
-    keys: Keys,
-    missing: Missing,
+    keys: PeopleKeys,
+    missing: MissingPolicy,
 }
 
 /// How a step reaches the branch.
 #[derive(Debug, Clone)]
-pub struct Landing {
+pub struct StepArrival {
     /// The committer of the step.
-    pub by: Lander,
+    pub by: CommitterIdentity,
     /// The time at which the step reaches the branch.
     pub at: Timestamp,
     /// Whether the limits of a push apply; they do not apply to old steps.
@@ -79,8 +79,8 @@ impl Gate {
         let folders = named_folders(&repo);
         let limits = GateLimits::of(&repo)?;
         let host = repo.own_setting("greenroom.host").and_then(|text| text.parse().ok());
-        let missing = Missing::of(&repo, host)?;
-        Ok(Self { repo, limits, protected, releases, folders, keys: Keys::default(), missing })
+        let missing = MissingPolicy::of(&repo, host)?;
+        Ok(Self { repo, limits, protected, releases, folders, keys: PeopleKeys::default(), missing })
     }
 
     /// Adds protected branches, for a repository whose settings cannot be changed.
@@ -94,7 +94,7 @@ impl Gate {
     /// # Errors
     /// [`GateError::Setting`] if a setting is invalid.
     pub fn behind(mut self, host: Host) -> Result<Self, GateError> {
-        self.missing = Missing::of(&self.repo, Some(host))?;
+        self.missing = MissingPolicy::of(&self.repo, Some(host))?;
         Ok(self)
     }
 

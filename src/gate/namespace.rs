@@ -7,7 +7,7 @@ use super::{GateLimits, Update, matches};
 use crate::format::Problem;
 use crate::git::{GitError, ObjectKind, Repo};
 use crate::name::fold;
-use crate::rules::{Class, Fault};
+use crate::rules::{RuleClass, Fault};
 use crate::text::{is_plain, quoted};
 
 /// References that only the gate and the server write, or that change how git reads all other objects.
@@ -100,9 +100,9 @@ pub fn names(updates: &[Update], reserved: Reserved<'_>, existing: &[String], li
     if updates.len() > limits.refs {
         let say = format!("the push moves {} references; at most {} are allowed", updates.len(), limits.refs);
         let problem = Problem::of_file("", "limit", say).help("push in parts, without --all or --mirror");
-        return vec![Fault { problem, class: Class::Format }];
+        return vec![Fault { problem, class: RuleClass::Format }];
     }
-    let others = Others::new(updates, reserved, existing);
+    let others = OtherRefs::new(updates, reserved, existing);
     let mut faults = Vec::new();
     let mut seen = BTreeSet::new();
     for update in updates {
@@ -114,7 +114,7 @@ pub fn names(updates: &[Update], reserved: Reserved<'_>, existing: &[String], li
     faults
 }
 
-fn one(update: &Update, reserved: Reserved<'_>, others: &Others<'_>) -> Option<Fault> {
+fn one(update: &Update, reserved: Reserved<'_>, others: &OtherRefs<'_>) -> Option<Fault> {
     let name = update.name.as_str();
     let named = |say: String, help: &str| Some(fault(update, "ref-name", say, help));
     if let Some(own) = OWN.iter().find(|own| is_in(&fold(name), own)) {
@@ -204,12 +204,12 @@ fn is_in(name: &str, folder: &str) -> bool {
 }
 
 /// All other references that exist or would exist, by their folded names.
-struct Others<'a> {
+struct OtherRefs<'a> {
     names: BTreeMap<String, BTreeSet<&'a str>>,
     fixed: Vec<&'a str>,
 }
 
-impl<'a> Others<'a> {
+impl<'a> OtherRefs<'a> {
     fn new(updates: &'a [Update], reserved: Reserved<'a>, existing: &'a [String]) -> Self {
         let mut names: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         let goes = |name: &str| updates.iter().any(|u| u.name == name && u.new.is_none());
@@ -240,7 +240,7 @@ impl<'a> Others<'a> {
 }
 
 fn fault(update: &Update, rule: &'static str, say: impl Into<String>, help: &str) -> Fault {
-    Fault { problem: Problem::of_file(update.name.clone(), rule, say).help(help), class: Class::History }
+    Fault { problem: Problem::of_file(update.name.clone(), rule, say).help(help), class: RuleClass::History }
 }
 
 #[cfg(test)]

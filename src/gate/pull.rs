@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::artifact::recorded::brought;
-use crate::authority::{self, Assumption, AuthorityError, Contribution, Inquiry, Keys};
+use crate::authority::{self, Assumption, AuthorityError, Contribution, StepIdentities, PeopleKeys};
 use crate::codeowners;
 use crate::diff::{self, Diff};
 use crate::entity::person::SigningKey;
@@ -19,13 +19,13 @@ use crate::name::{Id, Principal, UserName};
 use crate::phrase;
 use crate::pushes::{FETCH, Pushes};
 use crate::registry::{Registry, RegistryError};
-use crate::rules::{self, Class, Fault, FormerPeople, Proposal, Step, UsedIds};
+use crate::rules::{self, RuleClass, Fault, FormerPeople, Proposal, StepContext, UsedIds};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
-use crate::tree::{Limits, Oid, Stage as _, StageError, TreeError};
+use crate::tree::{CompareLimits, Oid, Stage as _, StageError, TreeError};
 
 use super::proposal;
-use super::structure::{Place, Structure};
+use super::structure::{RuleScope, Structure};
 use super::{GateLimits, merge};
 
 /// The largest number of commits in a pull request.
@@ -35,7 +35,7 @@ const MAX_COMMITS: usize = 5_000;
 const MAX_TRIED: usize = 200;
 
 /// A pull request: a branch to be merged, and its target.
-pub struct Pull<'r> {
+pub struct PullRequest<'r> {
     registry: &'r Registry,
     /// The target commit; `None` if the branch founds a registry.
     pub base: Option<Oid>,
@@ -55,7 +55,7 @@ pub struct Pull<'r> {
 
 /// The assumptions for judging a pull request.
 #[derive(Debug, Clone)]
-pub struct Terms {
+pub struct PullContext {
     /// The merger; `None` to try everyone.
     pub merger: Option<UserName>,
     /// Whether the host proves that the authors of the commits are who they claim to be.
@@ -66,7 +66,7 @@ pub struct Terms {
 
 /// The result for a pull request.
 #[derive(Debug)]
-pub struct Judged {
+pub struct PullVerdict {
     /// The authors of the branch's commits, as the commits name them.
     pub authors: BTreeSet<UserName>,
     /// Whether all authors are proven.
@@ -85,7 +85,7 @@ pub struct Judged {
     pub warnings: Vec<Problem>,
 }
 
-impl<'r> Pull<'r> {
+impl<'r> PullRequest<'r> {
     /// Opens the pull request of a range of revisions. `BASE..HEAD` and `BASE...HEAD` merge HEAD into BASE; either may
     /// be omitted and is then `HEAD`. A single revision is compared with its first parent.
     ///
@@ -169,7 +169,7 @@ impl<'r> Pull<'r> {
 
     fn cannot(&mut self, path: &str, message: &str, help: &str) {
         let problem = Problem::of_file(path, "merge", message).help(help);
-        self.faults.push(Fault { problem, class: Class::History });
+        self.faults.push(Fault { problem, class: RuleClass::History });
     }
 
     /// Returns the registry before the merge.
@@ -192,11 +192,11 @@ impl<'r> Pull<'r> {
     ///
     /// # Errors
     /// [`RegistryError`] if an object cannot be read.
-    pub fn judge(&self, terms: &Terms) -> Result<Judged, RegistryError> {
+    pub fn judge(&self, terms: &PullContext) -> Result<PullVerdict, RegistryError> {
         let (before, after) = (self.before()?, self.after()?);
         let mut made = self.made((&before, &after), terms)?;
         made.proposal = self.proposal(&made)?;
-        let diff = diff::diff(&before, &after, Limits::default())?;
+        let diff = diff::diff(&before, &after, CompareLimits::default())?;
         made.used = self.used_ids(&after, &diff)?;
         if made.used.is_some() {
             made.former = self.registry.former_people(self.base, &diff)?;
@@ -209,7 +209,7 @@ impl<'r> Pull<'r> {
         let mut warnings = made.warnings.clone();
         let files = codeowners::files_in(self.registry.repo(), Some(self.result))?;
         warnings.extend(codeowners::stale(&files, &after)?);
-        let mut judged = Judged {
+        let mut judged = PullVerdict {
             proven: made.all_proven(),
             authors: made.authors(),
             diff,
@@ -260,18 +260,18 @@ impl<'r> Pull<'r> {
         folders.dedup();
         let mut structure = Structure::new(self.registry.repo(), &folders, GateLimits::default(), now);
         for commit in self.commits.iter().rev() {
-            out.extend(structure.commit(&commit.id, Place::Side)?);
+            out.extend(structure.commit(&commit.id, RuleScope::Side)?);
         }
         Ok(out)
     }
 
     /// Determines the authors of the branch's commits and which of them are proven, as the gate does at the merge.
-    fn made(&self, (before, after): (&Snapshot<'_>, &Snapshot<'_>), terms: &Terms) -> Result<Made<'r>, RegistryError> {
+    fn made(&self, (before, after): (&Snapshot<'_>, &Snapshot<'_>), terms: &PullContext) -> Result<BranchAuthorship<'r>, RegistryError> {
         let repo = self.registry.repo();
-        let keys = Keys::default();
+        let keys = PeopleKeys::default();
         let assumption = if terms.authors_proven { Assumption::Authors } else { Assumption::None };
-        let mut made = Made::default();
-        let Some(mut inquiry) = Inquiry::new((repo, &keys), (before, after), None, terms.now, assumption)? else {
+        let mut made = BranchAuthorship::default();
+        let Some(mut inquiry) = StepIdentities::new((repo, &keys), (before, after), None, terms.now, assumption)? else {
             return Ok(made);
         };
         made.authority = inquiry.identity.authority;
@@ -313,9 +313,9 @@ impl<'r> Pull<'r> {
         &self,
         before: &Snapshot<'_>,
         after: &Snapshot<'_>,
-        terms: &Terms,
-        made: &Made<'_>,
-        judged: &mut Judged,
+        terms: &PullContext,
+        made: &BranchAuthorship<'_>,
+        judged: &mut PullVerdict,
     ) -> Result<(), RegistryError> {
         let everyone = match &terms.merger {
             Some(user) => vec![user.clone()],
@@ -354,15 +354,15 @@ impl<'r> Pull<'r> {
         user: &UserName,
         signed: bool,
         (before, after): (&Snapshot<'_>, &Snapshot<'_>),
-        terms: &Terms,
-        (made, diff): (&Made<'_>, &Diff),
+        terms: &PullContext,
+        (made, diff): (&BranchAuthorship<'_>, &Diff),
     ) -> Result<Vec<Fault>, RegistryError> {
         let mut faults = made.cannot_land(user, before, terms.now)?;
         let mut actor = authority::acting(user.clone(), None, &made.branch, signed);
         if made.proposal.is_none() {
             actor.vouched.clear();
         }
-        let mut step = Step::new(before, after, diff, &actor, terms.now);
+        let mut step = StepContext::new(before, after, diff, &actor, terms.now);
         // The content of a founding commit may be older.
         step.used.clone_from(&made.used);
         step.former.clone_from(&made.former);
@@ -374,7 +374,7 @@ impl<'r> Pull<'r> {
 
     /// Returns the branch in the form that the rules need; `None` if it is not certain what it changed, as in a shallow
     /// clone.
-    fn proposal(&self, made: &Made<'_>) -> Result<Option<Proposal<'r>>, RegistryError> {
+    fn proposal(&self, made: &BranchAuthorship<'_>) -> Result<Option<Proposal<'r>>, RegistryError> {
         let Some(base) = self.base.filter(|_| made.is_whole) else { return Ok(None) };
         match proposal::read(self.registry.repo(), &self.after()?, (base, self.tip), &made.branch) {
             Err(GitError::Shallow) => Ok(None),
@@ -390,7 +390,7 @@ fn recorded_files(after: &Snapshot<'_>, diff: &Diff) -> Result<Vec<Fault>, Regis
 
 /// The authors of a branch, and everything that is judged independently of the merger.
 #[derive(Default)]
-struct Made<'r> {
+struct BranchAuthorship<'r> {
     authority: Authority,
     branch: Vec<Contribution>,
     /// Whether all commits of the branch are available.
@@ -405,7 +405,7 @@ struct Made<'r> {
     former: FormerPeople,
 }
 
-impl Made<'_> {
+impl BranchAuthorship<'_> {
     fn authors(&self) -> BTreeSet<UserName> {
         self.branch.iter().filter_map(|c| c.person.clone()).collect()
     }
@@ -433,7 +433,7 @@ impl Made<'_> {
                 format!("greenroom person set {user} --key FILE"),
             ),
         };
-        Ok(vec![Fault { problem: Problem::of_file("", "identity", message).help(help), class: Class::Permission }])
+        Ok(vec![Fault { problem: Problem::of_file("", "identity", message).help(help), class: RuleClass::Permission }])
     }
 }
 

@@ -4,20 +4,20 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::fork::Begin;
-use super::judge::Judged;
-use super::structure::{Place, Structure};
-use super::{Gate, GateError, IdLine, Lander, Landing, Pusher, Update, namespace};
+use super::fork::BranchStart;
+use super::judge::StepJudgement;
+use super::structure::{RuleScope, Structure};
+use super::{Gate, GateError, IdLine, CommitterIdentity, StepArrival, Pusher, Update, namespace};
 use crate::authority::Assumption;
 use crate::format::Problem;
 use crate::git::GitError;
-use crate::rules::{Class, Fault};
+use crate::rules::{RuleClass, Fault};
 use crate::snapshot;
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
 /// Commits of a first-parent history with their first parents, oldest first.
-pub(super) type Line = Vec<(Oid, Option<Oid>)>;
+pub(super) type PushedSteps = Vec<(Oid, Option<Oid>)>;
 
 /// The result for a push.
 #[derive(Debug, Clone, Default)]
@@ -27,16 +27,16 @@ pub struct Judgement {
     /// Faults of single commits, side branches included. If there are any, steps are not judged.
     pub commits: Vec<(Oid, Fault)>,
     /// The steps that the push would add, oldest first.
-    pub steps: Vec<Judged>,
+    pub steps: Vec<StepJudgement>,
 }
 
 /// One fault that blocks a push.
 #[derive(Debug, Clone, Copy)]
-pub struct Refused<'j> {
+pub struct PushFault<'j> {
     /// The commit; `None` if a reference is at fault.
     pub commit: Option<Oid>,
     /// The step, if the fault belongs to a step.
-    pub step: Option<&'j Judged>,
+    pub step: Option<&'j StepJudgement>,
     /// The broken rule and where it is broken.
     pub fault: &'j Fault,
 }
@@ -48,12 +48,12 @@ impl Judgement {
     }
 
     /// Returns all faults: references first, then commits, then the steps in their order.
-    pub fn faults(&self) -> impl Iterator<Item = Refused<'_>> {
-        let references = self.references.iter().map(|fault| Refused { commit: None, step: None, fault });
-        let commits = self.commits.iter().map(|(id, fault)| Refused { commit: Some(*id), step: None, fault });
-        let of = |step: &'_ Judged| Some(step.commit);
+    pub fn faults(&self) -> impl Iterator<Item = PushFault<'_>> {
+        let references = self.references.iter().map(|fault| PushFault { commit: None, step: None, fault });
+        let commits = self.commits.iter().map(|(id, fault)| PushFault { commit: Some(*id), step: None, fault });
+        let of = |step: &'_ StepJudgement| Some(step.commit);
         let steps = self.steps.iter().flat_map(move |step| {
-            step.faults.iter().map(move |fault| Refused { commit: of(step), step: Some(step), fault })
+            step.faults.iter().map(move |fault| PushFault { commit: of(step), step: Some(step), fault })
         });
         references.chain(commits).chain(steps)
     }
@@ -71,8 +71,8 @@ impl Gate {
     /// [`GateError`] if there can be no verdict. Then the push is refused as well.
     pub fn judge(&self, updates: &[Update], pusher: Option<&Pusher>, now: Timestamp) -> Result<Judgement, GateError> {
         let started = Instant::now();
-        let by = pusher.map_or(Lander::Nobody, |p| Lander::Pusher(p.clone()));
-        let landing = Landing { by, at: now, bounded: true, assumption: Assumption::None };
+        let by = pusher.map_or(CommitterIdentity::Nobody, |p| CommitterIdentity::Pusher(p.clone()));
+        let landing = StepArrival { by, at: now, bounded: true, assumption: Assumption::None };
         let mut out = Judgement {
             references: namespace::judge(&self.repo, updates, self.reserved(), self.limits)?,
             ..Judgement::default()
@@ -107,8 +107,8 @@ impl Gate {
     pub(super) fn judge_line(
         &self,
         update: &Update,
-        (new, steps, known): (Oid, &Line, &[Oid]),
-        (landing, mut ids): (&Landing, IdLine),
+        (new, steps, known): (Oid, &PushedSteps, &[Oid]),
+        (landing, mut ids): (&StepArrival, IdLine),
         started: Instant,
         out: &mut Judgement,
     ) -> Result<(), GateError> {
@@ -128,7 +128,7 @@ impl Gate {
         &self,
         update: &Update,
         new: Oid,
-        (steps, known): (&Line, &[Oid]),
+        (steps, known): (&PushedSteps, &[Oid]),
         now: Timestamp,
     ) -> Result<Vec<(Oid, Fault)>, GateError> {
         let max = self.limits.commits;
@@ -157,7 +157,7 @@ impl Gate {
         let mut structure = Structure::new(&self.repo, &folders, self.limits, now);
         let mut out = Vec::new();
         for commit in commits {
-            let place = if line.contains(&commit) { Place::Line } else { Place::Side };
+            let place = if line.contains(&commit) { RuleScope::Line } else { RuleScope::Side };
             out.extend(structure.commit(&commit, place)?.into_iter().map(|fault| (commit, fault)));
         }
         match unsearched.filter(|_| out.is_empty()) {
@@ -187,7 +187,7 @@ impl Gate {
         update: &Update,
         (old, new): (Oid, Oid),
         out: &mut Judgement,
-    ) -> Result<Option<Line>, GateError> {
+    ) -> Result<Option<PushedSteps>, GateError> {
         let max = self.limits.commits;
         let mut steps = Vec::new();
         let mut reached = false;
@@ -219,11 +219,11 @@ impl Gate {
         new: Oid,
         (tips, pusher): (&[Oid], Option<&Pusher>),
         out: &mut Judgement,
-    ) -> Result<Option<Line>, GateError> {
+    ) -> Result<Option<PushedSteps>, GateError> {
         match self.begin(update, new, tips, pusher)? {
-            Begin::Steps(steps) => return Ok(Some(steps)),
-            Begin::TooMany => out.references.push(too_many(update, self.limits.commits)),
-            Begin::Refused(fault) => out.references.push(fault),
+            BranchStart::Steps(steps) => return Ok(Some(steps)),
+            BranchStart::TooMany => out.references.push(too_many(update, self.limits.commits)),
+            BranchStart::Refused(fault) => out.references.push(fault),
         }
         Ok(None)
     }
@@ -256,5 +256,5 @@ fn too_many(update: &Update, max: usize) -> Fault {
 
 /// Returns a fault of a reference.
 fn fault(update: &Update, rule: &'static str, message: &str, help: &str) -> Fault {
-    Fault { problem: Problem::of_file(update.name.clone(), rule, message).help(help), class: Class::History }
+    Fault { problem: Problem::of_file(update.name.clone(), rule, message).help(help), class: RuleClass::History }
 }

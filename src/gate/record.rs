@@ -3,7 +3,7 @@
 use super::{Gate, GateError, GateLimits, People, Pusher, Update};
 use crate::git::Repo;
 use crate::name::UserName;
-use crate::pushes::{self, By, Moved, PushesError};
+use crate::pushes::{self, PushedBy, MovedRef, PushesError};
 use crate::snapshot::{self, Snapshot};
 use crate::time::Timestamp;
 use crate::tree::Oid;
@@ -23,10 +23,10 @@ pub fn record(
     now: Timestamp,
     limits: &GateLimits,
 ) -> Result<Option<u64>, PushesError> {
-    let moved = |u: &Update| Moved { name: u.name.clone(), old: u.old, new: u.new };
-    let moved: Vec<Moved> = updates.iter().map(moved).collect();
+    let moved = |u: &Update| MovedRef { name: u.name.clone(), old: u.old, new: u.new };
+    let moved: Vec<MovedRef> = updates.iter().map(moved).collect();
     let Pusher { login, email, key, via, detail } = pusher.clone();
-    pushes::record(repo, &moved, &By { person, login, email, key, via, detail }, now, limits.commits)
+    pushes::record(repo, &moved, &PushedBy { person, login, email, key, via, detail }, now, limits.commits)
 }
 
 impl Gate {

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::fork::Lines;
+use super::fork::HistoryReader;
 use super::{Gate, GateError, Update, matches};
 use crate::authority::Pusher;
-use crate::entity::Level;
+use crate::entity::PermissionLevel;
 use crate::format::Problem;
-use crate::rules::{Class, Fault};
+use crate::rules::{RuleClass, Fault};
 use crate::tree::Oid;
 
 /// The setting with their names: patterns such as `refs/tags/v*` and `prod`. A short name is a branch.
 pub(super) const SETTING: &str = "greenroom.release";
 
 /// The registry-wide level that is needed to set them.
-const LEVEL: Level = Level::CanManageProductionVersions;
+const LEVEL: PermissionLevel = PermissionLevel::CanManageProductionVersions;
 
 impl Gate {
     /// Returns the faults of a push's release references. The pusher must be known and have the level. A reference must
@@ -30,11 +30,11 @@ impl Gate {
         let mut wanted: BTreeSet<Oid> = BTreeSet::new();
         for update in &asked {
             if let Some((message, help)) = &refused {
-                faults.push(fault(update, Class::Permission, message.clone(), help));
+                faults.push(fault(update, RuleClass::Permission, message.clone(), help));
             }
             if update.name.starts_with("refs/tags/") && update.old.is_some() {
                 let message = "a release tag may not be moved or deleted".to_owned();
-                faults.push(fault(update, Class::History, message, "set another tag"));
+                faults.push(fault(update, RuleClass::History, message, "set another tag"));
             }
             wanted.extend(update.new.map(|new| self.repo.peel(&new)).transpose()?.flatten());
         }
@@ -46,11 +46,11 @@ impl Gate {
                 Some(commit) => {
                     let short = commit.short();
                     let message = format!("it would name {short}, which is not a step of a protected branch");
-                    faults.push(fault(update, Class::History, message, "let the commit land on the branch first"));
+                    faults.push(fault(update, RuleClass::History, message, "let the commit land on the branch first"));
                 }
                 None => {
                     let message = "it would name something other than a commit".to_owned();
-                    faults.push(fault(update, Class::Format, message, "tag a commit"));
+                    faults.push(fault(update, RuleClass::Format, message, "tag a commit"));
                 }
             }
         }
@@ -62,7 +62,7 @@ impl Gate {
     fn keep_unjudged(&self, wanted: &mut BTreeSet<Oid>, updates: &[Update]) -> Result<(), GateError> {
         let mut tips = self.tips()?;
         tips.extend(updates.iter().filter(|u| self.protects(&u.name)).filter_map(|u| u.new));
-        let mut lines = Lines::of(&self.repo, &tips);
+        let mut lines = HistoryReader::of(&self.repo, &tips);
         let mut unjudged = BTreeSet::new();
         for commit in std::mem::take(wanted) {
             if !lines.hold(&commit)? {
@@ -85,6 +85,6 @@ impl Gate {
     }
 }
 
-fn fault(update: &Update, class: Class, message: String, help: &str) -> Fault {
+fn fault(update: &Update, class: RuleClass, message: String, help: &str) -> Fault {
     Fault { problem: Problem::of_file(update.name.clone(), "ref-release", message).help(help), class }
 }

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::push::{Judgement, Refused};
+use super::push::{Judgement, PushFault};
 use crate::format::problem::folded;
 
 /// The longest message, in bytes.
@@ -16,7 +16,7 @@ const MAX_LINE: usize = 600;
 impl Judgement {
     /// Formats the refusal as text; empty if nothing is refused.
     pub fn render(&self) -> String {
-        let all: Vec<Refused<'_>> = self.faults().collect();
+        let all: Vec<PushFault<'_>> = self.faults().collect();
         let mut out = match all.len() {
             0 => return String::new(),
             1 => "greenroom: the push is refused, for it breaks a rule\n".to_owned(),
@@ -41,7 +41,7 @@ impl Judgement {
 }
 
 /// Formats a fault, with its commit unless that is the commit of the previous fault.
-fn told(one: &Refused<'_>, last: Option<crate::tree::Oid>) -> String {
+fn told(one: &PushFault<'_>, last: Option<crate::tree::Oid>) -> String {
     let mut out = String::new();
     match (one.commit.filter(|c| Some(*c) != last), one.step) {
         (Some(commit), Some(step)) => {

@@ -11,16 +11,16 @@ use gix::index::fs::Metadata as IndexMetadata;
 use super::convert::Converter;
 use super::{GitError, PublishError, Repo};
 use crate::text::one_line;
-use crate::tree::{Kind, Oid};
+use crate::tree::{EntryKind, Oid};
 
 /// The largest number of paths that a message lists.
 const LISTED: usize = 10;
 
 /// The kind and the object at a path.
-pub(super) type There = (Kind, Oid);
+pub(super) type PathEntry = (EntryKind, Oid);
 
 /// One path that differs: its entry in the old tree and in the new tree. `None`: the tree has no such path.
-pub(super) type Difference = (Option<There>, Option<There>);
+pub(super) type PathDifference = (OptPathEntryhere>, OptPathEntryhere>);
 
 /// Formats paths for a message: at most ten, with control characters escaped.
 pub(super) fn list(paths: &[String]) -> String {
@@ -36,7 +36,7 @@ pub(super) fn refuse_dirty(
     repo: &Repo,
     root: &Path,
     index: &gix::index::File,
-    changes: &BTreeMap<String, Difference>,
+    changes: &BTreeMap<String, PathDifference>,
 ) -> Result<(), PublishError> {
     let mut paths = Vec::new();
     for (path, (old, new)) in changes {
@@ -52,12 +52,12 @@ pub(super) fn refuse_dirty(
 }
 
 /// Whether the index and the work tree both have the old tree's entry at a path.
-fn is_as(repo: &Repo, root: &Path, index: &gix::index::File, path: &str, old: There) -> Result<bool, GitError> {
+fn is_as(repo: &Repo, root: &Path, index: &gix::index::File, path: &str, old: PathEntry) -> Result<bool, GitError> {
     let Some(entry) = index.entry_by_path_and_stage(path.into(), Stage::Unconflicted) else { return Ok(false) };
     if !is_staged(repo, index, path, Some(old)) {
         return Ok(false);
     }
-    if entry.flags.contains(Flags::SKIP_WORKTREE) || old.0 == Kind::Submodule {
+    if entry.flags.contains(Flags::SKIP_WORKTREE) || old.0 == EntryKind::Submodule {
         return Ok(true);
     }
     let Some((file, meta)) = find(root, path)? else { return Ok(false) };
@@ -69,7 +69,7 @@ fn is_as(repo: &Repo, root: &Path, index: &gix::index::File, path: &str, old: Th
 }
 
 /// Whether the index has this entry at a path, and no conflict stages of a merge.
-pub(super) fn is_staged(repo: &Repo, index: &gix::index::File, path: &str, there: Option<There>) -> bool {
+pub(super) fn is_staged(repo: &Repo, index: &gix::index::File, path: &str, there: Option<PathEntry>) -> bool {
     let Some((kind, id)) = there else { return index.entry_range(path.into()).is_none() };
     let entry = index.entry_by_path_and_stage(path.into(), Stage::Unconflicted);
     let entry = entry.filter(|e| !e.flags.contains(Flags::INTENT_TO_ADD));
@@ -82,7 +82,7 @@ pub(super) fn is_on_disk(
     root: &Path,
     index: &gix::index::State,
     path: &str,
-    there: Option<There>,
+    there: Option<PathEntry>,
 ) -> Result<bool, GitError> {
     match (find(root, path)?, there) {
         (None, None) => Ok(true),
@@ -96,14 +96,14 @@ pub(super) fn is_on_disk(
     }
 }
 
-fn has_kind(repo: &Repo, meta: &Metadata, kind: Kind) -> bool {
+fn has_kind(repo: &Repo, meta: &Metadata, kind: EntryKind) -> bool {
     match kind {
-        Kind::Symlink => meta.is_symlink() || (meta.is_file() && !repo.has_links()),
-        Kind::File | Kind::Executable => {
+        EntryKind::Symlink => meta.is_symlink() || (meta.is_file() && !repo.has_links()),
+        EntryKind::File | EntryKind::Executable => {
             let told = if repo.trusts_modes() { executable(meta) } else { None };
-            meta.is_file() && told.is_none_or(|x| x == (kind == Kind::Executable))
+            meta.is_file() && told.is_none_or(|x| x == (kind == EntryKind::Executable))
         }
-        Kind::Tree | Kind::Submodule => meta.is_dir(),
+        EntryKind::Tree | EntryKind::Submodule => meta.is_dir(),
     }
 }
 
@@ -113,8 +113,8 @@ fn is_free(
     root: &Path,
     index: &gix::index::File,
     path: &str,
-    new: Option<There>,
-    changes: &BTreeMap<String, Difference>,
+    new: Option<PathEntry>,
+    changes: &BTreeMap<String, PathDifference>,
 ) -> Result<bool, GitError> {
     let goes = |path: &str| changes.get(path).is_some_and(|(_, new)| new.is_none());
     let in_index = |path: &str| index.entry_range(path.into()).is_some();
@@ -149,7 +149,7 @@ fn is_free(
 
 /// Whether the file at a path is a file that the change removes, under a name that differs by case only. Where the file
 /// system ignores case, both names lead to the same file.
-fn goes_in_another_case(root: &Path, path: &str, meta: &Metadata, changes: &BTreeMap<String, Difference>) -> bool {
+fn goes_in_another_case(root: &Path, path: &str, meta: &Metadata, changes: &BTreeMap<String, PathDifference>) -> bool {
     let folded = path.to_lowercase();
     let mut gone = changes.iter().filter(|(old, (_, new))| new.is_none() && old.to_lowercase() == folded);
     gone.any(|(old, _)| std::fs::symlink_metadata(root.join(old)).is_ok_and(|m| is_same_file(&m, meta)))
@@ -219,13 +219,13 @@ pub(super) fn executable(_: &Metadata) -> Option<bool> {
 }
 
 /// Returns the index's mode for a kind.
-pub(super) fn mode_of(kind: Kind) -> Mode {
+pub(super) fn mode_of(kind: EntryKind) -> Mode {
     match kind {
-        Kind::Tree => Mode::DIR,
-        Kind::File => Mode::FILE,
-        Kind::Executable => Mode::FILE_EXECUTABLE,
-        Kind::Symlink => Mode::SYMLINK,
-        Kind::Submodule => Mode::COMMIT,
+        EntryKind::Tree => Mode::DIR,
+        EntryKind::File => Mode::FILE,
+        EntryKind::Executable => Mode::FILE_EXECUTABLE,
+        EntryKind::Symlink => Mode::SYMLINK,
+        EntryKind::Submodule => Mode::COMMIT,
     }
 }
 
@@ -236,7 +236,7 @@ impl Repo {
         index: &gix::index::State,
         path: &str,
         (file, meta): (&Path, &Metadata),
-        (kind, id): There,
+        (kind, id): PathEntry,
     ) -> Result<bool, GitError> {
         if self.hash_file(file, meta)? == Some(id) {
             return Ok(true);

@@ -88,7 +88,7 @@ impl Role {
 
 /// An oddity of a commit that can be read all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Oddity {
+pub enum CommitOddity {
     /// The header is missing; the identity counts as empty.
     Missing(Role),
     /// The header appears more than once; the first one counts.
@@ -107,7 +107,7 @@ pub enum Oddity {
     NoMessage,
 }
 
-impl fmt::Display for Oddity {
+impl fmt::Display for CommitOddity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(role) => write!(f, "it has no {}", role.as_str()),
@@ -143,7 +143,7 @@ pub struct Commit {
     pub signed: bool,
     /// Oddities of the commit, sorted. The gate refuses a commit with any of them; an older history may hold such
     /// commits.
-    pub oddities: Vec<Oddity>,
+    pub oddities: Vec<CommitOddity>,
 }
 
 impl Repo {
@@ -160,10 +160,10 @@ impl Repo {
         let mut committer = ident(Role::Committer, &headers, &mut oddities);
         committer.time = stamp::own_time(committer.time, message);
         if bytes.contains(&0) {
-            oddities.push(Oddity::Nul);
+            oddities.push(CommitOddity::Nul);
         }
         if std::str::from_utf8(&bytes).is_err() {
-            oddities.push(Oddity::Encoding);
+            oddities.push(CommitOddity::Encoding);
         }
         oddities.sort_unstable();
         let message = gix::objs::commit::MessageRef::from_bytes(message);
@@ -205,13 +205,13 @@ impl Repo {
         Ok((committer.time, parts.rest(&mut Vec::new()).1))
     }
 
-    fn parts<'b>(&self, id: &Oid, bytes: &'b [u8]) -> Result<Parts<'b>, TreeError> {
-        Parts::of(bytes, 2 * self.id_len()).map_err(|why| TreeError::Damaged { id: *id, why: why.to_owned() })
+    fn parts<'b>(&self, id: &Oid, bytes: &'b [u8]) -> Result<CommitParts<'b>, TreeError> {
+        CommitParts::of(bytes, 2 * self.id_len()).map_err(|why| TreeError::Damaged { id: *id, why: why.to_owned() })
     }
 }
 
 /// The parts of a commit that git must be able to read, and the remaining bytes.
-struct Parts<'b> {
+struct CommitParts<'b> {
     tree: Oid,
     parents: Vec<Oid>,
     rest: &'b [u8],
@@ -220,7 +220,7 @@ struct Parts<'b> {
 /// Names and values of headers. Of a header with several lines, only the first line.
 type Headers<'b> = Vec<(&'b [u8], &'b [u8])>;
 
-impl<'b> Parts<'b> {
+impl<'b> CommitParts<'b> {
     /// Reads the start of a commit as git does: the tree, and the parents that directly follow.
     fn of(bytes: &'b [u8], hex: usize) -> Result<Self, &'static str> {
         let mut rest = bytes;
@@ -233,7 +233,7 @@ impl<'b> Parts<'b> {
     }
 
     /// Returns the headers after the parents, and the message.
-    fn rest(&self, oddities: &mut Vec<Oddity>) -> (Headers<'b>, &'b [u8]) {
+    fn rest(&self, oddities: &mut Vec<CommitOddity>) -> (Headers<'b>, &'b [u8]) {
         let mut headers = Headers::new();
         let mut rest = self.rest;
         while !rest.is_empty() {
@@ -245,7 +245,7 @@ impl<'b> Parts<'b> {
                 headers.push(split(line));
             }
         }
-        oddities.push(Oddity::NoMessage);
+        oddities.push(CommitOddity::NoMessage);
         (headers, rest)
     }
 }
@@ -284,24 +284,24 @@ fn header<'b>(mut rest: &'b [u8], name: &[u8]) -> Option<&'b [u8]> {
 }
 
 /// Reads the identity of a role and records its oddities.
-fn ident(role: Role, headers: &[(&[u8], &[u8])], oddities: &mut Vec<Oddity>) -> Ident {
+fn ident(role: Role, headers: &[(&[u8], &[u8])], oddities: &mut Vec<CommitOddity>) -> Ident {
     let mut all = headers.iter().filter(|(name, _)| *name == role.as_str().as_bytes()).map(|(_, value)| *value);
     let Some(first) = all.next() else {
-        oddities.push(Oddity::Missing(role));
+        oddities.push(CommitOddity::Missing(role));
         return Ident::new("", "", Timestamp::from_seconds(0));
     };
     if all.next().is_some() {
-        oddities.push(Oddity::Repeated(role));
+        oddities.push(CommitOddity::Repeated(role));
     }
     let read = line(first);
     if !read.is_identity {
-        oddities.push(Oddity::Identity(role));
+        oddities.push(CommitOddity::Identity(role));
     }
     if !read.is_time {
-        oddities.push(Oddity::Time(role));
+        oddities.push(CommitOddity::Time(role));
     }
     if read.is_time && read.offset.abs() > REAL_OFFSET {
-        oddities.push(Oddity::Zone(role));
+        oddities.push(CommitOddity::Zone(role));
     }
     let text = |bytes: &[u8]| bytes.to_str_lossy().into_owned();
     Ident { name: text(read.name), email: text(read.email), time: read.time, offset: seconds(read.offset) }
@@ -309,7 +309,7 @@ fn ident(role: Role, headers: &[(&[u8], &[u8])], oddities: &mut Vec<Oddity>) -> 
 
 /// An identity as it was read, before it is checked.
 #[derive(Default)]
-struct Line<'b> {
+struct IdentLine<'b> {
     name: &'b [u8],
     email: &'b [u8],
     time: Timestamp,
@@ -321,16 +321,16 @@ struct Line<'b> {
 
 /// Reads `Name <address> seconds +hhmm` like git's `split_ident_line`: the address is in the first pair of angle
 /// brackets, the time after the last closing bracket.
-fn line(value: &[u8]) -> Line<'_> {
-    let Some((name, rest)) = value.split_once_str(b"<") else { return Line::default() };
-    let Some((email, _)) = rest.split_once_str(b">") else { return Line::default() };
+fn line(value: &[u8]) -> IdentLine<'_> {
+    let Some((name, rest)) = value.split_once_str(b"<") else { return IdentLine::default() };
+    let Some((email, _)) = rest.split_once_str(b">") else { return IdentLine::default() };
     let after = rest.rsplit_once_str(b">").map(|(_, after)| after).unwrap_or_default();
     let (name, email) = (name.trim(), email.trim());
     let read = moment(after);
     let (seconds, offset) = read.unwrap_or_default();
     let time = Timestamp::from_seconds(seconds);
     let is_time = read.is_some() && seconds >= 0 && time.as_seconds() == seconds;
-    Line { name, email, time, offset, is_identity: !email.is_empty() && !email.contains(&b'<'), is_time }
+    IdentLine { name, email, time, offset, is_identity: !email.is_empty() && !email.contains(&b'<'), is_time }
 }
 
 /// Reads seconds since 1970 and an offset in minutes. Returns `None` without digits. Numbers that are too large
@@ -376,10 +376,10 @@ mod tests {
     const TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 
     /// Reads the identity of the author from a commit with this line.
-    fn author(value: &str) -> (Ident, Vec<Oddity>) {
+    fn author(value: &str) -> (Ident, Vec<CommitOddity>) {
         let mut oddities = Vec::new();
         let bytes = format!("tree {TREE}\nauthor {value}\n\nm\n");
-        let parts = Parts::of(bytes.as_bytes(), 40).unwrap_or_else(|e| panic!("{e}"));
+        let parts = CommitParts::of(bytes.as_bytes(), 40).unwrap_or_else(|e| panic!("{e}"));
         let (headers, message) = parts.rest(&mut oddities);
         assert_eq!(message, b"m\n");
         (ident(Role::Author, &headers, &mut oddities), oddities)
@@ -403,7 +403,7 @@ mod tests {
     #[test]
     fn what_is_odd_is_read_and_said() {
         let (time, zone, identity) =
-            (Oddity::Time(Role::Author), Oddity::Zone(Role::Author), Oddity::Identity(Role::Author));
+            (CommitOddity::Time(Role::Author), CommitOddity::Zone(Role::Author), CommitOddity::Identity(Role::Author));
         for (value, seconds, offset, said) in [
             ("A <a@b> 1700000000 +9999", 1_700_000_000, 359_940, vec![zone]),
             ("A <a@b> 1700000000 +99999999999999999999999", 1_700_000_000, 359_940, vec![zone]),
@@ -437,16 +437,16 @@ mod tests {
             (format!("tree {TREE}\nauthor A <a@b> 1 +0000\nparent {id}\n"), 0),
             (format!("tree {TREE}\n\nparent {id}\n"), 0),
         ] {
-            assert_eq!(Parts::of(bytes.as_bytes(), 40).map(|p| p.parents.len()).ok(), Some(parents), "{bytes}");
+            assert_eq!(CommitParts::of(bytes.as_bytes(), 40).map(|p| p.parents.len()).ok(), Some(parents), "{bytes}");
         }
         for bytes in [String::new(), "tree 1\n".to_owned(), format!("tree {TREE}\nparent 1\n"), format!("tree {TREE}1")]
         {
-            assert!(Parts::of(bytes.as_bytes(), 40).is_err(), "{bytes}");
+            assert!(CommitParts::of(bytes.as_bytes(), 40).is_err(), "{bytes}");
         }
         let mut oddities = Vec::new();
         let bytes = format!("tree {TREE}\nauthor A <a@b> 1 +0000\nauthor B <b@b> 1 +0000\ncommitter C <c@b> 1 +0000");
-        let (headers, _) = Parts::of(bytes.as_bytes(), 40).ok().unwrap().rest(&mut oddities);
+        let (headers, _) = CommitParts::of(bytes.as_bytes(), 40).ok().unwrap().rest(&mut oddities);
         assert_eq!(ident(Role::Author, &headers, &mut oddities).email, "a@b");
-        assert_eq!(oddities, [Oddity::NoMessage, Oddity::Repeated(Role::Author)]);
+        assert_eq!(oddities, [CommitOddity::NoMessage, CommitOddity::Repeated(Role::Author)]);
     }
 }

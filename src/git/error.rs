@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::tree::{Oid, StageError, TreeError};
 
 /// The error of an underlying library, kept as the cause.
-pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub type LibraryError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why an operation on the repository failed.
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +98,7 @@ pub enum GitError {
         rev: String,
         /// The error of the git library, if there is one.
         #[source]
-        source: Option<Cause>,
+        source: Option<LibraryError>,
     },
     /// Git has no identity for the committer.
     #[error(
@@ -141,7 +141,7 @@ pub enum GitError {
         path: PathBuf,
         /// The error of the operating system or the git library.
         #[source]
-        source: Cause,
+        source: LibraryError,
     },
     /// Another work tree has the branch checked out. Moving the branch would look like a revert there.
     #[error(
@@ -161,7 +161,7 @@ pub enum GitError {
         why: String,
         /// The underlying error, if there is one.
         #[source]
-        source: Option<Cause>,
+        source: Option<LibraryError>,
     },
     /// The file system returned an error.
     #[error("could not {what} {}", .path.display())]
@@ -181,7 +181,7 @@ pub enum GitError {
         what: String,
         /// The error of the git library or the git program.
         #[source]
-        source: Cause,
+        source: LibraryError,
     },
 }
 
@@ -255,7 +255,7 @@ pub enum PublishError {
         commit: Oid,
         /// The error of the flush.
         #[source]
-        source: Cause,
+        source: LibraryError,
     },
     /// An operation failed before the branch moved.
     #[error(transparent)]

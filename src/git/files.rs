@@ -11,15 +11,15 @@ use gix::index::entry::{Flags, Mode, Stage};
 
 use super::clean::{executable, find, stat};
 use super::{GitError, Repo, oid, program};
-use crate::tree::{Kind, Oid};
+use crate::tree::{EntryKind, Oid};
 
 /// The state of a file in the work tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorkFile {
     /// The file matches the index.
-    Recorded(Kind, Oid),
+    Recorded(EntryKind, Oid),
     /// The file is changed or new; its bytes are on disk. Anything but a file or symbolic link counts as a submodule.
-    Changed(Kind, PathBuf),
+    Changed(EntryKind, PathBuf),
 }
 
 impl Repo {
@@ -41,7 +41,7 @@ impl Repo {
             }
             let name = path.to_str_lossy().into_owned();
             let kind = kind_of(entry.mode);
-            if entry.flags.intersects(Flags::SKIP_WORKTREE | Flags::ASSUME_VALID) || kind == Kind::Submodule {
+            if entry.flags.intersects(Flags::SKIP_WORKTREE | Flags::ASSUME_VALID) || kind == EntryKind::Submodule {
                 out.insert(name, WorkFile::Recorded(kind, oid(entry.id)));
                 continue;
             }
@@ -67,20 +67,20 @@ impl Repo {
     }
 
     /// Returns the kind of a file on disk. Where the file system cannot tell, the recorded kind counts.
-    fn kind_on_disk(&self, meta: &std::fs::Metadata, recorded: Option<Kind>) -> Kind {
-        let as_recorded = |kind: Kind| recorded.filter(|r| *r == kind);
+    fn kind_on_disk(&self, meta: &std::fs::Metadata, recorded: Option<EntryKind>) -> EntryKind {
+        let as_recorded = |kind: EntryKind| recorded.filter(|r| *r == kind);
         if meta.is_symlink() {
-            Kind::Symlink
+            EntryKind::Symlink
         } else if !meta.is_file() {
-            Kind::Submodule
-        } else if let Some(link) = as_recorded(Kind::Symlink).filter(|_| !self.has_links()) {
+            EntryKind::Submodule
+        } else if let Some(link) = as_recorded(EntryKind::Symlink).filter(|_| !self.has_links()) {
             link
         } else if !self.trusts_modes() {
-            as_recorded(Kind::Executable).unwrap_or(Kind::File)
+            as_recorded(EntryKind::Executable).unwrap_or(EntryKind::File)
         } else if executable(meta) == Some(true) {
-            Kind::Executable
+            EntryKind::Executable
         } else {
-            Kind::File
+            EntryKind::File
         }
     }
 
@@ -105,12 +105,12 @@ fn look(root: &Path, path: &BStr) -> Result<Option<(PathBuf, std::fs::Metadata)>
     }
 }
 
-pub(super) fn kind_of(mode: Mode) -> Kind {
+pub(super) fn kind_of(mode: Mode) -> EntryKind {
     match mode {
-        Mode::FILE_EXECUTABLE => Kind::Executable,
-        Mode::SYMLINK => Kind::Symlink,
-        Mode::COMMIT => Kind::Submodule,
-        Mode::DIR => Kind::Tree,
-        _ => Kind::File,
+        Mode::FILE_EXECUTABLE => EntryKind::Executable,
+        Mode::SYMLINK => EntryKind::Symlink,
+        Mode::COMMIT => EntryKind::Submodule,
+        Mode::DIR => EntryKind::Tree,
+        _ => EntryKind::File,
     }
 }

@@ -47,14 +47,14 @@ pub struct RepoLock {
     /// The length of the file's content, in bytes.
     len: u64,
     /// The git locks that were noted last.
-    held: Vec<Held>,
+    held: Vec<LockFile>,
     /// Whether the note stays after release, for the next holder to act on.
     keep: bool,
 }
 
 /// A git lock file that the holder takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct LockFile {
     /// The `….lock` file.
     pub(super) path: PathBuf,
     /// The id that the lock file will contain, if it is known in advance.
@@ -65,7 +65,7 @@ pub(super) struct Held {
 
 /// A work tree that must be updated from one tree to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Left {
+pub(super) struct WorkTreeMove {
     /// The git folder of the work tree.
     pub(super) git_dir: PathBuf,
     /// The tree that it has.
@@ -76,13 +76,13 @@ pub(super) struct Left {
 
 /// The note of the previous writer.
 #[derive(Debug, Default)]
-struct Note {
+struct WriterNote {
     pid: Option<u32>,
-    held: Vec<Held>,
-    left: Option<Left>,
+    held: Vec<LockFile>,
+    left: Option<WorkTreeMove>,
 }
 
-impl Held {
+impl LockFile {
     /// Describes a lock that is about to be taken, and the id that it will contain.
     pub(super) fn planned(path: PathBuf, oid: Option<Oid>) -> Self {
         Self { path, oid, file: None }
@@ -113,7 +113,7 @@ impl Held {
     }
 }
 
-impl Left {
+impl WorkTreeMove {
     fn line(&self) -> Option<String> {
         let git_dir = self.git_dir.to_str().filter(|p| !p.contains('\n'))?;
         Some(format!("left {} {} {git_dir}\n", hex(self.old), self.new))
@@ -131,14 +131,14 @@ fn hex(oid: Option<Oid>) -> String {
     oid.map_or_else(|| "-".to_owned(), |o| o.to_string())
 }
 
-impl Note {
+impl WriterNote {
     fn parse(text: &str) -> Self {
         let mut note = Self::default();
         for line in text.lines() {
             match line.split_once(' ') {
                 Some(("pid", pid)) => note.pid = pid.parse().ok(),
-                Some(("held", rest)) => note.held.extend(Held::parse(rest)),
-                Some(("left", rest)) => note.left = Left::parse(rest),
+                Some(("held", rest)) => note.held.extend(LockFile::parse(rest)),
+                Some(("left", rest)) => note.left = WorkTreeMove::parse(rest),
                 Some(_) | None => {}
             }
         }
@@ -219,19 +219,19 @@ fn wait_for(file: &mut File, path: &Path, wait: Duration) -> Result<(), GitError
     }
 }
 
-fn read_note(file: &mut File) -> std::io::Result<Note> {
+fn read_note(file: &mut File) -> std::io::Result<WriterNote> {
     let mut bytes = Vec::new();
     file.rewind()?;
     file.take(MAX_NOTE).read_to_end(&mut bytes)?;
-    Ok(Note::parse(&String::from_utf8_lossy(&bytes)))
+    Ok(WriterNote::parse(&String::from_utf8_lossy(&bytes)))
 }
 
 impl RepoLock {
     /// Notes this process, the git locks that it takes from now on, and the pending update of its work tree.
-    pub(super) fn note(&mut self, held: &[Held], left: Option<&Left>) -> Result<(), GitError> {
+    pub(super) fn note(&mut self, held: &[LockFile], left: Option<&WorkTreeMove>) -> Result<(), GitError> {
         let mut text = format!("pid {}\n", std::process::id());
-        text.extend(held.iter().filter_map(Held::line));
-        text.extend(left.and_then(Left::line));
+        text.extend(held.iter().filter_map(LockFile::line));
+        text.extend(left.and_then(WorkTreeMove::line));
         self.keep = left.is_some();
         held.clone_into(&mut self.held);
         self.write(&text).map_err(|e| GitError::io("write", &self.path, e))
@@ -239,8 +239,8 @@ impl RepoLock {
 
     /// Notes that the git locks are released, and the pending update of the work tree. A lock that could not be removed
     /// stays noted, and the next writer tries again.
-    pub(super) fn let_go(&mut self, left: Option<&Left>) -> Result<(), GitError> {
-        let stuck: Vec<Held> = std::mem::take(&mut self.held).into_iter().filter(Held::is_there).collect();
+    pub(super) fn let_go(&mut self, left: Option<&WorkTreeMove>) -> Result<(), GitError> {
+        let stuck: Vec<LockFile> = std::mem::take(&mut self.held).into_iter().filter(LockFile::is_there).collect();
         self.note(&stuck, left)?;
         self.keep |= !stuck.is_empty();
         Ok(())
@@ -255,7 +255,7 @@ impl RepoLock {
     }
 
     /// Removes the locks that a dead writer noted and left. Returns the pending update of its work tree.
-    fn heal(&mut self, common_dir: &Path) -> Result<Option<Left>, GitError> {
+    fn heal(&mut self, common_dir: &Path) -> Result<Option<WorkTreeMove>, GitError> {
         let read = |e| GitError::io("read", &self.path, e);
         let noted = self.file.metadata().and_then(|m| m.modified()).map_err(read)?;
         let note = read_note(&mut self.file).map_err(|e| GitError::io("read", &self.path, e))?;
@@ -279,7 +279,7 @@ impl Drop for RepoLock {
 }
 
 /// Whether the existing lock belongs to the dead writer, who wrote its note at `noted`.
-fn is_dead(held: &Held, noted: SystemTime) -> bool {
+fn is_dead(held: &LockFile, noted: SystemTime) -> bool {
     let Ok(there) = std::fs::symlink_metadata(&held.path) else { return false };
     let same = |m: &Metadata| FileId::of(m) == FileId::of(&there);
     if held.file.is_some() {

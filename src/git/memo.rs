@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use gix::objs::Kind as ObjectKind;
 
-use crate::tree::{Entry, Oid};
+use crate::tree::{TreeEntry, Oid};
 
 /// The approximate size of each half of a full cache, in bytes.
 pub(super) const WHOLE: usize = 6 << 20;
@@ -22,32 +22,32 @@ const LARGEST: usize = 64 << 10;
 /// The overhead of a cache entry, in bytes.
 const OVERHEAD: usize = 96;
 
-type Tree = Rc<[Entry]>;
+type Tree = Rc<[TreeEntry]>;
 type Object = (ObjectKind, Rc<[u8]>);
 
 /// Trees and small objects, by id.
 #[derive(Debug)]
-pub(super) struct Memo {
+pub(super) struct ObjectCache {
     half: usize,
-    newer: Half,
-    older: Half,
+    newer: CacheHalf,
+    older: CacheHalf,
 }
 
 #[derive(Debug, Default)]
-struct Half {
+struct CacheHalf {
     trees: HashMap<Oid, Tree>,
     objects: HashMap<Oid, Object>,
     bytes: usize,
 }
 
 fn size_of_tree(tree: &Tree) -> usize {
-    tree.iter().map(|e| size_of::<Entry>() + 16 + e.name.len()).sum::<usize>() + OVERHEAD
+    tree.iter().map(|e| size_of::<TreeEntry>() + 16 + e.name.len()).sum::<usize>() + OVERHEAD
 }
 
-impl Memo {
+impl ObjectCache {
     /// Creates a cache whose halves hold `half` bytes each.
     pub(super) fn new(half: usize) -> Self {
-        Self { half, newer: Half::default(), older: Half::default() }
+        Self { half, newer: CacheHalf::default(), older: CacheHalf::default() }
     }
 
     /// Returns a tree, if it is cached.
@@ -124,13 +124,13 @@ mod tests {
         Oid::from_hex(&format!("{n:040x}")).unwrap()
     }
 
-    fn put(memo: &mut Memo, n: usize) {
+    fn put(memo: &mut ObjectCache, n: usize) {
         memo.put_object(id(n), ObjectKind::Blob, &[0; 904]);
     }
 
     #[test]
     fn what_is_asked_for_again_stays_and_the_rest_goes() {
-        let mut memo = Memo::new(10_000);
+        let mut memo = ObjectCache::new(10_000);
         (0..10).for_each(|n| put(&mut memo, n));
         for n in 10..100 {
             put(&mut memo, n);
@@ -144,10 +144,10 @@ mod tests {
     #[test]
     fn two_trees_are_remembered_however_large_they_are() {
         let tree = |n: usize| -> Tree {
-            let entry = |i| Entry { name: format!("{n}-{i}"), kind: crate::tree::Kind::File, id: id(i) };
+            let entry = |i| TreeEntry { name: format!("{n}-{i}"), kind: crate::tree::EntryKind::File, id: id(i) };
             (0..1000).map(entry).collect()
         };
-        let mut memo = Memo::new(1000);
+        let mut memo = ObjectCache::new(1000);
         memo.put_tree(id(1), &tree(1));
         memo.put_tree(id(2), &tree(2));
         for _ in 0..3 {
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_is_forgotten_takes_no_room() {
-        let mut memo = Memo::new(10_000);
+        let mut memo = ObjectCache::new(10_000);
         (0..15).for_each(|n| put(&mut memo, n));
         memo.forget((0..15).map(id));
         assert!((0..15).all(|n| memo.object(&id(n)).is_none()));

@@ -44,22 +44,22 @@ use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use commit::{Commit, Ident, Oddity, Role};
+pub use commit::{Commit, Ident, CommitOddity, Role};
 pub use convert::Converter;
-pub use error::{Cause, GitError, PublishError};
+pub use error::{LibraryError, GitError, PublishError};
 pub use files::WorkFile;
 pub use init::{enclosing, served};
 pub use lock::RepoLock;
 pub use mailmap::Mailmap;
 pub use operation::Operation;
 pub use quarantine::HookEnv;
-pub use raw::{Header, Names, ObjectKind};
+pub use raw::{Header, NameFilter, ObjectKind};
 pub use remote::{Remote, Tracked};
 pub use served::HooksDir;
 pub use signed::Signed;
 pub use tip::Tip;
 pub use walk::{Step, Walk};
-pub use write::{Draft, Durability, Published};
+pub use write::{CommitDraft, Durability, PublishedCommits};
 
 use crate::tree::Oid;
 
@@ -80,7 +80,7 @@ pub struct Repo {
     inner: gix::Repository,
     git_dir: PathBuf,
     common_dir: PathBuf,
-    memo: RefCell<memo::Memo>,
+    memo: RefCell<memo::ObjectCache>,
     mailmap: OnceCell<gix::mailmap::Snapshot>,
     /// The object store that refers to the quarantined objects. It must exist as long as they are read.
     quarantine: Option<tempfile::TempDir>,
@@ -144,7 +144,7 @@ impl Repo {
         let canonical = |p: &Path| p.canonicalize().map_err(|e| GitError::io("find", p, e));
         let (git_dir, common_dir) = (canonical(inner.git_dir())?, canonical(inner.common_dir())?);
         inner.objects.enable_object_memory();
-        let memo = RefCell::new(memo::Memo::new(remembered));
+        let memo = RefCell::new(memo::ObjectCache::new(remembered));
         Ok(Self { inner, git_dir, common_dir, memo, mailmap: OnceCell::new(), quarantine: None })
     }
 

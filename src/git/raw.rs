@@ -49,7 +49,7 @@ pub struct Header {
 
 /// The file systems that the name of a tree entry must be safe for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Names {
+pub enum NameFilter {
     /// The name is no spelling of `.git` on any system.
     Harmless,
     /// In addition, every file system can hold the name.
@@ -138,9 +138,9 @@ impl Repo {
     }
 
     /// Returns what is wrong with the name of a tree entry, in words; `None` if the name is valid.
-    pub fn name_fault(name: &[u8], is_link: bool, wanted: Names) -> Option<String> {
+    pub fn name_fault(name: &[u8], is_link: bool, wanted: NameFilter) -> Option<String> {
         let options = gix::validate::path::component::Options {
-            protect_windows: wanted == Names::Portable,
+            protect_windows: wanted == NameFilter::Portable,
             protect_hfs: true,
             protect_ntfs: true,
         };

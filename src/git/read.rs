@@ -11,7 +11,7 @@ use super::error::io_cause;
 use super::mailmap::resolved;
 use super::{GitError, Ident, Repo, oid};
 use crate::text::quoted;
-use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
+use crate::tree::{TreeEntry, EntryKind, Objects, Oid, TreeError};
 
 /// The longest revision that is resolved, in bytes.
 const MAX_REVISION: usize = 1024;
@@ -156,24 +156,24 @@ pub(super) fn unreadable(id: &Oid, e: gix::Error) -> TreeError {
     }
 }
 
-fn kind_of(mode: gix::objs::tree::EntryMode) -> Kind {
+fn kind_of(mode: gix::objs::tree::EntryMode) -> EntryKind {
     match mode.kind() {
-        gix::objs::tree::EntryKind::Tree => Kind::Tree,
-        gix::objs::tree::EntryKind::Blob => Kind::File,
-        gix::objs::tree::EntryKind::BlobExecutable => Kind::Executable,
-        gix::objs::tree::EntryKind::Link => Kind::Symlink,
-        gix::objs::tree::EntryKind::Commit => Kind::Submodule,
+        gix::objs::tree::EntryKind::Tree => EntryKind::Tree,
+        gix::objs::tree::EntryKind::Blob => EntryKind::File,
+        gix::objs::tree::EntryKind::BlobExecutable => EntryKind::Executable,
+        gix::objs::tree::EntryKind::Link => EntryKind::Symlink,
+        gix::objs::tree::EntryKind::Commit => EntryKind::Submodule,
     }
 }
 
 impl Objects for Repo {
-    fn tree(&self, id: &Oid) -> Result<Rc<[Entry]>, TreeError> {
+    fn tree(&self, id: &Oid) -> Result<Rc<[TreeEntry]>, TreeError> {
         if let Some(known) = self.memo.borrow_mut().tree(id) {
             return Ok(known);
         }
         let bytes = self.object(id, ObjectKind::Tree)?;
-        let entries: Result<Rc<[Entry]>, _> = TreeRefIter::from_bytes(&bytes, self.inner.object_hash())
-            .map(|e| e.map(|e| Entry { name: name_of(e.filename), kind: kind_of(e.mode), id: oid(e.oid) }))
+        let entries: Result<Rc<[TreeEntry]>, _> = TreeRefIter::from_bytes(&bytes, self.inner.object_hash())
+            .map(|e| e.map(|e| TreeEntry { name: name_of(e.filename), kind: kind_of(e.mode), id: oid(e.oid) }))
             .collect();
         let entries = entries.map_err(|e| TreeError::Damaged { id: *id, why: e.to_string() })?;
         self.memo.borrow_mut().put_tree(*id, &entries);

@@ -77,20 +77,20 @@ fn of_tag(bytes: &[u8]) -> Option<Signed> {
 /// Separates our signature headers from an object and drops signature headers for the other hash.
 fn split(bytes: &[u8], ours: impl Fn(&[u8]) -> bool, theirs: impl Fn(&[u8]) -> bool) -> Signed {
     let (mut payload, mut signature) = (Vec::with_capacity(bytes.len()), Vec::new());
-    let mut within = Within::Signed;
+    let mut within = HeaderPart::Signed;
     let mut rest = bytes;
     while let Some(line) = next_line(&mut rest) {
         within = match within {
-            Within::Ours | Within::Theirs if line.starts_with(b" ") => within,
-            _ if ours(line) => Within::Ours,
-            _ if theirs(line) => Within::Theirs,
-            _ => Within::Signed,
+            HeaderPart::Ours | HeaderPart::Theirs if line.starts_with(b" ") => within,
+            _ if ours(line) => HeaderPart::Ours,
+            _ if theirs(line) => HeaderPart::Theirs,
+            _ => HeaderPart::Signed,
         };
         match within {
             // The value after the header's name, or after the space of a continuation line.
-            Within::Ours => signature.extend(line.iter().skip_while(|b| **b != b' ').skip(1)),
-            Within::Theirs => {}
-            Within::Signed => payload.extend_from_slice(line),
+            HeaderPart::Ours => signature.extend(line.iter().skip_while(|b| **b != b' ').skip(1)),
+            HeaderPart::Theirs => {}
+            HeaderPart::Signed => payload.extend_from_slice(line),
         }
         if line == b"\n" {
             // The message follows, which contains no headers.
@@ -103,7 +103,7 @@ fn split(bytes: &[u8], ours: impl Fn(&[u8]) -> bool, theirs: impl Fn(&[u8]) -> b
 
 /// The part that a line belongs to.
 #[derive(Clone, Copy)]
-enum Within {
+enum HeaderPart {
     /// Our signature.
     Ours,
     /// A signature for the other hash.

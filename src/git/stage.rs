@@ -11,7 +11,7 @@ use gix::objs::{Exists as _, Kind as ObjectKind, TreeRefIter, Write as _};
 
 use super::{Repo, oid};
 use crate::text::quoted;
-use crate::tree::{Change, Kind, Oid, Patch, Stage, StageError, TreeError};
+use crate::tree::{TreeChange, EntryKind, Oid, Patch, Stage, StageError, TreeError};
 
 /// The largest number of path components.
 const MAX_DEPTH: usize = 64;
@@ -20,19 +20,19 @@ const MAX_DEPTH: usize = 64;
 const MAX_PATH: usize = 4096;
 
 /// A change, and the rest of its path.
-type Left<'p> = (&'p [&'p str], &'p Change);
+type RemainingChange<'p> = (&'p [&'p str], &'p TreeChange);
 
 /// An entry that the new tree gets: its mode and object.
-type Wanted = (EntryMode, gix::ObjectId);
+type NewEntry = (EntryMode, gix::ObjectId);
 
 /// An entry of a tree as it is stored.
-struct Line<'t> {
+struct RawEntry<'t> {
     name: &'t [u8],
     folder: bool,
     bytes: &'t [u8],
 }
 
-impl Line<'_> {
+impl RawEntry<'_> {
     /// Compares in git's order: a folder sorts as if its name ended in a slash.
     fn cmp_to(&self, name: &str, folder: bool) -> std::cmp::Ordering {
         let mine = self.name.iter().copied().chain(self.folder.then_some(b'/'));
@@ -47,7 +47,7 @@ impl Stage for Repo {
             paths.push((parts(path, change)?, change));
         }
         paths.sort_by(|a, b| a.0.cmp(&b.0));
-        let changes: Vec<Left<'_>> = paths.iter().map(|(p, c)| (p.as_slice(), *c)).collect();
+        let changes: Vec<RemainingChange<'_>> = paths.iter().map(|(p, c)| (p.as_slice(), *c)).collect();
         let tree = match root {
             Some(id) => Some(self.id(&id).ok_or(TreeError::Missing(id))?),
             None => None,
@@ -70,7 +70,7 @@ impl Repo {
 
     /// Returns why a path cannot be staged, in words; `None` if it can.
     pub fn path_fault(path: &str) -> Option<String> {
-        match parts(path, &Change::Write(Vec::new())) {
+        match parts(path, &TreeChange::Write(Vec::new())) {
             Err(StageError::Path { why, .. }) => Some(why),
             Err(StageError::Object(_)) | Ok(_) => None,
         }
@@ -83,16 +83,16 @@ impl Repo {
     }
 
     /// Applies changes, sorted by path, to a tree. Returns `None` if the tree becomes empty.
-    fn edit(&self, tree: Option<gix::ObjectId>, changes: &[Left<'_>]) -> Result<Option<gix::ObjectId>, TreeError> {
-        let groups: Vec<&[Left<'_>]> = changes.chunk_by(|a, b| a.0.first() == b.0.first()).collect();
+    fn edit(&self, tree: Option<gix::ObjectId>, changes: &[RemainingChange<'_>]) -> Result<Option<gix::ObjectId>, TreeError> {
+        let groups: Vec<&[RemainingChange<'_>]> = changes.chunk_by(|a, b| a.0.first() == b.0.first()).collect();
         let old = match tree {
             Some(id) => self.object(&oid(id), ObjectKind::Tree)?,
             None => Vec::new(),
         };
-        let mut current: BTreeMap<&[u8], Option<Wanted>> =
+        let mut current: BTreeMap<&[u8], Option<NewEntry>> =
             groups.iter().filter_map(|g| Some((name_of(g)?.as_bytes(), None))).collect();
         let kept = self.split(tree, &old, &mut current)?;
-        let mut wanted: Vec<(&str, Wanted)> = Vec::new();
+        let mut wanted: Vec<(&str, NewEntry)> = Vec::new();
         for group in groups {
             let Some(name) = name_of(group) else { continue };
             let now = current.get(name.as_bytes()).copied().flatten();
@@ -109,8 +109,8 @@ impl Repo {
         &self,
         id: Option<gix::ObjectId>,
         bytes: &'t [u8],
-        current: &mut BTreeMap<&[u8], Option<Wanted>>,
-    ) -> Result<Vec<Line<'t>>, TreeError> {
+        current: &mut BTreeMap<&[u8], Option<NewEntry>>,
+    ) -> Result<Vec<RawEntry<'t>>, TreeError> {
         let mut kept = Vec::with_capacity(bytes.len() / 32);
         let mut iter = TreeRefIter::from_bytes(bytes, self.inner.object_hash());
         let mut start = 0;
@@ -122,7 +122,7 @@ impl Repo {
             start = end;
             match current.get_mut(entry.filename.as_bytes()) {
                 Some(slot) => *slot = Some((entry.mode, entry.oid.to_owned())),
-                None => kept.push(Line { name: entry.filename, folder: entry.mode.is_tree(), bytes: line }),
+                None => kept.push(RawEntry { name: entry.filename, folder: entry.mode.is_tree(), bytes: line }),
             }
         }
         Ok(kept)
@@ -132,22 +132,22 @@ impl Repo {
     ///
     /// The change at the name itself comes first; then, if a folder results, the changes below it. Removals below a
     /// file do not affect the file: they belong to a folder that the file replaced.
-    fn entry(&self, now: Option<Wanted>, group: &[Left<'_>]) -> Result<Option<Wanted>, TreeError> {
+    fn entry(&self, now: Option<NewEntry>, group: &[RemainingChange<'_>]) -> Result<Option<NewEntry>, TreeError> {
         let mut entry = now;
         let mut below = Vec::new();
         for (path, change) in group {
             match (path.split_first(), change) {
                 (Some((_, rest)), change) if !rest.is_empty() => below.push((rest, *change)),
-                (_, Change::Remove) => entry = None,
-                (_, Change::Link(kind, id)) => entry = Some((mode_of(*kind), self.linked(*kind, id)?)),
-                (_, Change::Write(bytes)) => {
+                (_, TreeChange::Remove) => entry = None,
+                (_, TreeChange::Link(kind, id)) => entry = Some((mode_of(*kind), self.linked(*kind, id)?)),
+                (_, TreeChange::Write(bytes)) => {
                     let known = now.filter(|(mode, _)| mode.is_blob()).map(|(_, id)| id);
                     entry = Some((EntryKind::Blob.into(), self.put(ObjectKind::Blob, bytes, known)?));
                 }
             }
         }
         let folder = entry.filter(|(mode, _)| mode.is_tree()).map(|(_, id)| id);
-        let only_removals = below.iter().all(|(_, c)| matches!(c, Change::Remove));
+        let only_removals = below.iter().all(|(_, c)| matches!(c, TreeChange::Remove));
         if below.is_empty() || (folder.is_none() && only_removals) {
             return Ok(entry);
         }
@@ -155,9 +155,9 @@ impl Repo {
     }
 
     /// Returns the object that a link points to. The object must exist, unless the link is a submodule.
-    fn linked(&self, kind: Kind, id: &Oid) -> Result<gix::ObjectId, TreeError> {
+    fn linked(&self, kind: EntryKind, id: &Oid) -> Result<gix::ObjectId, TreeError> {
         let git_id = self.id(id).ok_or(TreeError::Missing(*id))?;
-        let elsewhere = matches!(kind, Kind::Submodule);
+        let elsewhere = matches!(kind, EntryKind::Submodule);
         if elsewhere || git_id.is_empty_tree() || self.inner.objects.exists(&git_id) {
             Ok(git_id)
         } else {
@@ -182,15 +182,15 @@ impl Repo {
 }
 
 /// Returns the first path component, which all changes of a group share.
-fn name_of<'p>(group: &[Left<'p>]) -> Option<&'p str> {
+fn name_of<'p>(group: &[RemainingChange<'p>]) -> Option<&'p str> {
     group.first().and_then(|(path, _)| path.first().copied())
 }
 
 /// Merges the entries that stay with the new entries in git's order.
-fn merge(kept: &[Line<'_>], mut wanted: Vec<(&str, Wanted)>, size: usize) -> Vec<u8> {
-    let folder = |(mode, _): &Wanted| mode.is_tree();
+fn merge(kept: &[RawEntry<'_>], mut wanted: Vec<(&str, NewEntry)>, size: usize) -> Vec<u8> {
+    let folder = |(mode, _): &NewEntry| mode.is_tree();
     wanted.sort_by(|a, b| {
-        let key = |(name, entry): &(&str, Wanted)| format!("{name}{}", if folder(entry) { "/" } else { "" });
+        let key = |(name, entry): &(&str, NewEntry)| format!("{name}{}", if folder(entry) { "/" } else { "" });
         key(a).cmp(&key(b))
     });
     let mut out = Vec::with_capacity(size + wanted.len() * 64);
@@ -210,19 +210,19 @@ fn merge(kept: &[Line<'_>], mut wanted: Vec<(&str, Wanted)>, size: usize) -> Vec
     out
 }
 
-fn mode_of(kind: Kind) -> EntryMode {
+fn mode_of(kind: EntryKind) -> EntryMode {
     match kind {
-        Kind::Tree => EntryKind::Tree,
-        Kind::File => EntryKind::Blob,
-        Kind::Executable => EntryKind::BlobExecutable,
-        Kind::Symlink => EntryKind::Link,
-        Kind::Submodule => EntryKind::Commit,
+        EntryKind::Tree => EntryKind::Tree,
+        EntryKind::File => EntryKind::Blob,
+        EntryKind::Executable => EntryKind::BlobExecutable,
+        EntryKind::Symlink => EntryKind::Link,
+        EntryKind::Submodule => EntryKind::Commit,
     }
     .into()
 }
 
 /// Splits a path. A path that is written must be a safe name on every system; a path that is removed may have any name.
-fn parts<'p>(path: &'p str, change: &Change) -> Result<Vec<&'p str>, StageError> {
+fn parts<'p>(path: &'p str, change: &TreeChange) -> Result<Vec<&'p str>, StageError> {
     let refuse = |why: String| StageError::Path { path: quoted(path), why };
     let parts: Vec<&str> = path.split('/').collect();
     if parts.len() > MAX_DEPTH || path.len() > MAX_PATH {
@@ -232,8 +232,8 @@ fn parts<'p>(path: &'p str, change: &Change) -> Result<Vec<&'p str>, StageError>
         return Err(refuse("a part of it is empty".to_owned()));
     }
     let written = match change {
-        Change::Write(_) | Change::Link(..) => parts.as_slice(),
-        Change::Remove => &[],
+        TreeChange::Write(_) | TreeChange::Link(..) => parts.as_slice(),
+        TreeChange::Remove => &[],
     };
     for part in written {
         let all = gix::validate::path::component::Options::default();

@@ -93,8 +93,8 @@ fn who() -> Ident {
     Ident::new("Grace", "grace@example.org", Timestamp::from_seconds(1_772_000_000))
 }
 
-fn draft(tree: Oid, message: &str) -> Draft {
-    Draft { tree, merged: Vec::new(), author: who(), committer: who(), message: message.to_owned() }
+fn draft(tree: Oid, message: &str) -> CommitDraft {
+    CommitDraft { tree, merged: Vec::new(), author: who(), committer: who(), message: message.to_owned() }
 }
 
 fn patch(files: &[(&str, &str)]) -> Patch {
@@ -108,7 +108,7 @@ fn patch(files: &[(&str, &str)]) -> Patch {
 const WAIT: Duration = Duration::from_secs(10);
 
 /// Stages a patch on top of HEAD and publishes it there.
-fn try_commit(repo: &Repo, patch: &Patch, message: &str) -> Result<Published, PublishError> {
+fn try_commit(repo: &Repo, patch: &Patch, message: &str) -> Result<PublishedCommits, PublishError> {
     let mut lock = repo.lock(WAIT)?;
     let head = repo.head()?;
     let root = head.map(|h| repo.tree_of(&h)).transpose()?;

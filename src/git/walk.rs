@@ -205,13 +205,13 @@ struct Paint {
     /// The commits at the end of a shallow clone, whose parents are not available.
     cut: BTreeSet<Oid>,
     queue: BinaryHeap<(Timestamp, Oid)>,
-    seen: HashMap<Oid, Seen>,
+    seen: HashMap<Oid, SeenCommit>,
     /// How many commits in the queue are not known.
     unknown: usize,
 }
 
 /// A commit that was visited.
-struct Seen {
+struct SeenCommit {
     known: bool,
     waits: bool,
     time: Timestamp,
@@ -227,7 +227,7 @@ impl Paint {
                 let parents = if self.cut.contains(&commit) { Vec::new() } else { parents };
                 self.queue.push((time, commit));
                 self.unknown += usize::from(!known);
-                self.seen.insert(commit, Seen { known, waits: true, time, parents });
+                self.seen.insert(commit, SeenCommit { known, waits: true, time, parents });
             }
             Some(seen) if known && !seen.known => {
                 seen.known = true;

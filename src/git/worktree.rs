@@ -14,18 +14,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use gix::bstr::{BStr, ByteSlice as _};
 use gix::index::entry::{Flags, Stage, Stat};
 
-use super::clean::{Difference, find, is_on_disk, is_staged, mode_of, refuse_dirty, stat};
+use super::clean::{PathDifference, find, is_on_disk, is_staged, mode_of, refuse_dirty, stat};
 use super::convert::Converter;
-use super::lock::{Held, Left};
+use super::lock::{LockFile, WorkTreeMove};
 use super::{GIT_LOCK_WAIT, GitError, PublishError, Repo, RepoLock, oid};
-use crate::tree::{Entry, Kind, Limits, Objects as _, Oid, TreeError, changes};
+use crate::tree::{TreeEntry, EntryKind, CompareLimits, Objects as _, Oid, TreeError, changes};
 
 /// A work tree that is clean where the change touches it, with its index locked.
-pub(super) struct Follow {
+pub(super) struct WorkTreeUpdate {
     root: PathBuf,
     index: gix::index::File,
     lock: gix::lock::File,
-    changes: BTreeMap<String, Difference>,
+    changes: BTreeMap<String, PathDifference>,
     trees: (Option<Oid>, Oid),
 }
 
@@ -53,7 +53,7 @@ impl Repo {
         reference: &str,
         expected: Option<Oid>,
         new: &Oid,
-    ) -> Result<Option<Follow>, PublishError> {
+    ) -> Result<Option<WorkTreeUpdate>, PublishError> {
         self.refuse_other_work_trees(reference)?;
         let Some(root) = self.work_dir() else { return Ok(None) };
         if !self.is_on(reference)? {
@@ -66,18 +66,18 @@ impl Repo {
         }
         let (index_lock, index) = self.lock_index(lock, None)?;
         refuse_dirty(self, &root, &index, &changes)?;
-        Ok(Some(Follow { root, index, lock: index_lock, changes, trees: (old, *new) }))
+        Ok(Some(WorkTreeUpdate { root, index, lock: index_lock, changes, trees: (old, *new) }))
     }
 
     /// Locks the index as git does, and reads it.
     fn lock_index(
         &self,
         lock: &mut RepoLock,
-        left: Option<&Left>,
+        left: Option<&WorkTreeMove>,
     ) -> Result<(gix::lock::File, gix::index::File), GitError> {
         let path = self.index_path();
         let lock_path = path.with_added_extension("lock");
-        lock.note(&[Held::planned(lock_path.clone(), None)], left)?;
+        lock.note(&[LockFile::planned(lock_path.clone(), None)], left)?;
         let wait = gix::lock::acquire::Fail::AfterDurationWithBackoff(GIT_LOCK_WAIT);
         let shared = self.sharing()?.bits();
         let index_lock = gix::lock::File::acquire_to_update_resource(&path, wait, None, shared).map_err(|e| {
@@ -87,14 +87,14 @@ impl Repo {
                 GitError::write("lock the index", &path, e)
             }
         })?;
-        lock.note(Held::taken(lock_path).as_slice(), left)?;
+        lock.note(LockFile::taken(lock_path).as_slice(), left)?;
         Ok((index_lock, self.read_index()?))
     }
 
     /// Finishes the work of a killed writer: its commits are published, but its work tree is not updated.
     ///
     /// Changes only paths that have the old tree's entry in the index, and the content of one of the two trees on disk.
-    pub(super) fn redo_follow(&self, lock: &mut RepoLock, left: &Left) -> Result<(), GitError> {
+    pub(super) fn redo_follow(&self, lock: &mut RepoLock, left: &WorkTreeMove) -> Result<(), GitError> {
         let (Some(root), Some(head)) = (self.work_dir().filter(|_| self.git_dir() == left.git_dir), self.head()?)
         else {
             return Ok(());
@@ -110,7 +110,7 @@ impl Repo {
                 changes.insert(path, (old, new));
             }
         }
-        let follow = Follow { root, index, lock: index_lock, changes, trees: (left.old, left.new) };
+        let follow = WorkTreeUpdate { root, index, lock: index_lock, changes, trees: (left.old, left.new) };
         follow.apply(self)
     }
 
@@ -135,9 +135,9 @@ impl Repo {
     }
 
     /// Returns the files that differ between two trees, by path.
-    fn differences(&self, old: Option<&Oid>, new: &Oid) -> Result<BTreeMap<String, Difference>, GitError> {
-        let there = |e: Option<Entry>| e.map(|e| (e.kind, e.id));
-        let found = changes((self, old.copied()), (self, Some(*new)), Limits::default())?;
+    fn differences(&self, old: Option<&Oid>, new: &Oid) -> Result<BTreeMap<String, PathDifference>, GitError> {
+        let there = |e: Option<TreeEntry>| e.map(|e| (e.kind, e.id));
+        let found = changes((self, old.copied()), (self, Some(*new)), CompareLimits::default())?;
         Ok(found.into_iter().map(|c| (c.path, (there(c.before), there(c.after)))).collect())
     }
 
@@ -177,15 +177,15 @@ impl Repo {
     }
 }
 
-impl Follow {
+impl WorkTreeUpdate {
     /// Returns the lock on the index, for the note of the repository's lock.
-    pub(super) fn held(&self) -> Option<Held> {
-        Held::taken(self.lock.lock_path().to_owned())
+    pub(super) fn held(&self) -> Option<LockFile> {
+        LockFile::taken(self.lock.lock_path().to_owned())
     }
 
     /// Returns the pending update, for the same note.
-    pub(super) fn left(&self, repo: &Repo) -> Left {
-        Left { git_dir: repo.git_dir().to_owned(), old: self.trees.0, new: self.trees.1 }
+    pub(super) fn left(&self, repo: &Repo) -> WorkTreeMove {
+        WorkTreeMove { git_dir: repo.git_dir().to_owned(), old: self.trees.0, new: self.trees.1 }
     }
 
     /// Updates the files and the index to the new tree, which is published by now.
@@ -326,27 +326,27 @@ fn put(
     root: &Path,
     converter: &mut Converter<'_>,
     path: &str,
-    kind: Kind,
+    kind: EntryKind,
     id: &Oid,
 ) -> Result<Stat, GitError> {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
     let folder = folder_at(root, folder)?;
     let file = folder.join(name);
-    if std::fs::symlink_metadata(&file).is_ok_and(|m| m.is_dir()) && kind != Kind::Submodule {
+    if std::fs::symlink_metadata(&file).is_ok_and(|m| m.is_dir()) && kind != EntryKind::Submodule {
         remove_empty(&file).map_err(|e| GitError::io("remove", &file, e))?;
     }
     match kind {
-        Kind::File | Kind::Executable => {
+        EntryKind::File | EntryKind::Executable => {
             let bytes = converter.to_work_tree(path, repo.blob(id, u64::MAX)?)?;
-            write_file(&folder, &file, &bytes, kind == Kind::Executable)
+            write_file(&folder, &file, &bytes, kind == EntryKind::Executable)
                 .map_err(|e| GitError::io("write", &file, e))?;
         }
-        Kind::Symlink => {
+        EntryKind::Symlink => {
             let target = repo.blob(id, 4096)?;
             let link = if repo.has_links() { link } else { link_as_file };
             link(&target, &file).map_err(|e| GitError::io("write", &file, e))?;
         }
-        Kind::Submodule | Kind::Tree => {
+        EntryKind::Submodule | EntryKind::Tree => {
             std::fs::create_dir_all(&file).map_err(|e| GitError::io("create", &file, e))?;
             return Ok(Stat::default());
         }

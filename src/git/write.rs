@@ -16,7 +16,7 @@ use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit, RefLog};
 use gix::refs::{FullName, Target};
 
 use super::error::io_cause;
-use super::lock::Held;
+use super::lock::LockFile;
 use super::sharing::Sharing;
 use super::{GIT_LOCK_WAIT, GitError, Ident, PublishError, Repo, RepoLock, oid};
 use crate::text::quoted;
@@ -24,7 +24,7 @@ use crate::tree::{Oid, TreeError};
 
 /// A commit that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Draft {
+pub struct CommitDraft {
     /// Its root tree, staged or stored.
     pub tree: Oid,
     /// Parents after the first, for a merge; the first parent is the commit before it. On a new branch there is none
@@ -51,7 +51,7 @@ pub enum Durability {
 /// Published commits.
 #[derive(Debug)]
 #[must_use = "the work tree may not have followed"]
-pub struct Published {
+pub struct PublishedCommits {
     /// Their ids, oldest first.
     pub commits: Vec<Oid>,
     /// Why the work tree could not be updated, if so. The commits are valid all the same. The next process that takes
@@ -63,7 +63,7 @@ pub struct Published {
     replaced: Option<File>,
 }
 
-impl Published {
+impl PublishedCommits {
     const fn new(commits: Vec<Oid>) -> Self {
         Self { commits, left_behind: None, replaced: None }
     }
@@ -84,9 +84,9 @@ impl Repo {
         lock: &mut RepoLock,
         reference: &str,
         expected: Option<Oid>,
-        drafts: &[Draft],
+        drafts: &[CommitDraft],
         durability: Durability,
-    ) -> Result<Published, PublishError> {
+    ) -> Result<PublishedCommits, PublishError> {
         self.publish_announced(lock, reference, expected, drafts, durability, &mut |_| {})
     }
 
@@ -98,10 +98,10 @@ impl Repo {
         lock: &mut RepoLock,
         reference: &str,
         expected: Option<Oid>,
-        drafts: &[Draft],
+        drafts: &[CommitDraft],
         durability: Durability,
         announce: &mut dyn FnMut(&[Oid]),
-    ) -> Result<Published, PublishError> {
+    ) -> Result<PublishedCommits, PublishError> {
         let published = self.try_publish(lock, reference, expected, drafts, (durability, announce));
         self.discard_staged();
         if published.is_err() {
@@ -119,29 +119,29 @@ impl Repo {
         lock: &mut RepoLock,
         reference: &str,
         expected: Option<Oid>,
-        drafts: &[Draft],
+        drafts: &[CommitDraft],
         (durability, announce): (Durability, &mut dyn FnMut(&[Oid])),
-    ) -> Result<Published, PublishError> {
+    ) -> Result<PublishedCommits, PublishError> {
         let Some(last) = drafts.last() else {
-            return Ok(Published::new(Vec::new()));
+            return Ok(PublishedCommits::new(Vec::new()));
         };
         if self.quarantine.is_some() {
             return Err(GitError::Quarantined.into());
         }
         let commits = self.make_commits(expected, drafts)?;
         let Some(&tip) = commits.last() else {
-            return Ok(Published::new(commits));
+            return Ok(PublishedCommits::new(commits));
         };
         let follow = self.prepare_follow(lock, reference, expected, &last.tree)?;
         let staged = self.inner.objects.reset_object_memory().unwrap_or_default();
         let left = follow.as_ref().map(|f| f.left(self));
         let mut held = self.locks_for(reference, tip);
-        held.extend(follow.iter().filter_map(super::worktree::Follow::held));
+        held.extend(follow.iter().filter_map(super::worktree::WorkTreeUpdate::held));
         lock.note(&held, left.as_ref())?;
         let edit = self.prepare(reference, expected, tip, last)?;
         let sharing = self.sharing()?;
         held.iter().try_for_each(|h| sharing.adjust_up_to(&h.path, self.common_dir()))?;
-        lock.note(&held.into_iter().filter_map(|h| Held::taken(h.path)).collect::<Vec<_>>(), left.as_ref())?;
+        lock.note(&held.into_iter().filter_map(|h| LockFile::taken(h.path)).collect::<Vec<_>>(), left.as_ref())?;
         self.write_objects(&staged, &commits)?;
         let is_new = !self.common_dir().join(reference).exists();
         if durability == Durability::Full {
@@ -160,11 +160,11 @@ impl Repo {
         // The next process that takes the lock tries again.
         let _ = lock.let_go(left.as_ref().filter(|_| left_behind.is_some()));
         flushed.map_err(|e| PublishError::Unconfirmed { commit: tip, source: e.into() })?;
-        Ok(Published { commits, left_behind, replaced })
+        Ok(PublishedCommits { commits, left_behind, replaced })
     }
 
     /// Makes the commits in memory, each the parent of the next, signed if the settings demand it.
-    fn make_commits(&self, expected: Option<Oid>, drafts: &[Draft]) -> Result<Vec<Oid>, GitError> {
+    fn make_commits(&self, expected: Option<Oid>, drafts: &[CommitDraft]) -> Result<Vec<Oid>, GitError> {
         let known = |id: &Oid| self.id(id).filter(|i| self.inner.objects.exists(i)).ok_or(TreeError::Missing(*id));
         let signer = self.signer(drafts.first().map(|d| &d.committer))?;
         let mut parent = expected;
@@ -193,12 +193,12 @@ impl Repo {
     }
 
     /// Returns the lock files that moving the branch takes.
-    fn locks_for(&self, reference: &str, tip: Oid) -> Vec<Held> {
+    fn locks_for(&self, reference: &str, tip: Oid) -> Vec<LockFile> {
         let lock_of = |dir: &Path, name: &str| dir.join(format!("{name}.lock"));
         vec![
-            Held::planned(lock_of(self.common_dir(), reference), Some(tip)),
-            Held::planned(lock_of(self.git_dir(), "HEAD"), Some(tip)),
-            Held::planned(lock_of(self.common_dir(), "packed-refs"), None),
+            LockFile::planned(lock_of(self.common_dir(), reference), Some(tip)),
+            LockFile::planned(lock_of(self.git_dir(), "HEAD"), Some(tip)),
+            LockFile::planned(lock_of(self.common_dir(), "packed-refs"), None),
         ]
     }
 
@@ -208,7 +208,7 @@ impl Repo {
         reference: &str,
         expected: Option<Oid>,
         tip: Oid,
-        draft: &Draft,
+        draft: &CommitDraft,
     ) -> Result<gix::refs::file::Transaction<'_, '_>, PublishError> {
         let bad_name = |e: gix::Error| GitError::git(format!("write to the reference {}", quoted(reference)), e);
         let name = FullName::try_from(reference).map_err(|e| bad_name(gix::Error::from_error(e)))?;
@@ -270,7 +270,7 @@ impl Repo {
         }
     }
 
-    fn move_branch(&self, edit: gix::refs::file::Transaction<'_, '_>, draft: &Draft) -> Result<(), GitError> {
+    fn move_branch(&self, edit: gix::refs::file::Transaction<'_, '_>, draft: &CommitDraft) -> Result<(), GitError> {
         let who = draft.committer.to_git();
         let mut buf = gix::date::parse::TimeBuf::default();
         edit.commit(who.to_ref(&mut buf)).map_err(|e| GitError::write("move the branch", self.common_dir(), e))?;

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::script::{Hook, Kind, OWN};
+use super::script::{Hook, ScriptKind, OWN};
 use crate::gate::Host;
 use crate::git::{GitError, Repo, served};
 
@@ -165,13 +165,13 @@ fn configure(repo: &Repo, setup: &Setup, report: &mut Report) -> Result<(), Inst
 fn put(dir: &Path, hook: Hook, text: &str, report: &mut Report) -> Result<(), InstallError> {
     let (path, folder) = (dir.join(hook.name()), dir.join(format!("{}.d", hook.name())));
     match kind(&path)? {
-        None | Some(Kind::Starter) => write(&path, text, report),
-        Some(Kind::Dispatcher) => {
+        None | Some(ScriptKind::Starter) => write(&path, text, report),
+        Some(ScriptKind::Dispatcher) => {
             write(&folder.join(OWN), text, report)?;
             write(&path, &hook.dispatcher(), report)
         }
-        Some(Kind::OthersDispatcher) if folder.is_dir() => write(&folder.join(OWN), text, report),
-        Some(Kind::OthersDispatcher | Kind::Other) => {
+        Some(ScriptKind::OthersDispatcher) if folder.is_dir() => write(&folder.join(OWN), text, report),
+        Some(ScriptKind::OthersDispatcher | ScriptKind::Other) => {
             let moved = folder.join(EXISTING);
             create_dir(&folder)?;
             if moved.symlink_metadata().is_ok() {
@@ -194,9 +194,9 @@ fn put(dir: &Path, hook: Hook, text: &str, report: &mut Report) -> Result<(), In
 }
 
 /// Returns the kind of a hook's file, or `None` if there is no file.
-fn kind(path: &Path) -> Result<Option<Kind>, InstallError> {
+fn kind(path: &Path) -> Result<Option<ScriptKind>, InstallError> {
     match fs::read(path) {
-        Ok(text) => Ok(Some(Kind::of(&text))),
+        Ok(text) => Ok(Some(ScriptKind::of(&text))),
         Err(e) if e.kind() == io::ErrorKind::NotFound && !path.is_symlink() => Ok(None),
         Err(source) => Err(io_error("read", path, source)),
     }
@@ -214,20 +214,20 @@ pub fn uninstall(repo: &Repo) -> Result<Report, InstallError> {
         let (path, folder) = (dir.join(hook.name()), dir.join(format!("{}.d", hook.name())));
         let (own, moved) = (folder.join(OWN), folder.join(EXISTING));
         match kind(&path)? {
-            Some(Kind::Dispatcher) if moved.symlink_metadata().is_ok() => {
+            Some(ScriptKind::Dispatcher) if moved.symlink_metadata().is_ok() => {
                 fs::rename(&moved, &path).map_err(|source| io_error("put back", &path, source))?;
                 report.done.push(format!("put back {}", path.display()));
             }
-            Some(Kind::Starter | Kind::Dispatcher) => remove(&path, &mut report)?,
-            Some(Kind::OthersDispatcher | Kind::Other) | None => {}
+            Some(ScriptKind::Starter | ScriptKind::Dispatcher) => remove(&path, &mut report)?,
+            Some(ScriptKind::OthersDispatcher | ScriptKind::Other) | None => {}
         }
-        if kind(&own)? == Some(Kind::Starter) {
+        if kind(&own)? == Some(ScriptKind::Starter) {
             remove(&own, &mut report)?;
         }
         let left = fs::read_dir(&folder).map(Iterator::count);
         match left {
             Ok(0) => fs::remove_dir(&folder).map_err(|source| io_error("remove", &folder, source))?,
-            Ok(_) if kind(&path)? != Some(Kind::OthersDispatcher) => {
+            Ok(_) if kind(&path)? != Some(ScriptKind::OthersDispatcher) => {
                 report.warnings.push(format!("nothing runs the hooks that are still in {}", folder.display()));
             }
             Ok(_) | Err(_) => {}
@@ -244,7 +244,7 @@ pub fn uninstall(repo: &Repo) -> Result<Report, InstallError> {
 
 /// Why a hook does not start this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Gap {
+pub enum HookGap {
     /// No hook of greenroom is installed.
     #[error("it is not installed")]
     Absent,
@@ -258,13 +258,13 @@ pub enum Gap {
 
 /// The state of one hook of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct HookCondition {
     /// The hook.
     pub hook: Hook,
     /// The file that starts greenroom, if git runs it.
     pub path: Option<PathBuf>,
     /// Why the gate does not run. `None` if it runs.
-    pub fault: Option<Gap>,
+    pub fault: Option<HookGap>,
 }
 
 /// Returns why the gate of a served repository does not judge pushes, for example after a restore without hooks: the
@@ -274,13 +274,13 @@ pub struct Standing {
 /// # Errors
 ///
 /// [`InstallError`] when a hook's file cannot be read.
-pub fn gap(repo: &Repo, greenroom: &Path) -> Result<Option<(Hook, Gap)>, InstallError> {
+pub fn gap(repo: &Repo, greenroom: &Path) -> Result<Option<(Hook, HookGap)>, InstallError> {
     if repo.own_setting(HOST).is_none() {
         return Ok(None);
     }
     let faults = status(repo, greenroom)?.into_iter().filter_map(|s| Some((s.hook, s.fault?)));
     // A hook of another greenroom judges, too. So a hook that leaves pushes unjudged comes first.
-    Ok(faults.min_by_key(|(_, gap)| *gap == Gap::Other))
+    Ok(faults.min_by_key(|(_, gap)| *gap == HookGap::Other))
 }
 
 /// Returns for each hook whether git would start the program at this path.
@@ -288,28 +288,28 @@ pub fn gap(repo: &Repo, greenroom: &Path) -> Result<Option<(Hook, Gap)>, Install
 /// # Errors
 ///
 /// [`InstallError`] when a hook's file cannot be read.
-pub fn status(repo: &Repo, greenroom: &Path) -> Result<Vec<Standing>, InstallError> {
+pub fn status(repo: &Repo, greenroom: &Path) -> Result<Vec<HookCondition>, InstallError> {
     let dir = repo.hooks_dir().path;
     let wanted = |hook: Hook| greenroom.to_str().map(|path| hook.starter(path, None));
     let look = |hook: Hook| {
         let path = dir.join(hook.name());
         let own = dir.join(format!("{}.d", hook.name())).join(OWN);
         let (file, first) = match kind(&path)? {
-            Some(Kind::Starter) => (path, None),
-            Some(Kind::Dispatcher | Kind::OthersDispatcher) if kind(&own)? == Some(Kind::Starter) => (own, Some(path)),
+            Some(ScriptKind::Starter) => (path, None),
+            Some(ScriptKind::Dispatcher | ScriptKind::OthersDispatcher) if kind(&own)? == Some(ScriptKind::Starter) => (own, Some(path)),
             Some(_) | None => {
-                return Ok(Standing { hook, path: None, fault: Some(Gap::Absent) });
+                return Ok(HookCondition { hook, path: None, fault: Some(HookGap::Absent) });
             }
         };
         let executable = |p: &PathBuf| fs::metadata(p).is_ok_and(|m| m.permissions().mode() & 0o111 != 0);
         let fault = if !executable(&file) || !first.as_ref().is_none_or(executable) {
-            Some(Gap::Idle)
+            Some(HookGap::Idle)
         } else if fs::read(&file).ok() != wanted(hook).map(String::into_bytes) {
-            Some(Gap::Other)
+            Some(HookGap::Other)
         } else {
             None
         };
-        Ok(Standing { hook, path: Some(file), fault })
+        Ok(HookCondition { hook, path: Some(file), fault })
     };
     Hook::ALL.into_iter().map(look).collect()
 }

@@ -7,6 +7,6 @@ pub mod run;
 pub mod say;
 pub mod script;
 
-pub use install::{Gap, InstallError, Report, Setup, gap, install, install_into, status, uninstall};
-pub use run::{Answer, Given, HookError};
+pub use install::{HookGap, InstallError, Report, Setup, gap, install, install_into, status, uninstall};
+pub use run::{HookAnswer, HookOptions, HookError};
 pub use script::Hook;

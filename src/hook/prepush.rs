@@ -29,7 +29,7 @@ pub use crate::registry::sent::RECORD;
 
 /// How model files get to a remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sending {
+pub enum LfsUpload {
     /// The hook of greenroom sends them.
     Ours,
     /// Another hook runs git-lfs.
@@ -111,7 +111,7 @@ exit 0
 
 /// The kind of the hook's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
+enum HookFileKind {
     Nothing,
     Sender,
     Dispatcher,
@@ -122,27 +122,27 @@ enum Found {
     Other,
 }
 
-fn found(path: &Path) -> Result<Found, InstallError> {
+fn found(path: &Path) -> Result<HookFileKind, InstallError> {
     let text = match fs::read(path) {
         Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound && !path.is_symlink() => return Ok(Found::Nothing),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Other),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && !path.is_symlink() => return Ok(HookFileKind::Nothing),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(HookFileKind::Other),
         Err(source) => return Err(io_error("read", path, source)),
     };
     let text = String::from_utf8_lossy(&text);
     let code = || text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let says = |line: &str| text.lines().any(|l| l == line);
     Ok(match () {
-        () if says(SENDER) => Found::Sender,
-        () if says(DISPATCHER) => Found::Dispatcher,
-        () if code().any(|l| l.contains("git lfs pre-push") || l.contains("git-lfs pre-push")) => Found::Lfs,
-        () if text.lines().any(names_folder) => Found::OthersDispatcher,
-        () => Found::Other,
+        () if says(SENDER) => HookFileKind::Sender,
+        () if says(DISPATCHER) => HookFileKind::Dispatcher,
+        () if code().any(|l| l.contains("git lfs pre-push") || l.contains("git-lfs pre-push")) => HookFileKind::Lfs,
+        () if text.lines().any(names_folder) => HookFileKind::OthersDispatcher,
+        () => HookFileKind::Other,
     })
 }
 
 /// The paths of the hook.
-struct Places {
+struct HookPaths {
     /// The folder of hooks.
     dir: PathBuf,
     /// The file that git runs.
@@ -153,7 +153,7 @@ struct Places {
     own: PathBuf,
 }
 
-impl Places {
+impl HookPaths {
     fn of(repo: &Repo) -> Self {
         let dir = repo.hooks_dir().path;
         let folder = dir.join(format!("{NAME}.d"));
@@ -166,25 +166,25 @@ impl Places {
 /// # Errors
 ///
 /// [`InstallError`] when a hook's file cannot be read.
-pub fn sending(repo: &Repo) -> Result<Sending, InstallError> {
-    let places = Places::of(repo);
+pub fn sending(repo: &Repo) -> Result<LfsUpload, InstallError> {
+    let places = HookPaths::of(repo);
     let runs = |p: &Path| {
         use std::os::unix::fs::PermissionsExt as _;
         fs::metadata(p).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
     };
     let (sending, files) = match found(&places.path)? {
-        Found::Sender => (Sending::Ours, vec![&places.path]),
-        Found::Lfs => (Sending::Others, vec![&places.path]),
-        Found::Dispatcher | Found::OthersDispatcher if found(&places.own)? == Found::Sender => {
-            (Sending::Ours, vec![&places.path, &places.own])
+        HookFileKind::Sender => (LfsUpload::Ours, vec![&places.path]),
+        HookFileKind::Lfs => (LfsUpload::Others, vec![&places.path]),
+        HookFileKind::Dispatcher | HookFileKind::OthersDispatcher if found(&places.own)? == HookFileKind::Sender => {
+            (LfsUpload::Ours, vec![&places.path, &places.own])
         }
-        Found::Nothing => return Ok(Sending::Nothing(format!("there is no {}", places.path.display()))),
-        Found::Dispatcher | Found::OthersDispatcher | Found::Other => {
-            return Ok(Sending::Nothing(format!("{} does not run git-lfs", places.path.display())));
+        HookFileKind::Nothing => return Ok(LfsUpload::Nothing(format!("there is no {}", places.path.display()))),
+        HookFileKind::Dispatcher | HookFileKind::OthersDispatcher | HookFileKind::Other => {
+            return Ok(LfsUpload::Nothing(format!("{} does not run git-lfs", places.path.display())));
         }
     };
     Ok(match files.iter().find(|p| !runs(p)) {
-        Some(idle) => Sending::Nothing(format!("{} is not executable", idle.display())),
+        Some(idle) => LfsUpload::Nothing(format!("{} is not executable", idle.display())),
         None => sending,
     })
 }
@@ -200,7 +200,7 @@ fn is_outside(repo: &Repo, dir: &Path) -> bool {
 /// Returns what to do if `core.hooksPath` names a folder outside of the repository, in which greenroom writes nothing.
 /// `None` if the hooks belong to the repository.
 pub fn foreign_hooks(repo: &Repo) -> Option<String> {
-    let places = Places::of(repo);
+    let places = HookPaths::of(repo);
     is_outside(repo, &places.dir).then(|| {
         format!(
             "core.hooksPath names a folder outside of this repository, in which greenroom writes nothing: add `git lfs \
@@ -219,29 +219,29 @@ pub fn foreign_hooks(repo: &Repo) -> Option<String> {
 /// [`InstallError`] when a hook's file cannot be read, written or moved, or another file is in the way.
 pub fn ensure(repo: &Repo) -> Result<Report, InstallError> {
     let mut report = Report::default();
-    let places = Places::of(repo);
+    let places = HookPaths::of(repo);
     let there = found(&places.path)?;
     repo.make_state_dir(&repo.common_dir().join("greenroom"))?;
     if let Some(help) = foreign_hooks(repo) {
-        if matches!(sending(repo)?, Sending::Nothing(_)) {
+        if matches!(sending(repo)?, LfsUpload::Nothing(_)) {
             report.warnings.push(format!("a push will leave the files of models behind. {help}"));
         }
         return Ok(report);
     }
     match there {
-        Found::Lfs => return Ok(report),
-        Found::Sender => {
+        HookFileKind::Lfs => return Ok(report),
+        HookFileKind::Sender => {
             write(&places.path, &sender(), &mut report)?;
             return Ok(report);
         }
-        Found::Dispatcher | Found::OthersDispatcher if places.folder.is_dir() => {
+        HookFileKind::Dispatcher | HookFileKind::OthersDispatcher if places.folder.is_dir() => {
             write(&places.own, &sender(), &mut report)?;
-            if there == Found::Dispatcher {
+            if there == HookFileKind::Dispatcher {
                 write(&places.path, &dispatcher(), &mut report)?;
             }
             return Ok(report);
         }
-        Found::Nothing | Found::Other | Found::Dispatcher | Found::OthersDispatcher => {}
+        HookFileKind::Nothing | HookFileKind::Other | HookFileKind::Dispatcher | HookFileKind::OthersDispatcher => {}
     }
     if repo.tracks_folder(&places.dir)? {
         report.warnings.push(format!(
@@ -253,7 +253,7 @@ pub fn ensure(repo: &Repo) -> Result<Report, InstallError> {
         return Ok(report);
     }
     create_dir(&places.dir)?;
-    if there == Found::Nothing {
+    if there == HookFileKind::Nothing {
         write(&places.path, &sender(), &mut report)?;
         return Ok(report);
     }
@@ -264,7 +264,7 @@ pub fn ensure(repo: &Repo) -> Result<Report, InstallError> {
 }
 
 /// Gives the existing hook a second name in the folder beside it, so that a hook exists at each moment.
-fn move_aside(places: &Places, report: &mut Report) -> Result<(), InstallError> {
+fn move_aside(places: &HookPaths, report: &mut Report) -> Result<(), InstallError> {
     create_dir(&places.folder)?;
     let moved = places.folder.join(EXISTING);
     if moved.symlink_metadata().is_ok() {

@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 
 /// The result of a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum HookAnswer {
     /// The push is accepted.
     Accept,
     /// The push is accepted, with this message for the client.
@@ -65,7 +65,7 @@ pub enum HookError {
 
 /// Settings on a hook's command line, for hosts that hide the repository's settings from hooks.
 #[derive(Debug, Clone, Default)]
-pub struct Given {
+pub struct HookOptions {
     /// The kind of host.
     pub host: Option<Host>,
     /// Branches that are judged in addition to the branch of HEAD.
@@ -112,14 +112,14 @@ pub fn updates(input: impl Read) -> Result<Vec<Update>, HookError> {
 }
 
 /// Judges a push before any part of it is accepted. `input` is git's input of the hook.
-pub fn pre_receive(input: impl Read, given: &Given, now: Timestamp) -> Answer {
+pub fn pre_receive(input: impl Read, given: &HookOptions, now: Timestamp) -> HookAnswer {
     let host = known_host(given);
     answer(host, judge(|| updates(input), given, now))
 }
 
 /// Judges one reference right before it moves, for hosts that leave only this hook free. Refused objects stay in the
 /// object store until git collects them.
-pub fn update(name: &str, old: &str, new: &str, given: &Given, now: Timestamp) -> Answer {
+pub fn update(name: &str, old: &str, new: &str, given: &HookOptions, now: Timestamp) -> HookAnswer {
     let host = known_host(given);
     answer(host, judge(|| Ok(vec![Update::of(old, new, name)?]), given, now))
 }
@@ -128,13 +128,13 @@ pub fn update(name: &str, old: &str, new: &str, given: &Given, now: Timestamp) -
 ///
 /// The push is valid even if the record fails. In that case, a sentence for the client is returned. `greenroom verify`
 /// finds what is missing in the record.
-pub fn post_receive(input: impl Read, given: &Given, now: Timestamp) -> Option<String> {
+pub fn post_receive(input: impl Read, given: &HookOptions, now: Timestamp) -> Option<String> {
     let e = updates(input).and_then(|updates| write_down(&updates, given, now)).err()?;
     let text = explained("greenroom: the push was accepted, but the record of it could not be written", &e);
     Some(to_client(&text, known_host(given)))
 }
 
-fn write_down(updates: &[Update], given: &Given, now: Timestamp) -> Result<(), HookError> {
+fn write_down(updates: &[Update], given: &HookOptions, now: Timestamp) -> Result<(), HookError> {
     let repo = Repo::open(&git_dir())?;
     let host = host(&repo, given)?;
     let gate = Gate::open(repo)?.protecting(&given.protected);
@@ -150,18 +150,18 @@ fn write_down(updates: &[Update], given: &Given, now: Timestamp) -> Result<(), H
 }
 
 /// Returns the kind of host as far as it is known. It determines the format of messages.
-fn known_host(given: &Given) -> Option<Host> {
+fn known_host(given: &HookOptions) -> Option<Host> {
     given.host.or_else(|| Repo::open(&git_dir()).ok()?.own_setting(HOST)?.parse().ok())
 }
 
-fn answer(host: Option<Host>, judged: Result<Answer, HookError>) -> Answer {
+fn answer(host: Option<Host>, judged: Result<HookAnswer, HookError>) -> HookAnswer {
     match judged {
-        Ok(Answer::Accept) => Answer::Accept,
-        Ok(Answer::Warn(text)) => Answer::Warn(to_client(&text, host)),
-        Ok(Answer::Refuse(text)) => Answer::Refuse(to_client(&text, host)),
+        Ok(HookAnswer::Accept) => HookAnswer::Accept,
+        Ok(HookAnswer::Warn(text)) => HookAnswer::Warn(to_client(&text, host)),
+        Ok(HookAnswer::Refuse(text)) => HookAnswer::Refuse(to_client(&text, host)),
         Err(e) => {
             let text = explained("greenroom: the push is refused, for it cannot be judged", &e);
-            Answer::Refuse(to_client(&text, host))
+            HookAnswer::Refuse(to_client(&text, host))
         }
     }
 }
@@ -180,9 +180,9 @@ fn explained(what: &str, e: &(dyn std::error::Error + 'static)) -> String {
 /// Judges a push and returns the result with its message.
 fn judge(
     read: impl FnOnce() -> Result<Vec<Update>, HookError>,
-    given: &Given,
+    given: &HookOptions,
     now: Timestamp,
-) -> Result<Answer, HookError> {
+) -> Result<HookAnswer, HookError> {
     let repo = repository()?;
     let host = host(&repo, given)?;
     let gate = Gate::open(repo)?.protecting(&given.protected).behind(host)?;
@@ -197,15 +197,15 @@ fn judge(
     if judgement.passes() {
         let told: Vec<String> = judgement.warnings().map(|w| format!("    {w}\n      {}\n", w.problem.help)).collect();
         return Ok(match told.is_empty() {
-            true => Answer::Accept,
-            false => Answer::Warn(format!("greenroom: the push is accepted, but\n\n{}", told.concat())),
+            true => HookAnswer::Accept,
+            false => HookAnswer::Warn(format!("greenroom: the push is accepted, but\n\n{}", told.concat())),
         });
     }
     let mut text = judgement.render();
     if let (Err(nobody), true) = (pusher, judgement.faults().any(|f| f.fault.problem.rule == "identity")) {
         text.push_str(&format!("\n  Besides, {nobody}\n"));
     }
-    Ok(Answer::Refuse(text))
+    Ok(HookAnswer::Refuse(text))
 }
 
 /// Returns the kind of host, from the repository's own settings or from the hook's command line.
@@ -214,7 +214,7 @@ fn judge(
 ///
 /// [`HookError::Twice`] when the two differ, [`HookError::Unset`] when neither is set, and [`HookError::Host`] when the
 /// setting is not a known kind.
-pub fn host(repo: &Repo, given: &Given) -> Result<Host, HookError> {
+pub fn host(repo: &Repo, given: &HookOptions) -> Result<Host, HookError> {
     let set = repo.own_setting(HOST).map(|s| s.parse::<Host>()).transpose()?;
     match (set, given.host) {
         (Some(setting), Some(flag)) if setting != flag => Err(HookError::Twice { flag, setting }),

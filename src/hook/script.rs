@@ -80,7 +80,7 @@ pub const OWN: &str = "greenroom";
 
 /// The kind of a hook's file, by its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ScriptKind {
     /// The hook starts greenroom.
     Starter,
     /// The hook belongs to greenroom and runs the hooks of the folder beside it.
@@ -91,7 +91,7 @@ pub enum Kind {
     Other,
 }
 
-impl Kind {
+impl ScriptKind {
     /// Returns the kind of a hook by its text.
     pub fn of(text: &[u8]) -> Self {
         let text = String::from_utf8_lossy(text);
@@ -120,12 +120,12 @@ mod tests {
 
     #[test]
     fn a_hook_is_known_by_its_second_line() {
-        assert_eq!(Kind::of(Hook::PreReceive.starter("/usr/bin/greenroom", None).as_bytes()), Kind::Starter);
-        assert_eq!(Kind::of(Hook::PostReceive.dispatcher().as_bytes()), Kind::Dispatcher);
+        assert_eq!(ScriptKind::of(Hook::PreReceive.starter("/usr/bin/greenroom", None).as_bytes()), ScriptKind::Starter);
+        assert_eq!(ScriptKind::of(Hook::PostReceive.dispatcher().as_bytes()), ScriptKind::Dispatcher);
         let gitea = "#!/bin/bash\nfor hook in ${GIT_DIR}/hooks/${hookname}.d/*; do\n  ${hook}\ndone\n";
-        assert_eq!(Kind::of(gitea.as_bytes()), Kind::OthersDispatcher);
-        assert_eq!(Kind::of(b"#!/bin/sh\n# see pre-receive.d/x\nexit 0\n"), Kind::Other);
-        assert_eq!(Kind::of(b"\x7fELF\0\xff"), Kind::Other);
+        assert_eq!(ScriptKind::of(gitea.as_bytes()), ScriptKind::OthersDispatcher);
+        assert_eq!(ScriptKind::of(b"#!/bin/sh\n# see pre-receive.d/x\nexit 0\n"), ScriptKind::Other);
+        assert_eq!(ScriptKind::of(b"\x7fELF\0\xff"), ScriptKind::Other);
     }
 
     #[test]

@@ -8,9 +8,9 @@ use std::thread;
 
 use super::effect::{Effect, ModelChange, effects};
 use super::error::{Fault, damaged};
-use super::head::State;
-use super::part::Reader;
-use super::record::{Posting, Record, key_of};
+use super::head::LoadedIndex;
+use super::part::IndexPartReader;
+use super::record::{Posting, CommitRecord, key_of};
 use super::rows::{Chunk, ChunkKey, Directory, ModelRow, VersionFacts, Versions};
 use crate::event::Event;
 use crate::format::path::{Location, ModelDir};
@@ -69,16 +69,16 @@ pub(super) fn in_order<J: Sync, R: Send>(
 
 /// A range of steps and the root tree before the first one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Block<'s> {
+pub(super) struct StepRange<'s> {
     pub(super) before: Option<Oid>,
     pub(super) steps: &'s [Step],
 }
 
-impl<'s> Block<'s> {
+impl<'s> StepRange<'s> {
     /// Splits steps, oldest first, into blocks.
     pub(super) fn cut(steps: &'s [Step], before: Option<Oid>, size: usize) -> Vec<Self> {
         let befores = [before].into_iter().chain(steps.chunks(size).map(|block| block.last().map(|s| s.tree)));
-        befores.zip(steps.chunks(size)).map(|(before, steps)| Block { before, steps }).collect()
+        befores.zip(steps.chunks(size)).map(|(before, steps)| StepRange { before, steps }).collect()
     }
 }
 
@@ -109,13 +109,13 @@ fn marks(event: &Event) -> Vec<Id> {
 }
 
 /// Computes the events of each step of a block.
-pub(super) fn encode(registry: &Registry, block: &Block<'_>) -> Result<Encoded, Fault> {
+pub(super) fn encode(registry: &Registry, block: &StepRange<'_>) -> Result<Encoded, Fault> {
     let mut out = Encoded::default();
     let mut before = block.before;
     for (number, step) in block.steps.iter().enumerate() {
         let entry = registry.step_between(step.commit, before, step.tree)?;
         before = Some(step.tree);
-        let record = Record::of(&entry);
+        let record = CommitRecord::of(&entry);
         let bytes = record.encode()?;
         let len = u32::try_from(bytes.len()).map_err(|_| damaged("a commit did more than a record can hold"))?;
         out.steps.push((Step { time: entry.at, ..*step }, len, crc32fast::hash(&bytes)));
@@ -136,14 +136,14 @@ pub(super) fn encode(registry: &Registry, block: &Block<'_>) -> Result<Encoded, 
 }
 
 /// The chunks of an existing index.
-pub(super) struct Stored<'s> {
-    rows: Reader<'s>,
+pub(super) struct StoredChunks<'s> {
+    rows: IndexPartReader<'s>,
     directory: &'s Directory,
 }
 
-impl<'s> Stored<'s> {
+impl<'s> StoredChunks<'s> {
     /// Opens the chunks of an index.
-    pub(super) fn of(state: &'s State, directory: &'s Directory) -> Result<Self, Fault> {
+    pub(super) fn of(state: &'s LoadedIndex, directory: &'s Directory) -> Result<Self, Fault> {
         Ok(Self { rows: state.rows.reader()?, directory })
     }
 
@@ -167,7 +167,7 @@ pub(super) fn chunks(
     snapshot: &Snapshot<'_>,
     name: &ModelName,
     change: &ModelChange,
-    mut stored: Option<&mut Stored<'_>>,
+    mut stored: Option<&mut StoredChunks<'_>>,
 ) -> Result<Vec<Chunk>, Fault> {
     let key = key_of(name);
     let view = snapshot.model(name)?;

@@ -209,7 +209,7 @@ mod tests {
 
     fn moved(model: &str, version: u64) -> Event {
         let (from, to) = (Stage::None, Stage::Staging);
-        Event::Transitioned { model: name(model), version, from, to, cause: crate::event::Cause::Direct }
+        Event::Transitioned { model: name(model), version, from, to, cause: crate::event::TransitionCause::Direct }
     }
 
     #[test]

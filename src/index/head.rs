@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Fault, damaged};
 use super::ids::{Ids, Run};
-use super::part::{Extent, Part};
+use super::part::{PartExtent, IndexPart};
 use crate::shared;
 use crate::tree::Oid;
 
@@ -25,12 +25,12 @@ struct Head {
     tip: Vec<u8>,
     count: u64,
     landed: i64,
-    steps: Extent,
-    postings: Extent,
-    records: Extent,
-    rows: Extent,
-    directory: Extent,
-    ids: Extent,
+    steps: PartExtent,
+    postings: PartExtent,
+    records: PartExtent,
+    rows: PartExtent,
+    directory: PartExtent,
+    ids: PartExtent,
     id_runs: Vec<Run>,
     live_bytes: u64,
     live_chunks: u64,
@@ -38,7 +38,7 @@ struct Head {
 
 /// The state of the index: its parts and their valid extents.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct LoadedIndex {
     /// The newest indexed commit; `None` in an empty index.
     pub(super) tip: Option<Oid>,
     /// The number of indexed commits.
@@ -46,15 +46,15 @@ pub(super) struct State {
     /// The time of the newest commit: the latest committer time so far, in milliseconds.
     pub(super) landed: i64,
     /// One row of fixed size for each commit, oldest first.
-    pub(super) steps: Part,
+    pub(super) steps: IndexPart,
     /// One row of fixed size for each model or version that a commit touches, oldest first.
-    pub(super) postings: Part,
+    pub(super) postings: IndexPart,
     /// The record of each commit.
-    pub(super) records: Part,
+    pub(super) records: IndexPart,
     /// Models and versions as of the tip, in chunks. Outdated chunks stay until there are too many of them.
-    pub(super) rows: Part,
+    pub(super) rows: IndexPart,
     /// The positions of the chunks; the last row of a chunk is valid.
-    pub(super) directory: Part,
+    pub(super) directory: IndexPart,
     /// The commit that first used each id.
     pub(super) ids: Ids,
     /// The size of the valid chunks, in bytes.
@@ -63,10 +63,10 @@ pub(super) struct State {
     pub(super) live_chunks: u64,
 }
 
-impl State {
+impl LoadedIndex {
     /// Creates an empty index.
     pub(super) fn empty(folder: &Path) -> Self {
-        let part = |name: &str| Part::empty(folder, name, generation());
+        let part = |name: &str| IndexPart::empty(folder, name, generation());
         Self {
             tip: None,
             count: 0,
@@ -98,7 +98,7 @@ impl State {
         if head.key != key {
             return Ok(None);
         }
-        let at = |name: &str, extent| Part::at(folder, name, extent);
+        let at = |name: &str, extent| IndexPart::at(folder, name, extent);
         Ok(Some(Self {
             tip: Some(Oid::from_bytes(&head.tip).ok_or_else(|| damaged("the head names no commit"))?),
             count: head.count,
@@ -117,7 +117,7 @@ impl State {
     /// Writes the parts and then the head. The caller must hold the lock.
     pub(super) fn store(&mut self, folder: &Path, key: &str) -> io::Result<()> {
         let Some(tip) = self.tip else { return Ok(()) };
-        self.parts_mut().into_iter().try_for_each(Part::flush)?;
+        self.parts_mut().into_iter().try_for_each(IndexPart::flush)?;
         let head = Head {
             key: key.to_owned(),
             tip: tip.as_bytes().to_vec(),
@@ -165,7 +165,7 @@ impl State {
 
     /// Writes the parts before the head, to free memory. The caller must hold the lock.
     pub(super) fn spill(&mut self) -> io::Result<()> {
-        self.parts_mut().into_iter().try_for_each(Part::flush)
+        self.parts_mut().into_iter().try_for_each(IndexPart::flush)
     }
 
     /// Reads all parts and compares them with their checksums.
@@ -173,11 +173,11 @@ impl State {
         self.parts().iter().try_for_each(|p| p.whole().map(drop))
     }
 
-    fn parts(&self) -> [&Part; 6] {
+    fn parts(&self) -> [&IndexPart; 6] {
         [&self.steps, &self.postings, &self.records, &self.rows, &self.directory, &self.ids.part]
     }
 
-    fn parts_mut(&mut self) -> [&mut Part; 6] {
+    fn parts_mut(&mut self) -> [&mut IndexPart; 6] {
         let Self { steps, postings, records, rows, directory, ids, .. } = self;
         [steps, postings, records, rows, directory, &mut ids.part]
     }

@@ -1,8 +1,8 @@
 //! Queries about the past: the log of a model or version, and the commit as of a time.
 
 use super::error::{Fault, damaged};
-use super::head::State;
-use super::record::{Act, Posting, Record, StepRow, short_key};
+use super::head::LoadedIndex;
+use super::record::{EventText, Posting, CommitRecord, StepRow, short_key};
 use super::{Index, IndexError, folder, key};
 use crate::name::{ModelName, UserName};
 use crate::registry::{Registry, RegistryError};
@@ -15,7 +15,7 @@ const BEHIND: usize = 1000;
 
 /// The subject of a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Subject {
+pub enum HistorySubject {
     /// Everything.
     #[default]
     All,
@@ -29,7 +29,7 @@ pub enum Subject {
 #[derive(Debug, Clone, Default)]
 pub struct LogFilter {
     /// The models and versions that the log covers.
-    pub subject: Subject,
+    pub subject: HistorySubject,
     /// Only entries up to and including this commit of the first-parent history.
     pub at: Option<Oid>,
     /// Only entries at or after this time.
@@ -48,7 +48,7 @@ pub struct LogFilter {
 
 /// A commit in the log, with the selected events.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct HistoryEntry {
     /// The commit's number in the first-parent history, from 0.
     pub number: u64,
     /// The id of the commit.
@@ -70,7 +70,7 @@ pub struct Entry {
     /// The comment: the commit's body without trailers.
     pub comment: String,
     /// The events; never empty.
-    pub acts: Vec<Act>,
+    pub acts: Vec<EventText>,
 }
 
 impl Index<'_> {
@@ -79,7 +79,7 @@ impl Index<'_> {
     /// # Errors
     /// [`IndexError::OffLine`] if `filter.at` is not in the history; other [`IndexError`]s if the index can neither be
     /// read nor built.
-    pub fn log(&mut self, filter: &LogFilter) -> Result<Vec<Entry>, IndexError> {
+    pub fn log(&mut self, filter: &LogFilter) -> Result<Vec<HistoryEntry>, IndexError> {
         self.ask(|state| log(state, filter))
     }
 
@@ -87,7 +87,7 @@ impl Index<'_> {
     ///
     /// # Errors
     /// [`IndexError`] if the index can neither be read nor built.
-    pub fn entries(&mut self, numbers: std::ops::Range<u64>) -> Result<Vec<Entry>, IndexError> {
+    pub fn entries(&mut self, numbers: std::ops::Range<u64>) -> Result<Vec<HistoryEntry>, IndexError> {
         self.ask(|state| {
             if state.tip.is_none() {
                 return Ok(Vec::new());
@@ -158,7 +158,7 @@ pub fn landed(registry: &Registry, tip: Oid, time: Timestamp) -> Result<Option<O
 
 /// Tries to answer with the index; returns `None` if the index cannot help.
 fn landed_with_index(registry: &Registry, tip: Oid, time: Timestamp) -> Result<Option<Option<Oid>>, Fault> {
-    let Some(state) = State::load(&folder(registry), &key(registry))? else { return Ok(None) };
+    let Some(state) = LoadedIndex::load(&folder(registry), &key(registry))? else { return Ok(None) };
     let mut newer = Vec::new();
     if state.tip != Some(tip) {
         let mut known = false;
@@ -214,7 +214,7 @@ pub(super) fn row(steps: &[u8], number: u64) -> Result<StepRow, Fault> {
     row.ok_or_else(|| damaged("the steps end too early"))
 }
 
-fn log(state: &State, filter: &LogFilter) -> Result<Vec<Entry>, Fault> {
+fn log(state: &LoadedIndex, filter: &LogFilter) -> Result<Vec<HistoryEntry>, Fault> {
     if state.tip.is_none() {
         return Ok(Vec::new());
     }
@@ -228,7 +228,7 @@ fn log(state: &State, filter: &LogFilter) -> Result<Vec<Entry>, Fault> {
     let limit = filter.limit.unwrap_or(usize::MAX);
     let mut out = Vec::new();
     match &filter.subject {
-        Subject::All => {
+        HistorySubject::All => {
             for number in (low..high).rev() {
                 if out.len() >= limit {
                     break;
@@ -236,21 +236,21 @@ fn log(state: &State, filter: &LogFilter) -> Result<Vec<Entry>, Fault> {
                 out.extend(log.entry(number, filter, |_| true)?);
             }
         }
-        Subject::Model(model) => log.of_model(model, None, low..high, filter, &mut out)?,
-        Subject::Version(model, version) => log.of_model(model, Some(*version), low..high, filter, &mut out)?,
+        HistorySubject::Model(model) => log.of_model(model, None, low..high, filter, &mut out)?,
+        HistorySubject::Version(model, version) => log.of_model(model, Some(*version), low..high, filter, &mut out)?,
     }
     Ok(out)
 }
 
 /// The history part of an index, open for reading.
 pub(super) struct Log<'s> {
-    state: &'s State,
+    state: &'s LoadedIndex,
     pub(super) steps: Vec<u8>,
-    records: super::part::Reader<'s>,
+    records: super::part::IndexPartReader<'s>,
 }
 
 impl<'s> Log<'s> {
-    pub(super) fn new(state: &'s State) -> Result<Self, Fault> {
+    pub(super) fn new(state: &'s LoadedIndex) -> Result<Self, Fault> {
         Ok(Self { state, steps: state.steps.whole()?, records: state.records.reader()? })
     }
 
@@ -264,10 +264,10 @@ impl<'s> Log<'s> {
         Err(Fault::Other(IndexError::OffLine(commit)))
     }
 
-    pub(super) fn record(&mut self, row: &StepRow) -> Result<Record, Fault> {
+    pub(super) fn record(&mut self, row: &StepRow) -> Result<CommitRecord, Fault> {
         let mut bytes = Vec::new();
         self.records.checked(row.at, row.len, row.crc, &mut bytes)?;
-        Record::decode(&bytes)
+        CommitRecord::decode(&bytes)
     }
 
     /// Returns the entry of a number with the wanted events; `None` if it has none.
@@ -275,8 +275,8 @@ impl<'s> Log<'s> {
         &mut self,
         number: u64,
         filter: &LogFilter,
-        wanted: impl Fn(&Act) -> bool,
-    ) -> Result<Option<Entry>, Fault> {
+        wanted: impl Fn(&EventText) -> bool,
+    ) -> Result<Option<HistoryEntry>, Fault> {
         let row = row(&self.steps, number)?;
         let mut record = self.record(&row)?;
         record.acts.retain(|a| wanted(a) && filter.event.as_ref().is_none_or(|p| matches(p, &a.name)));
@@ -292,10 +292,10 @@ impl<'s> Log<'s> {
             0 => None,
             n => Some(self::row(&self.steps, n - 1)?.commit),
         };
-        let Record { at: _, by, author, landed_by, asked_by, signed, comment, acts } = record;
+        let CommitRecord { at: _, by, author, landed_by, asked_by, signed, comment, acts } = record;
         let at = Timestamp::from_millis(row.landed);
         let commit = row.commit;
-        Ok(Some(Entry { number, commit, parent, at, by, author, landed_by, asked_by, signed, comment, acts }))
+        Ok(Some(HistoryEntry { number, commit, parent, at, by, author, landed_by, asked_by, signed, comment, acts }))
     }
 
     /// Collects the entries of a model, or of one of its versions. Reads backwards and follows the model's former
@@ -306,7 +306,7 @@ impl<'s> Log<'s> {
         version: Option<u64>,
         numbers: std::ops::Range<u64>,
         filter: &LogFilter,
-        out: &mut Vec<Entry>,
+        out: &mut Vec<HistoryEntry>,
     ) -> Result<(), Fault> {
         let postings = self.state.postings.whole()?;
         let mut name = model.as_str().to_owned();
@@ -323,8 +323,8 @@ impl<'s> Log<'s> {
             let is_wanted = version.is_none_or(|v| v == found.version);
             if is_wanted && last != Some(found.number) && numbers.contains(&found.number) {
                 last = Some(found.number);
-                let is_of = |a: &Act| a.model.as_ref() == Some(&name) || a.renamed_from.as_ref() == Some(&name);
-                let wanted = |a: &Act| is_of(a) && version.is_none_or(|v| a.version == Some(v));
+                let is_of = |a: &EventText| a.model.as_ref() == Some(&name) || a.renamed_from.as_ref() == Some(&name);
+                let wanted = |a: &EventText| is_of(a) && version.is_none_or(|v| a.version == Some(v));
                 out.extend(self.entry(found.number, filter, wanted)?);
             }
             if found.renames {

@@ -7,11 +7,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Fault, damaged};
-use super::head::{State, generation};
+use super::head::{LoadedIndex, generation};
 use super::history::{Log, row};
-use super::part::{Extent, Part, Reader};
-use super::record::{Fixed, take};
-use super::update::{self, Target};
+use super::part::{PartExtent, IndexPart, IndexPartReader};
+use super::record::{RowBuffer, take};
+use super::update::{self, UpdateTarget};
 use super::{Index, IndexError, folder_of, key_of};
 use crate::git::Repo;
 use crate::name::Id;
@@ -39,7 +39,7 @@ impl Row {
     const SIZE: usize = 24;
 
     fn encode(&self) -> [u8; Self::SIZE] {
-        let mut out = Fixed::new();
+        let mut out = RowBuffer::new();
         out.put(&self.id);
         out.put(&self.number.to_le_bytes());
         out.done()
@@ -70,7 +70,7 @@ impl Run {
 /// The ids of a history.
 #[derive(Debug)]
 pub(super) struct Ids {
-    pub(super) part: Part,
+    pub(super) part: IndexPart,
     runs: Vec<Run>,
     waiting: Vec<Row>,
 }
@@ -78,12 +78,12 @@ pub(super) struct Ids {
 impl Ids {
     /// Creates an empty set.
     pub(super) fn empty(folder: &Path) -> Self {
-        Self { part: Part::empty(folder, "ids", generation()), runs: Vec::new(), waiting: Vec::new() }
+        Self { part: IndexPart::empty(folder, "ids", generation()), runs: Vec::new(), waiting: Vec::new() }
     }
 
     /// Opens the ids of a head.
-    pub(super) fn at(folder: &Path, extent: Extent, runs: Vec<Run>) -> Self {
-        Self { part: Part::at(folder, "ids", extent), runs, waiting: Vec::new() }
+    pub(super) fn at(folder: &Path, extent: PartExtent, runs: Vec<Run>) -> Self {
+        Self { part: IndexPart::at(folder, "ids", extent), runs, waiting: Vec::new() }
     }
 
     /// Returns the runs, for the head.
@@ -124,7 +124,7 @@ impl Ids {
 
     /// Rewrites the file without merged runs.
     fn rewrite(&mut self, folder: &Path) -> Result<(), Fault> {
-        let mut new = Part::empty(folder, "ids", generation());
+        let mut new = IndexPart::empty(folder, "ids", generation());
         let mut runs = Vec::new();
         let mut reader = self.part.reader()?;
         for run in &self.runs {
@@ -178,7 +178,7 @@ fn encode(rows: &[Row]) -> Vec<u8> {
 }
 
 /// Reads one block of a run.
-fn read(reader: &mut Reader<'_>, run: Run, block: u64) -> Result<Vec<Row>, Fault> {
+fn read(reader: &mut IndexPartReader<'_>, run: Run, block: u64) -> Result<Vec<Row>, Fault> {
     let whole = (BLOCK * Row::SIZE + CRC) as u64;
     let rows = run.rows.saturating_sub(block * BLOCK as u64).min(BLOCK as u64);
     let len = usize::try_from(rows).map_or(0, |rows| rows * Row::SIZE);
@@ -211,7 +211,7 @@ pub fn used(
         return Ok(BTreeMap::new());
     }
     let folder = folder_of(repo, at, branch);
-    let stored = State::load(&folder, &key_of(repo, at, branch));
+    let stored = LoadedIndex::load(&folder, &key_of(repo, at, branch));
     if let Ok(Some(state)) = &stored
         && let Ok(found) = find_all(state, tip, ids)
     {
@@ -222,15 +222,15 @@ pub fn used(
         return Index::open(&registry, &mut |_| {})?.ask(|state| find_all(state, tip, ids));
     }
     // The commit is not the branch's tip, so the result is not stored.
-    let mut state = stored.ok().flatten().unwrap_or_else(|| State::empty(&folder));
+    let mut state = stored.ok().flatten().unwrap_or_else(|| LoadedIndex::empty(&folder));
     for _ in 0..2 {
-        let target = Target { folder: &folder, locked: false };
+        let target = UpdateTarget { folder: &folder, locked: false };
         let found = update::catch_up(&mut state, &registry, tip, &target, &mut |_| {})
             .and_then(|()| find_all(&state, tip, ids));
         match found {
             Ok(found) => return Ok(found),
             Err(Fault::Other(e)) => return Err(e),
-            Err(Fault::Damaged(_)) => state = State::empty(&folder),
+            Err(Fault::Damaged(_)) => state = LoadedIndex::empty(&folder),
         }
     }
     Err(IndexError::Damaged { what: "the ids cannot be read".to_owned(), folder })
@@ -248,7 +248,7 @@ pub fn used_in(registry: &Registry, tip: Oid, ids: &BTreeSet<Id>) -> Result<BTre
 }
 
 /// Searches ids in an index, as of a commit that it contains.
-fn find_all(state: &State, tip: Oid, ids: &BTreeSet<Id>) -> Result<BTreeMap<Id, Oid>, Fault> {
+fn find_all(state: &LoadedIndex, tip: Oid, ids: &BTreeSet<Id>) -> Result<BTreeMap<Id, Oid>, Fault> {
     let newest = match state.tip == Some(tip) {
         true => u64::MAX,
         false => Log::new(state)?.number(tip)?,

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::history::{Entry, LogFilter, Subject};
-use super::record::Act;
+use super::history::{HistoryEntry, LogFilter, HistorySubject};
+use super::record::EventText;
 use super::{Index, IndexError};
 use crate::entity::Review;
 use crate::name::{Id, ModelName, UserName};
@@ -14,11 +14,11 @@ use crate::tree::Oid;
 
 /// The committers of a version and its comments, requests and reviews, if they differ from the people in the files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Landers {
+pub struct Committers {
     by_key: BTreeMap<String, String>,
 }
 
-impl Landers {
+impl Committers {
     /// Returns the committer of the version, comment or request with this id, if it is not the person who made it.
     pub fn of(&self, id: &Id) -> Option<&str> {
         self.by_key.get(id.as_str()).map(String::as_str)
@@ -31,7 +31,7 @@ impl Landers {
     }
 
     /// Records the committers of an event. The first record of a key counts; entries are read newest first.
-    fn note(&mut self, entry: &Entry, act: &Act, servers: &BTreeSet<UserName>) {
+    fn note(&mut self, entry: &HistoryEntry, act: &EventText, servers: &BTreeSet<UserName>) {
         for (key, maker) in made(act) {
             if let Some(lander) = lander(entry, &maker, servers) {
                 self.by_key.entry(key).or_insert_with(|| lander.to_owned());
@@ -42,7 +42,7 @@ impl Landers {
 
 /// Returns the committer of an entry for a change that `maker` made, if it is another person. Service accounts do not
 /// count.
-pub fn lander<'e>(entry: &'e Entry, maker: &str, servers: &BTreeSet<UserName>) -> Option<&'e str> {
+pub fn lander<'e>(entry: &'e HistoryEntry, maker: &str, servers: &BTreeSet<UserName>) -> Option<&'e str> {
     if entry.by != maker {
         return Some(&entry.by);
     }
@@ -51,7 +51,7 @@ pub fn lander<'e>(entry: &'e Entry, maker: &str, servers: &BTreeSet<UserName>) -
 }
 
 /// Returns the keys of the objects that an event added, each with the person whom the file names.
-fn made(act: &Act) -> Vec<(String, String)> {
+fn made(act: &EventText) -> Vec<(String, String)> {
     let field = match act.name.as_str() {
         "model.created" | "version.created" => "created",
         "comment.created" => "comment",
@@ -93,10 +93,10 @@ impl Index<'_> {
     ///
     /// # Errors
     /// [`IndexError`] if the index can neither be read nor built.
-    pub fn landers(&mut self, model: &ModelName, version: u64, at: Option<Oid>) -> Result<Landers, IndexError> {
-        let filter = LogFilter { subject: Subject::Version(model.clone(), version), at, ..LogFilter::default() };
+    pub fn landers(&mut self, model: &ModelName, version: u64, at: Option<Oid>) -> Result<Committers, IndexError> {
+        let filter = LogFilter { subject: HistorySubject::Version(model.clone(), version), at, ..LogFilter::default() };
         let servers = self.registry.servers(at)?;
-        let mut out = Landers::default();
+        let mut out = Committers::default();
         for entry in self.log(&filter)? {
             entry.acts.iter().for_each(|act| out.note(&entry, act, &servers));
             // Older events belong to another version with the same number, of a model that was deleted.

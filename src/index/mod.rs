@@ -43,10 +43,10 @@ use sha2::{Digest as _, Sha256};
 
 pub use effect::{Changes, ModelChange};
 pub use error::IndexError;
-pub use history::{Entry, LogFilter, Subject, landed, matches};
+pub use history::{HistoryEntry, LogFilter, HistorySubject, landed, matches};
 pub use ids::{used, used_in};
-pub use landers::{Landers, lander};
-pub use record::Act;
+pub use landers::{Committers, lander};
+pub use record::EventText;
 pub use rows::{Alias, Evidence, MAX_DESCRIPTION, ModelRow, Tag, VersionFacts, VersionRow};
 
 use crate::git::Repo;
@@ -56,8 +56,8 @@ use crate::shared;
 use crate::snapshot::Snapshot;
 use crate::tree::Oid;
 use error::Fault;
-use head::State;
-use update::Target;
+use head::LoadedIndex;
+use update::UpdateTarget;
 
 /// The version of what the files hold. It goes up when their form changes, or what is derived.
 const FORMAT: u32 = 8;
@@ -67,7 +67,7 @@ const MAX_BACK: usize = 1_000;
 
 /// How far the building of an index is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+pub struct BuildProgress {
     /// The number of finished units.
     pub done: u64,
     /// The total number of units.
@@ -81,7 +81,7 @@ pub struct Index<'r> {
     registry: &'r Registry,
     folder: PathBuf,
     key: String,
-    state: State,
+    state: LoadedIndex,
     /// The commit that it stays at, of an index of the past.
     past: Option<Oid>,
     unstored: Option<String>,
@@ -100,7 +100,7 @@ impl<'r> Index<'r> {
     /// # Errors
     /// [`IndexError`] if the history cannot be read, as in a shallow clone. An index that is damaged or cannot be
     /// stored is not an error.
-    pub fn open(registry: &'r Registry, progress: &mut dyn FnMut(Progress)) -> Result<Self, IndexError> {
+    pub fn open(registry: &'r Registry, progress: &mut dyn FnMut(BuildProgress)) -> Result<Self, IndexError> {
         let mut index = Self::unread(registry);
         index.bring_up(false, progress)?;
         Ok(index)
@@ -113,7 +113,7 @@ impl<'r> Index<'r> {
     pub fn open_at(
         registry: &'r Registry,
         commit: Oid,
-        progress: &mut dyn FnMut(Progress),
+        progress: &mut dyn FnMut(BuildProgress),
     ) -> Result<Self, IndexError> {
         if registry.head()? == Some(commit) {
             return Self::open(registry, progress);
@@ -128,7 +128,7 @@ impl<'r> Index<'r> {
     /// # Errors
     /// [`IndexError::Busy`] if another process writes the index; [`IndexError::Unwritable`] if it cannot be stored;
     /// else the same as [`Self::open`].
-    pub fn rebuild(registry: &'r Registry, progress: &mut dyn FnMut(Progress)) -> Result<Self, IndexError> {
+    pub fn rebuild(registry: &'r Registry, progress: &mut dyn FnMut(BuildProgress)) -> Result<Self, IndexError> {
         let mut index = Self::unread(registry);
         let folder = || index.folder.clone();
         match lock(&index.folder) {
@@ -145,7 +145,7 @@ impl<'r> Index<'r> {
 
     fn unread(registry: &'r Registry) -> Self {
         let folder = folder(registry);
-        let state = State::empty(&folder);
+        let state = LoadedIndex::empty(&folder);
         Self { registry, key: key(registry), state, folder, past: None, unstored: None }
     }
 
@@ -173,12 +173,12 @@ impl<'r> Index<'r> {
         self.unstored.as_deref()
     }
 
-    fn bring_up(&mut self, anew: bool, progress: &mut dyn FnMut(Progress)) -> Result<(), IndexError> {
+    fn bring_up(&mut self, anew: bool, progress: &mut dyn FnMut(BuildProgress)) -> Result<(), IndexError> {
         if let Some(commit) = self.past {
             return self.catch_up(commit, false, progress);
         }
         let Some(tip) = self.registry.head()? else {
-            self.state = State::empty(&self.folder);
+            self.state = LoadedIndex::empty(&self.folder);
             return Ok(());
         };
         if !anew {
@@ -202,7 +202,7 @@ impl<'r> Index<'r> {
             }
         };
         if anew {
-            self.state = State::empty(&self.folder);
+            self.state = LoadedIndex::empty(&self.folder);
         } else if held.is_some() {
             self.reload(true);
         }
@@ -217,23 +217,23 @@ impl<'r> Index<'r> {
 
     /// Loads the stored index if it is usable. Without `to_write`, keeps the state in memory if that is newer.
     fn reload(&mut self, to_write: bool) {
-        match State::load(&self.folder, &self.key) {
+        match LoadedIndex::load(&self.folder, &self.key) {
             Ok(Some(state)) if to_write || state.count >= self.state.count => self.state = state,
-            Ok(None) | Err(_) if to_write => self.state = State::empty(&self.folder),
+            Ok(None) | Err(_) if to_write => self.state = LoadedIndex::empty(&self.folder),
             Ok(_) | Err(_) => {}
         }
     }
 
-    fn catch_up(&mut self, tip: Oid, locked: bool, progress: &mut dyn FnMut(Progress)) -> Result<(), IndexError> {
+    fn catch_up(&mut self, tip: Oid, locked: bool, progress: &mut dyn FnMut(BuildProgress)) -> Result<(), IndexError> {
         if self.state.tip == Some(tip) {
             return Ok(());
         }
-        let target = Target { folder: &self.folder, locked };
+        let target = UpdateTarget { folder: &self.folder, locked };
         for _ in 0..2 {
             match update::catch_up(&mut self.state, self.registry, tip, &target, progress) {
                 Ok(()) => return Ok(()),
                 Err(fault) => {
-                    self.state = State::empty(&self.folder);
+                    self.state = LoadedIndex::empty(&self.folder);
                     if let Fault::Other(e) = fault {
                         return Err(e);
                     }
@@ -245,7 +245,7 @@ impl<'r> Index<'r> {
 
     /// Runs a query. If a part is damaged, the stored index is loaded again, because another process may just have
     /// replaced it; then the index is rebuilt.
-    fn ask<T>(&mut self, question: impl Fn(&State) -> Result<T, Fault>) -> Result<T, IndexError> {
+    fn ask<T>(&mut self, question: impl Fn(&LoadedIndex) -> Result<T, Fault>) -> Result<T, IndexError> {
         let mut found = String::new();
         for anew in [false, true, true] {
             match question(&self.state) {
@@ -253,7 +253,7 @@ impl<'r> Index<'r> {
                 Err(Fault::Other(e)) => return Err(e),
                 Err(Fault::Damaged(what)) => found = what,
             }
-            self.state = State::empty(&self.folder);
+            self.state = LoadedIndex::empty(&self.folder);
             self.bring_up(anew, &mut |_| {})?;
         }
         Err(IndexError::Damaged { what: found, folder: self.folder.clone() })
@@ -262,7 +262,7 @@ impl<'r> Index<'r> {
 
 /// Information about a stored index, which is read without being updated.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
+pub struct StoredIndexStatus {
     /// The folder of the index.
     pub folder: PathBuf,
     /// Whether the index is usable.
@@ -292,10 +292,10 @@ pub enum Health {
 ///
 /// # Errors
 /// [`IndexError`] if the history cannot be read.
-pub fn status(registry: &Registry) -> Result<Status, IndexError> {
+pub fn status(registry: &Registry) -> Result<StoredIndexStatus, IndexError> {
     let folder = folder(registry);
-    let none = |health| Status { folder: folder.clone(), health, tip: None, commits: 0, bytes: 0 };
-    let state = match State::load(&folder, &key(registry)) {
+    let none = |health| StoredIndexStatus { folder: folder.clone(), health, tip: None, commits: 0, bytes: 0 };
+    let state = match LoadedIndex::load(&folder, &key(registry)) {
         Ok(Some(state)) => state,
         Ok(None) => return Ok(none(Health::Absent)),
         Err(Fault::Damaged(what)) => return Ok(none(Health::Damaged(what))),
@@ -307,7 +307,7 @@ pub fn status(registry: &Registry) -> Result<Status, IndexError> {
         Err(Fault::Damaged(what)) => Health::Damaged(what),
         Err(Fault::Other(e)) => return Err(e),
     };
-    Ok(Status { health, tip: state.tip, commits: state.count, bytes: state.bytes(), folder })
+    Ok(StoredIndexStatus { health, tip: state.tip, commits: state.count, bytes: state.bytes(), folder })
 }
 
 /// Returns the folder of the index for a registry's branch.

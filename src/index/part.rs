@@ -12,7 +12,7 @@ use crate::shared;
 
 /// The valid length of a part, and the checksum of these bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Extent {
+pub(super) struct PartExtent {
     /// Distinguishes files of the same part: a rewritten part gets a new file.
     pub(super) generation: u64,
     /// The length in bytes.
@@ -23,27 +23,27 @@ pub(super) struct Extent {
 
 /// A part: bytes on disk, followed by bytes that are only in memory.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct IndexPart {
     path: PathBuf,
-    extent: Extent,
+    extent: PartExtent,
     flushed: u64,
     tail: Vec<u8>,
 }
 
-impl Part {
+impl IndexPart {
     /// Creates an empty part with a new generation.
     pub(super) fn empty(folder: &Path, name: &str, generation: u64) -> Self {
-        Self::at(folder, name, Extent { generation, len: 0, crc: 0 })
+        Self::at(folder, name, PartExtent { generation, len: 0, crc: 0 })
     }
 
     /// Returns the part that a head describes. Nothing is read yet.
-    pub(super) fn at(folder: &Path, name: &str, extent: Extent) -> Self {
+    pub(super) fn at(folder: &Path, name: &str, extent: PartExtent) -> Self {
         let path = folder.join(format!("{name}-{:016x}", extent.generation));
         Self { path, extent, flushed: extent.len, tail: Vec::new() }
     }
 
     /// Returns the extent of the part.
-    pub(super) fn extent(&self) -> Extent {
+    pub(super) fn extent(&self) -> PartExtent {
         self.extent
     }
 
@@ -85,12 +85,12 @@ impl Part {
     }
 
     /// Opens the part for reading.
-    pub(super) fn reader(&self) -> Result<Reader<'_>, Fault> {
+    pub(super) fn reader(&self) -> Result<IndexPartReader<'_>, Fault> {
         let file = match self.flushed {
             0 => None,
             _ => Some(File::open(&self.path).map_err(|e| self.lost(&e))?),
         };
-        Ok(Reader { part: self, file })
+        Ok(IndexPartReader { part: self, file })
     }
 
     /// Reads all valid bytes and compares them with the checksum.
@@ -114,12 +114,12 @@ impl Part {
 }
 
 /// A part that is open for reading.
-pub(super) struct Reader<'p> {
-    part: &'p Part,
+pub(super) struct IndexPartReader<'p> {
+    part: &'p IndexPart,
     file: Option<File>,
 }
 
-impl Reader<'_> {
+impl IndexPartReader<'_> {
     /// Reads `len` bytes from position `at` into the buffer, which is overwritten.
     pub(super) fn read(&mut self, at: u64, len: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
         let beyond = || damaged(format!("{} is shorter than it should be", self.part.shown()));
@@ -153,7 +153,7 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
-    fn read(part: &Part, at: u64, len: usize) -> Option<Vec<u8>> {
+    fn read(part: &IndexPart, at: u64, len: usize) -> Option<Vec<u8>> {
         let mut out = Vec::new();
         part.reader().ok()?.read(at, len, &mut out).ok()?;
         Some(out)
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn bytes_are_read_across_disk_and_memory() {
         let folder = tempfile::tempdir().unwrap();
-        let mut part = Part::empty(folder.path(), "x", 1);
+        let mut part = IndexPart::empty(folder.path(), "x", 1);
         assert_eq!(part.push(b"abc"), 0);
         part.flush().unwrap();
         assert_eq!(part.push(b"defg"), 3);
@@ -171,19 +171,19 @@ mod tests {
         assert_eq!(read(&part, 5, 3), None);
         assert_eq!(part.whole().ok().as_deref(), Some(&b"abcdefg"[..]));
         part.flush().unwrap();
-        assert_eq!(Part::at(folder.path(), "x", part.extent()).whole().ok().as_deref(), Some(&b"abcdefg"[..]));
+        assert_eq!(IndexPart::at(folder.path(), "x", part.extent()).whole().ok().as_deref(), Some(&b"abcdefg"[..]));
     }
 
     #[test]
     fn what_a_dead_writer_left_is_cut_off() {
         let folder = tempfile::tempdir().unwrap();
-        let mut part = Part::empty(folder.path(), "x", 1);
+        let mut part = IndexPart::empty(folder.path(), "x", 1);
         part.push(b"abc");
         part.flush().unwrap();
         let extent = part.extent();
         part.push(b"left behind by a dead writer");
         part.flush().unwrap();
-        let mut next = Part::at(folder.path(), "x", extent);
+        let mut next = IndexPart::at(folder.path(), "x", extent);
         next.push(b"de");
         next.flush().unwrap();
         assert_eq!(next.whole().ok().as_deref(), Some(&b"abcde"[..]));
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn a_changed_or_shortened_file_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
-        let mut part = Part::empty(folder.path(), "x", 1);
+        let mut part = IndexPart::empty(folder.path(), "x", 1);
         part.push(b"abcdef");
         part.flush().unwrap();
         let path = folder.path().join(part.file_name().unwrap());

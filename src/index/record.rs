@@ -13,7 +13,7 @@ use crate::tree::Oid;
 
 /// The record of a commit. The commit's id and parent are in its row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(super) struct CommitRecord {
     pub(super) at: i64,
     pub(super) by: String,
     pub(super) author: String,
@@ -21,12 +21,12 @@ pub(super) struct Record {
     pub(super) asked_by: Vec<String>,
     pub(super) signed: bool,
     pub(super) comment: String,
-    pub(super) acts: Vec<Act>,
+    pub(super) acts: Vec<EventText>,
 }
 
 /// One event of a commit, in words and as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Act {
+pub struct EventText {
     /// The event's dotted name.
     pub name: String,
     /// The model that the event concerns.
@@ -46,7 +46,7 @@ pub struct Act {
     pub ordinal: u32,
 }
 
-impl Act {
+impl EventText {
     fn of(event: &Event) -> Self {
         let renamed_from = match event {
             Event::ModelRenamed { from, .. } => Some(from.as_str().to_owned()),
@@ -66,7 +66,7 @@ impl Act {
     }
 }
 
-impl Record {
+impl CommitRecord {
     /// Creates the record of a step.
     pub(super) fn of(entry: &LogEntry) -> Self {
         Self {
@@ -77,7 +77,7 @@ impl Record {
             asked_by: entry.asked_by.iter().map(|u| u.as_str().to_owned()).collect(),
             signed: entry.signed,
             comment: entry.comment.clone(),
-            acts: entry.events.iter().map(Act::of).collect(),
+            acts: entry.events.iter().map(EventText::of).collect(),
         }
     }
 
@@ -153,7 +153,7 @@ impl StepRow {
 
     /// Encodes the row.
     pub(super) fn encode(&self) -> [u8; Self::SIZE] {
-        let mut out = Fixed::new();
+        let mut out = RowBuffer::new();
         let id = self.commit.as_bytes();
         out.put(&[u8::try_from(id.len()).unwrap_or(0)]);
         out.put(id);
@@ -205,7 +205,7 @@ impl Posting {
 
     /// Encodes the posting.
     pub(super) fn encode(&self) -> [u8; Self::SIZE] {
-        let mut out = Fixed::new();
+        let mut out = RowBuffer::new();
         out.put(&self.model.to_le_bytes());
         out.put(&self.version.to_le_bytes());
         out.put(&self.number.to_le_bytes());
@@ -230,12 +230,12 @@ impl Posting {
 }
 
 /// The bytes of a row, filled from the left.
-pub(super) struct Fixed<const N: usize> {
+pub(super) struct RowBuffer<const N: usize> {
     bytes: [u8; N],
     used: usize,
 }
 
-impl<const N: usize> Fixed<N> {
+impl<const N: usize> RowBuffer<N> {
     pub(super) fn new() -> Self {
         Self { bytes: [0; N], used: 0 }
     }

@@ -8,7 +8,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Fault, damaged};
-use super::record::{Fixed, take};
+use super::record::{RowBuffer, take};
 use crate::entity::{Model, Tags, Version};
 use crate::name::AliasName;
 use crate::search;
@@ -452,7 +452,7 @@ fn encode(value: &impl Serialize) -> Result<Vec<u8>, Fault> {
 
 /// The position of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct ChunkLocation {
     pub(super) at: u64,
     /// The length of the chunk; 0 if the chunk was removed.
     pub(super) len: u32,
@@ -464,8 +464,8 @@ pub(super) struct Place {
 pub(super) const DIRECTORY_ROW: usize = 41;
 
 /// Encodes a row of the directory.
-pub(super) fn directory_row(key: ChunkKey, place: Place) -> [u8; DIRECTORY_ROW] {
-    let mut out = Fixed::new();
+pub(super) fn directory_row(key: ChunkKey, place: ChunkLocation) -> [u8; DIRECTORY_ROW] {
+    let mut out = RowBuffer::new();
     out.put(&key.model);
     out.put(&key.hundred.to_le_bytes());
     out.put(&place.at.to_le_bytes());
@@ -475,9 +475,9 @@ pub(super) fn directory_row(key: ChunkKey, place: Place) -> [u8; DIRECTORY_ROW] 
     out.done()
 }
 
-fn read_row(mut row: &[u8]) -> Option<(ChunkKey, Place)> {
+fn read_row(mut row: &[u8]) -> Option<(ChunkKey, ChunkLocation)> {
     let key = ChunkKey { model: take(&mut row)?, hundred: u64::from_le_bytes(take(&mut row)?) };
-    let place = Place {
+    let place = ChunkLocation {
         at: u64::from_le_bytes(take(&mut row)?),
         len: u32::from_le_bytes(take(&mut row)?),
         crc: u32::from_le_bytes(take(&mut row)?),
@@ -487,7 +487,7 @@ fn read_row(mut row: &[u8]) -> Option<(ChunkKey, Place)> {
 }
 
 /// The positions of all valid chunks.
-pub(super) type Directory = HashMap<ChunkKey, Place, BuildHasherDefault<KeyHasher>>;
+pub(super) type Directory = HashMap<ChunkKey, ChunkLocation, BuildHasherDefault<KeyHasher>>;
 
 /// Decodes the whole directory; a later row of a chunk replaces an earlier one.
 pub(super) fn directory(part: &[u8]) -> Result<Directory, Fault> {
@@ -569,7 +569,7 @@ mod tests {
     fn the_last_row_of_a_chunk_counts() {
         let key = ChunkKey { model: key("churn"), hundred: 3 };
         let other = ChunkKey { hundred: ChunkKey::MODEL, ..key };
-        let place = |at, len| Place { at, len, crc: 7, of_prompt: false };
+        let place = |at, len| ChunkLocation { at, len, crc: 7, of_prompt: false };
         let rows = [(key, place(0, 5)), (other, place(5, 5)), (key, place(10, 6)), (other, place(0, 0))];
         let part: Vec<u8> = rows.iter().flat_map(|(k, p)| directory_row(*k, *p)).collect();
         let read = directory(&part).ok().unwrap();

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::thread;
 
 use super::error::Fault;
-use super::head::State;
-use super::rows::{self, Alias, ChunkKey, ModelRow, Place, VersionRow, Versions};
+use super::head::LoadedIndex;
+use super::rows::{self, Alias, ChunkKey, ModelRow, ChunkLocation, VersionRow, Versions};
 use super::{Index, IndexError};
-use crate::search::{Models, Page, PageSize, Query};
+use crate::search::{Models, ResultPage, PageSize, Query};
 use crate::tree::Oid;
 
 /// The number of bytes that are read at once.
@@ -26,7 +26,7 @@ impl Index<'_> {
         query: &Query<Models>,
         offset: usize,
         size: PageSize,
-    ) -> Result<Page<ModelRow<'static>>, IndexError> {
+    ) -> Result<ResultPage<ModelRow<'static>>, IndexError> {
         let mut rows = self.ask(|state| {
             scan(
                 state,
@@ -55,7 +55,7 @@ impl Index<'_> {
         query: &Query<crate::search::Versions>,
         offset: usize,
         size: PageSize,
-    ) -> Result<Page<VersionRow<'static>>, IndexError> {
+    ) -> Result<ResultPage<VersionRow<'static>>, IndexError> {
         let aliases = if query.filter.asks_aliases() { self.aliases()? } else { HashMap::new() };
         let mut rows = self.ask(|state| {
             scan(
@@ -159,11 +159,11 @@ impl Index<'_> {
 }
 
 /// A function that processes a chunk: whether its model is a prompt, its bytes, and the list for results.
-trait Look<R>: Fn(bool, &[u8], &mut Vec<R>) -> Result<(), Fault> + Sync {}
-impl<R, F: Fn(bool, &[u8], &mut Vec<R>) -> Result<(), Fault> + Sync> Look<R> for F {}
+trait ChunkScan<R>: Fn(bool, &[u8], &mut Vec<R>) -> Result<(), Fault> + Sync {}
+impl<R, F: Fn(bool, &[u8], &mut Vec<R>) -> Result<(), Fault> + Sync> ChunkScan<R> for F {}
 
 /// Processes all chunks of a kind, on two threads if there is much data.
-fn scan<R: Send>(state: &State, of_kind: impl Fn(&ChunkKey) -> bool, look: impl Look<R>) -> Result<Vec<R>, Fault> {
+fn scan<R: Send>(state: &LoadedIndex, of_kind: impl Fn(&ChunkKey) -> bool, look: impl ChunkScan<R>) -> Result<Vec<R>, Fault> {
     if state.tip.is_none() {
         return Ok(Vec::new());
     }
@@ -171,8 +171,8 @@ fn scan<R: Send>(state: &State, of_kind: impl Fn(&ChunkKey) -> bool, look: impl 
     let prompts: std::collections::HashSet<[u8; 16]> =
         directory.iter().filter(|(_, p)| p.of_prompt).map(|(k, _)| k.model).collect();
     let of_prompt = |key: &ChunkKey| !prompts.is_empty() && prompts.contains(&key.model);
-    let places = directory.iter().filter(|(k, _)| of_kind(k)).map(|(k, p)| Place { of_prompt: of_prompt(k), ..*p });
-    let mut places: Vec<Place> = places.collect();
+    let places = directory.iter().filter(|(k, _)| of_kind(k)).map(|(k, p)| ChunkLocation { of_prompt: of_prompt(k), ..*p });
+    let mut places: Vec<ChunkLocation> = places.collect();
     places.sort_unstable_by_key(|p| p.at);
     let bytes: u64 = places.iter().map(|p| u64::from(p.len)).sum();
     if bytes < MUCH {
@@ -191,7 +191,7 @@ fn scan<R: Send>(state: &State, of_kind: impl Fn(&ChunkKey) -> bool, look: impl 
 }
 
 /// Processes chunks that are sorted by position; adjacent chunks are read at once.
-fn some<R>(state: &State, places: &[Place], look: &impl Look<R>) -> Result<Vec<R>, Fault> {
+fn some<R>(state: &LoadedIndex, places: &[ChunkLocation], look: &impl ChunkScan<R>) -> Result<Vec<R>, Fault> {
     let mut reader = state.rows.reader()?;
     let (mut window, mut out) = (Vec::new(), Vec::new());
     let mut rest = places;

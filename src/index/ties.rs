@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::error::{Fault, damaged};
-use super::head::State;
-use super::history::{Entry, Log, LogFilter, Subject, row};
-use super::record::{Act, Posting, short_key};
+use super::head::LoadedIndex;
+use super::history::{HistoryEntry, Log, LogFilter, HistorySubject, row};
+use super::record::{EventText, Posting, short_key};
 use super::{Index, IndexError};
-use crate::audience::Tie;
+use crate::audience::VersionInvolvement;
 use crate::name::{ModelName, UserName};
 use crate::tree::Oid;
 
@@ -24,8 +24,8 @@ impl Index<'_> {
         model: &ModelName,
         version: u64,
         at: Option<Oid>,
-    ) -> Result<BTreeMap<UserName, Tie>, IndexError> {
-        let filter = LogFilter { subject: Subject::Version(model.clone(), version), at, ..LogFilter::default() };
+    ) -> Result<BTreeMap<UserName, VersionInvolvement>, IndexError> {
+        let filter = LogFilter { subject: HistorySubject::Version(model.clone(), version), at, ..LogFilter::default() };
         let entries = match self.log(&filter) {
             Err(IndexError::OffLine(_)) => self.log(&LogFilter { at: None, ..filter })?,
             other => other?,
@@ -48,8 +48,8 @@ impl Index<'_> {
     ///
     /// # Errors
     /// [`IndexError`] if the index can neither be read nor built.
-    pub fn ties_of(&mut self, user: &UserName) -> Result<BTreeMap<ModelName, BTreeMap<u64, Tie>>, IndexError> {
-        let mut out: BTreeMap<ModelName, BTreeMap<u64, Tie>> = BTreeMap::new();
+    pub fn ties_of(&mut self, user: &UserName) -> Result<BTreeMap<ModelName, BTreeMap<u64, VersionInvolvement>>, IndexError> {
+        let mut out: BTreeMap<ModelName, BTreeMap<u64, VersionInvolvement>> = BTreeMap::new();
         // Reading backwards, a model appears under its newest name first, and a version appears last when it is
         // registered.
         let (mut now, mut begun) = (BTreeMap::<String, String>::new(), BTreeSet::new());
@@ -100,23 +100,23 @@ impl Index<'_> {
 
 /// Returns the person and the tie that an event creates to its version. For a comment or request, the file names the
 /// person; for a transition, it is the actor. A version that only made way for another one was not moved on purpose.
-fn tie(entry: &Entry, act: &Act) -> Option<(UserName, Tie)> {
+fn tie(entry: &HistoryEntry, act: &EventText) -> Option<(UserName, VersionInvolvement)> {
     let (tie, place) = match act.name.as_str() {
-        "comment.created" => (Tie::Commented, "comment"),
-        "request.created" => (Tie::Requested, "request"),
-        "version.transitioned" => (Tie::Moved, ""),
+        "comment.created" => (VersionInvolvement::Commented, "comment"),
+        "request.created" => (VersionInvolvement::Requested, "request"),
+        "version.transitioned" => (VersionInvolvement::Moved, ""),
         _ => return None,
     };
     let json: Value = serde_json::from_str(&act.json).ok()?;
     let user = match tie {
-        Tie::Moved if json.pointer("/cause/by")? == "made_way" => return None,
-        Tie::Moved => entry.by.as_str(),
-        Tie::Commented | Tie::Requested => json.get(place)?.get("created_by")?.as_str()?,
+        VersionInvolvement::Moved if json.pointer("/cause/by")? == "made_way" => return None,
+        VersionInvolvement::Moved => entry.by.as_str(),
+        VersionInvolvement::Commented | VersionInvolvement::Requested => json.get(place)?.get("created_by")?.as_str()?,
     };
     Some((UserName::new(user).ok()?, tie))
 }
 
-fn former_names(state: &State, model: &ModelName) -> Result<Vec<ModelName>, Fault> {
+fn former_names(state: &LoadedIndex, model: &ModelName) -> Result<Vec<ModelName>, Fault> {
     let mut out = Vec::new();
     if state.tip.is_none() {
         return Ok(out);

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::Progress;
-use super::build::{self, Block, Stored};
+use super::BuildProgress;
+use super::build::{self, StepRange, StoredChunks};
 use super::effect::{Changes, ModelChange};
 use super::error::Fault;
-use super::head::{State, generation};
-use super::part::Part;
+use super::head::{LoadedIndex, generation};
+use super::part::IndexPart;
 use super::record::{Posting, StepRow};
-use super::rows::{self, Chunk, Directory, Place, directory_row};
+use super::rows::{self, Chunk, Directory, ChunkLocation, directory_row};
 use crate::git::Step;
 use crate::name::ModelName;
 use crate::registry::Registry;
@@ -28,7 +28,7 @@ const WAITING: usize = 16 << 20;
 const SLACK: (u64, u64) = (1 << 20, 1000);
 
 /// The target of an update.
-pub(super) struct Target<'a> {
+pub(super) struct UpdateTarget<'a> {
     /// The folder of the index.
     pub(super) folder: &'a Path,
     /// Whether this process may write to the folder now.
@@ -40,24 +40,24 @@ pub(super) struct Target<'a> {
 ///
 /// After an error the state is invalid.
 pub(super) fn catch_up(
-    state: &mut State,
+    state: &mut LoadedIndex,
     registry: &Registry,
     tip: Oid,
-    target: &Target<'_>,
-    progress: &mut dyn FnMut(Progress),
+    target: &UpdateTarget<'_>,
+    progress: &mut dyn FnMut(BuildProgress),
 ) -> Result<(), Fault> {
     let (missing, is_known) = missing(registry, tip, state.tip)?;
     if !is_known {
-        *state = State::empty(target.folder);
+        *state = LoadedIndex::empty(target.folder);
     }
     let before = match missing.first().and_then(|s| s.parent) {
         Some(parent) => Some(registry.repo().tree_of(&parent)?),
         None => None,
     };
     let from_nothing = state.tip.is_none();
-    let mut bar = Progress { done: 0, total: missing.len() as u64, what: "commits" };
+    let mut bar = BuildProgress { done: 0, total: missing.len() as u64, what: "commits" };
     let mut changes = Changes::default();
-    let blocks = Block::cut(&missing, before, STEPS);
+    let blocks = StepRange::cut(&missing, before, STEPS);
     build::in_order(registry, &blocks, build::encode, |block| {
         bar.done += block.steps.len() as u64;
         append(state, block, &mut changes);
@@ -69,7 +69,7 @@ pub(super) fn catch_up(
         Ok(())
     })?;
     if changes.unknown && !from_nothing {
-        *state = State::empty(target.folder);
+        *state = LoadedIndex::empty(target.folder);
         return catch_up(state, registry, tip, target, progress);
     }
     if from_nothing {
@@ -99,7 +99,7 @@ fn missing(registry: &Registry, tip: Oid, known: Option<Oid>) -> Result<(Vec<Ste
 }
 
 /// Appends the records of a block.
-fn append(state: &mut State, block: build::Encoded, changes: &mut Changes) {
+fn append(state: &mut LoadedIndex, block: build::Encoded, changes: &mut Changes) {
     let mut at = state.records.push(&block.records);
     for posting in block.postings {
         state.postings.push(&Posting { number: posting.number + state.count, ..posting }.encode());
@@ -121,16 +121,16 @@ fn append(state: &mut State, block: build::Encoded, changes: &mut Changes) {
 
 /// Writes the rows of all models as of the tip.
 fn all_rows(
-    state: &mut State,
+    state: &mut LoadedIndex,
     registry: &Registry,
     tip: Oid,
     changes: &Changes,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut dyn FnMut(BuildProgress),
 ) -> Result<(), Fault> {
     let root = registry.repo().tree_of(&tip)?;
     let names = build::names(&registry.snapshot_in(Some(root))?)?;
     let jobs: Vec<&[ModelName]> = names.chunks(MODELS).collect();
-    let mut bar = Progress { done: 0, total: names.len() as u64, what: "models" };
+    let mut bar = BuildProgress { done: 0, total: names.len() as u64, what: "models" };
     let mut directory = Directory::default();
     let work = |registry: &Registry, names: &&[ModelName]| {
         let snapshot = registry.snapshot_in(Some(root))?;
@@ -150,14 +150,14 @@ fn all_rows(
 }
 
 /// Writes the changed rows.
-fn some_rows(state: &mut State, registry: &Registry, tip: Oid, changes: &Changes) -> Result<(), Fault> {
+fn some_rows(state: &mut LoadedIndex, registry: &Registry, tip: Oid, changes: &Changes) -> Result<(), Fault> {
     if changes.models.is_empty() {
         return Ok(());
     }
     let snapshot = registry.snapshot_of(Some(tip))?;
     let mut directory = rows::directory(&state.directory.whole()?)?;
     let mut new = Vec::new();
-    let mut stored = Stored::of(state, &directory)?;
+    let mut stored = StoredChunks::of(state, &directory)?;
     for (name, change) in &changes.models {
         new.extend(build::chunks(&snapshot, name, change, Some(&mut stored))?);
     }
@@ -167,7 +167,7 @@ fn some_rows(state: &mut State, registry: &Registry, tip: Oid, changes: &Changes
 }
 
 /// Replaces a chunk.
-fn put(state: &mut State, directory: &mut Directory, chunk: Chunk) {
+fn put(state: &mut LoadedIndex, directory: &mut Directory, chunk: Chunk) {
     let old = directory.remove(&chunk.key);
     if old.is_none() && chunk.bytes.is_empty() {
         return;
@@ -177,7 +177,7 @@ fn put(state: &mut State, directory: &mut Directory, chunk: Chunk) {
     // A chunk has at most a hundred versions of a few megabytes each.
     let len = u32::try_from(chunk.bytes.len()).unwrap_or(u32::MAX);
     let crc = crc32fast::hash(&chunk.bytes);
-    let place = Place { at: state.rows.push(&chunk.bytes), len, crc, of_prompt: chunk.of_prompt };
+    let place = ChunkLocation { at: state.rows.push(&chunk.bytes), len, crc, of_prompt: chunk.of_prompt };
     state.directory.push(&directory_row(chunk.key, place));
     if len > 0 {
         directory.insert(chunk.key, place);
@@ -187,7 +187,7 @@ fn put(state: &mut State, directory: &mut Directory, chunk: Chunk) {
 }
 
 /// Rewrites the rows when more of them are outdated than valid.
-fn compact(state: &mut State, folder: &Path) -> Result<(), Fault> {
+fn compact(state: &mut LoadedIndex, folder: &Path) -> Result<(), Fault> {
     let chunks = state.directory.extent().len / rows::DIRECTORY_ROW as u64;
     if state.rows.extent().len <= 2 * state.live_bytes + SLACK.0 && chunks <= 2 * state.live_chunks + SLACK.1 {
         return Ok(());
@@ -195,13 +195,13 @@ fn compact(state: &mut State, folder: &Path) -> Result<(), Fault> {
     let directory = rows::directory(&state.directory.whole()?)?;
     let mut places: Vec<_> = directory.into_iter().collect();
     places.sort_unstable_by_key(|(key, _)| *key);
-    let mut rows = Part::empty(folder, "rows", generation());
-    let mut new = Part::empty(folder, "directory", generation());
+    let mut rows = IndexPart::empty(folder, "rows", generation());
+    let mut new = IndexPart::empty(folder, "directory", generation());
     let mut reader = state.rows.reader()?;
     let mut bytes = Vec::new();
     for (key, place) in places {
         reader.checked(place.at, place.len, place.crc, &mut bytes)?;
-        new.push(&directory_row(key, Place { at: rows.push(&bytes), ..place }));
+        new.push(&directory_row(key, ChunkLocation { at: rows.push(&bytes), ..place }));
     }
     drop(reader);
     state.rows = rows;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::OutboxError;
 use super::journal::{self, Journal};
-use super::state::{Cursor, Pending, Record, State, Suspended, VERSION, millis};
+use super::state::{Cursor, PendingJob, JournalRecord, ChannelState, SuspensionReason, VERSION, millis};
 use crate::time::Timestamp;
 
 /// The size from which a journal is rewritten, in bytes.
@@ -22,24 +22,24 @@ const MAX_SAID: usize = 300;
 pub struct Ledger {
     path: PathBuf,
     journal: Journal,
-    state: State,
+    state: ChannelState,
     /// The size beyond which the journal is rewritten, in bytes.
     compact_at: u64,
     dropped: u64,
 }
 
 /// Reads the state of a journal without changing it.
-pub(super) fn look(path: &Path) -> Result<Option<State>, OutboxError> {
+pub(super) fn look(path: &Path) -> Result<Option<ChannelState>, OutboxError> {
     journal::read(path)?.map(|contents| fold(path, contents.records)).transpose()
 }
 
-fn fold(path: &Path, records: Vec<Record>) -> Result<State, OutboxError> {
+fn fold(path: &Path, records: Vec<JournalRecord>) -> Result<ChannelState, OutboxError> {
     let damaged = || OutboxError::Damaged { path: path.to_owned() };
     let mut records = records.into_iter();
-    let Some(Record::Whole { version: VERSION, cursor, .. }) = records.as_slice().first() else {
+    let Some(JournalRecord::Whole { version: VERSION, cursor, .. }) = records.as_slice().first() else {
         return Err(damaged());
     };
-    let mut state = State::at(*cursor);
+    let mut state = ChannelState::at(*cursor);
     records.by_ref().for_each(|record| state.apply(record));
     Ok(state)
 }
@@ -55,14 +55,14 @@ impl Ledger {
     }
 
     pub(super) fn begin(path: &Path, cursor: Cursor) -> Result<Self, OutboxError> {
-        let state = State::at(cursor);
+        let state = ChannelState::at(cursor);
         let mut journal = Journal::create(path, &state.whole())?;
         journal.sync()?;
         Ok(Self { path: path.to_owned(), compact_at: COMPACT_FROM, journal, state, dropped: 0 })
     }
 
     /// Returns the state of the channel.
-    pub fn state(&self) -> &State {
+    pub fn state(&self) -> &ChannelState {
         &self.state
     }
 
@@ -78,7 +78,7 @@ impl Ledger {
     /// # Errors
     ///
     /// [`OutboxError::Io`] when the journal cannot be written.
-    pub fn plan(&mut self, cursor: Cursor, jobs: Vec<Pending>) -> Result<Vec<String>, OutboxError> {
+    pub fn plan(&mut self, cursor: Cursor, jobs: Vec<PendingJob>) -> Result<Vec<String>, OutboxError> {
         let mut fresh: Vec<String> = Vec::new();
         for job in &jobs {
             if self.state.lane(&job.lane).next().is_none() && !fresh.contains(&job.lane) {
@@ -86,7 +86,7 @@ impl Ledger {
             }
         }
         let sync = !jobs.is_empty();
-        self.write(Record::Planned { cursor, jobs }, sync)?;
+        self.write(JournalRecord::Planned { cursor, jobs }, sync)?;
         fresh.retain(|lane| self.state.lane(lane).next().is_some());
         Ok(fresh)
     }
@@ -96,7 +96,7 @@ impl Ledger {
     /// # Errors
     ///
     /// [`OutboxError::Io`] when the journal cannot be written.
-    pub fn add(&mut self, jobs: Vec<Pending>) -> Result<Vec<String>, OutboxError> {
+    pub fn add(&mut self, jobs: Vec<PendingJob>) -> Result<Vec<String>, OutboxError> {
         self.plan(self.state.cursor(), jobs)
     }
 
@@ -106,7 +106,7 @@ impl Ledger {
     ///
     /// [`OutboxError::Io`] when the journal cannot be written.
     pub fn delivered(&mut self, id: &str, at: Timestamp, said: &str) -> Result<(), OutboxError> {
-        self.write(Record::Delivered { id: id.to_owned(), at: millis(at), said: short(said) }, false)
+        self.write(JournalRecord::Delivered { id: id.to_owned(), at: millis(at), said: short(said) }, false)
     }
 
     /// Records that an attempt failed, and how long after `now` the job is retried.
@@ -138,7 +138,7 @@ impl Ledger {
     ) -> Result<(), OutboxError> {
         let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         let next = millis(now.plus_millis(i64::try_from(wait).unwrap_or(i64::MAX)));
-        self.write(Record::Failed { id: id.to_owned(), next, wait, why: short(why), deferred }, false)
+        self.write(JournalRecord::Failed { id: id.to_owned(), next, wait, why: short(why), deferred }, false)
     }
 
     /// Records that a job became a dead letter.
@@ -147,7 +147,7 @@ impl Ledger {
     ///
     /// [`OutboxError::Io`] when the journal cannot be written.
     pub fn died(&mut self, id: &str, at: Timestamp, why: &str) -> Result<(), OutboxError> {
-        self.write(Record::Died { id: id.to_owned(), at: millis(at), why: short(why) }, true)
+        self.write(JournalRecord::Died { id: id.to_owned(), at: millis(at), why: short(why) }, true)
     }
 
     /// Suspends the channel until its settings differ from `settings`.
@@ -156,8 +156,8 @@ impl Ledger {
     ///
     /// [`OutboxError::Io`] when the journal cannot be written.
     pub fn suspend(&mut self, at: Timestamp, why: &str, settings: &str) -> Result<(), OutboxError> {
-        let suspended = Suspended { why: short(why), at: millis(at), settings: settings.to_owned() };
-        self.write(Record::Suspended { suspended }, true)
+        let suspended = SuspensionReason { why: short(why), at: millis(at), settings: settings.to_owned() };
+        self.write(JournalRecord::Suspended { suspended }, true)
     }
 
     /// Resumes a suspended channel.
@@ -166,7 +166,7 @@ impl Ledger {
     ///
     /// [`OutboxError::Io`] when the journal cannot be written.
     pub fn resume(&mut self) -> Result<(), OutboxError> {
-        if self.state.suspended().is_some() { self.write(Record::Resumed, true) } else { Ok(()) }
+        if self.state.suspended().is_some() { self.write(JournalRecord::Resumed, true) } else { Ok(()) }
     }
 
     /// Queues dead letters again: the ones with these ids, or all if `ids` is empty. Returns their number, and the
@@ -181,7 +181,7 @@ impl Ledger {
             self.state.dead().map(|d| (d.job.id.clone(), d.job.lane.clone())).filter(|(id, _)| wanted(id)).collect();
         let mut lanes = Vec::new();
         for (id, lane) in &found {
-            self.write(Record::Revived { id: id.clone() }, false)?;
+            self.write(JournalRecord::Revived { id: id.clone() }, false)?;
             if !lanes.contains(lane) {
                 lanes.push(lane.clone());
             }
@@ -199,7 +199,7 @@ impl Ledger {
         self.journal.sync()
     }
 
-    fn write(&mut self, record: Record, sync: bool) -> Result<(), OutboxError> {
+    fn write(&mut self, record: JournalRecord, sync: bool) -> Result<(), OutboxError> {
         self.journal.append(std::slice::from_ref(&record))?;
         if sync {
             self.journal.sync()?;
@@ -233,7 +233,7 @@ fn short(text: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::state::{Failing, Origin, delivery_id};
+    use super::super::state::{Failing, EventOrigin, delivery_id};
     use super::*;
     use crate::tree::Oid;
 
@@ -241,9 +241,9 @@ mod tests {
         Oid::from_hex(&format!("{n:040x}")).expect("40 digits")
     }
 
-    fn job(n: u32, lane: &str) -> Pending {
-        let origin = Origin { commit: commit(n), before: n.is_multiple_of(5).then(|| commit(n + 1)) };
-        Pending {
+    fn job(n: u32, lane: &str) -> PendingJob {
+        let origin = EventOrigin { commit: commit(n), before: n.is_multiple_of(5).then(|| commit(n + 1)) };
+        PendingJob {
             id: delivery_id("hook", &origin, 0, "k"),
             lane: lane.to_owned(),
             key: "k".to_owned(),
@@ -268,7 +268,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hook.journal");
         let mut ledger = Ledger::begin(&path, Cursor::after(commit(0))).unwrap();
-        let jobs: Vec<Pending> = (1..6).map(|n| job(n, if n % 2 == 0 { "even" } else { "odd" })).collect();
+        let jobs: Vec<PendingJob> = (1..6).map(|n| job(n, if n % 2 == 0 { "even" } else { "odd" })).collect();
         let fresh = ledger.plan(Cursor { next: Some(3), ..Cursor::after(commit(5)) }, jobs.clone()).unwrap();
         assert_eq!(fresh, ["odd", "even"]);
         assert!(
@@ -298,7 +298,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hook.journal");
         let mut ledger = Ledger::begin(&path, Cursor::after(commit(0))).unwrap();
-        let jobs: Vec<Pending> = (1..5).map(|n| job(n, "a")).collect();
+        let jobs: Vec<PendingJob> = (1..5).map(|n| job(n, "a")).collect();
         ledger.add(jobs.clone()).unwrap();
         assert_eq!(ledger.state().failing(), None);
         let wait = Duration::from_secs(60);
@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn ids_tell_apart_what_differs() {
-        let origin = |n, before| Origin { commit: commit(n), before };
+        let origin = |n, before| EventOrigin { commit: commit(n), before };
         let ids = [
             delivery_id("a", &origin(1, None), 0, "k"),
             delivery_id("b", &origin(1, None), 0, "k"),

@@ -23,9 +23,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use ledger::Ledger;
-pub use state::{Cursor, Dead, Failing, Origin, Past, Pending, State, Suspended, delivery_id};
+pub use state::{Cursor, DeadJob, Failing, EventOrigin, Past, PendingJob, ChannelState, SuspensionReason, delivery_id};
 
-use crate::registry::{Place, Registry};
+use crate::registry::{RegistryLocation, Registry};
 
 /// The longest name of a channel, in bytes.
 const MAX_NAME: usize = 100;
@@ -76,12 +76,12 @@ pub struct Outbox {
 
 /// The lock of the one process that delivers. It is released when dropped, or when the process ends.
 #[derive(Debug)]
-pub struct Lead(#[expect(dead_code, reason = "the lock is held as long as the file is open")] File);
+pub struct SenderLock(#[expect(dead_code, reason = "the lock is held as long as the file is open")] File);
 
 /// A request to the process that delivers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "ask")]
-pub enum Ask {
+pub enum OutboxRequest {
     /// Retries dead letters, and resumes the channel if it was suspended.
     Revive {
         /// The channel. `None` for all channels.
@@ -99,7 +99,7 @@ impl Outbox {
     }
 
     /// Returns whether this is the outbox of a branch and folder.
-    pub fn is_of(&self, place: &Place) -> bool {
+    pub fn is_of(&self, place: &RegistryLocation) -> bool {
         self.folder.file_name().is_some_and(|name| *name == *name_of(place))
     }
 
@@ -151,14 +151,14 @@ impl Outbox {
     /// # Errors
     ///
     /// [`OutboxError::Io`] when the lock file cannot be opened or locked.
-    pub fn lead(&self) -> Result<Option<Lead>, OutboxError> {
+    pub fn lead(&self) -> Result<Option<SenderLock>, OutboxError> {
         let path = self.folder.join("lock");
         let failed = |e| OutboxError::io("lock", &path, e);
         let file = private().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {
                 self.tidy();
-                Ok(Some(Lead(file)))
+                Ok(Some(SenderLock(file)))
             }
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(e)) => Err(failed(e)),
@@ -201,7 +201,7 @@ impl Outbox {
     /// # Errors
     ///
     /// [`OutboxError`] when the name is invalid, or the journal is damaged or cannot be read.
-    pub fn look(&self, channel: &str) -> Result<Option<State>, OutboxError> {
+    pub fn look(&self, channel: &str) -> Result<Option<ChannelState>, OutboxError> {
         ledger::look(&self.path(channel)?)
     }
 
@@ -210,7 +210,7 @@ impl Outbox {
     /// # Errors
     ///
     /// [`OutboxError`] when the name is invalid, or the journal is damaged or cannot be read.
-    pub fn open(&self, channel: &str, _: &Lead) -> Result<Option<Ledger>, OutboxError> {
+    pub fn open(&self, channel: &str, _: &SenderLock) -> Result<Option<Ledger>, OutboxError> {
         Ledger::open(&self.path(channel)?)
     }
 
@@ -219,7 +219,7 @@ impl Outbox {
     /// # Errors
     ///
     /// [`OutboxError`] when the name is invalid or the journal cannot be written.
-    pub fn begin(&self, channel: &str, cursor: Cursor, _: &Lead) -> Result<Ledger, OutboxError> {
+    pub fn begin(&self, channel: &str, cursor: Cursor, _: &SenderLock) -> Result<Ledger, OutboxError> {
         Ledger::begin(&self.path(channel)?, cursor)
     }
 
@@ -228,7 +228,7 @@ impl Outbox {
     /// # Errors
     ///
     /// [`OutboxError`] when the name is invalid or the journal cannot be removed.
-    pub fn forget(&self, channel: &str, _: &Lead) -> Result<(), OutboxError> {
+    pub fn forget(&self, channel: &str, _: &SenderLock) -> Result<(), OutboxError> {
         let path = self.path(channel)?;
         match fs::remove_file(&path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(OutboxError::io("remove", &path, e)),
@@ -254,7 +254,7 @@ impl Outbox {
     /// # Errors
     ///
     /// [`OutboxError::Io`] when the request cannot be written.
-    pub fn ask(&self, ask: &Ask) -> Result<(), OutboxError> {
+    pub fn ask(&self, ask: &OutboxRequest) -> Result<(), OutboxError> {
         self.prepare()?;
         let folder = self.asks();
         let failed = |e| OutboxError::io("write to", &folder, e);
@@ -274,7 +274,7 @@ impl Outbox {
     /// # Errors
     ///
     /// [`OutboxError::Io`] when a request cannot be read or removed, and the error of `act`.
-    pub fn take_asks(&self, _: &Lead, mut act: impl FnMut(Ask) -> Result<(), OutboxError>) -> Result<(), OutboxError> {
+    pub fn take_asks(&self, _: &SenderLock, mut act: impl FnMut(OutboxRequest) -> Result<(), OutboxError>) -> Result<(), OutboxError> {
         let folder = self.asks();
         let Ok(entries) = fs::read_dir(&folder) else { return Ok(()) };
         for path in entries.flatten().map(|e| e.path()) {
@@ -301,7 +301,7 @@ impl Outbox {
 }
 
 /// Returns the name of the outbox folder of a branch and folder.
-fn name_of(place: &Place) -> String {
+fn name_of(place: &RegistryLocation) -> String {
     let hash = Sha256::new().chain_update(&place.at).chain_update([0]).chain_update(&place.branch).finalize();
     hash.iter().take(8).map(|b| format!("{b:02x}")).collect()
 }

@@ -17,7 +17,7 @@ const MAX_DEAD: usize = 10_000;
 /// The origin of an event: a commit compared with its first parent, or with another commit after the history was
 /// rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Origin {
+pub struct EventOrigin {
     /// The commit.
     #[serde(with = "hex")]
     pub commit: Oid,
@@ -31,7 +31,7 @@ pub struct Origin {
 pub struct Cursor {
     /// The step at which the cursor stands.
     #[serde(flatten)]
-    pub origin: Origin,
+    pub origin: EventOrigin,
     /// The number of the first event of the step that is not processed. `None` if the whole step is processed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u32>,
@@ -40,13 +40,13 @@ pub struct Cursor {
 impl Cursor {
     /// Returns the cursor right after a commit.
     pub const fn after(commit: Oid) -> Self {
-        Self { origin: Origin { commit, before: None }, next: None }
+        Self { origin: EventOrigin { commit, before: None }, next: None }
     }
 }
 
 /// A delivery that has not arrived yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pending {
+pub struct PendingJob {
     /// The id of the delivery.
     pub id: String,
     /// The queue of the delivery. Deliveries of one queue stay in order.
@@ -55,7 +55,7 @@ pub struct Pending {
     pub key: String,
     /// The origin of the event.
     #[serde(flatten)]
-    pub origin: Origin,
+    pub origin: EventOrigin,
     /// The number of the event within its origin.
     pub ordinal: u32,
     /// The dotted name of the event.
@@ -82,10 +82,10 @@ pub struct Pending {
 
 /// A dead letter: a delivery that is no longer retried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dead {
+pub struct DeadJob {
     /// The delivery, with its last error.
     #[serde(flatten)]
-    pub job: Pending,
+    pub job: PendingJob,
     /// When it became a dead letter, in milliseconds since the epoch.
     pub died: i64,
 }
@@ -95,7 +95,7 @@ pub struct Dead {
 pub struct Past {
     /// The delivery.
     #[serde(flatten)]
-    pub job: Pending,
+    pub job: PendingJob,
     /// When it arrived, in milliseconds since the epoch.
     pub at: i64,
     /// The report of the channel about it.
@@ -104,7 +104,7 @@ pub struct Past {
 
 /// Why nothing is sent to a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Suspended {
+pub struct SuspensionReason {
     /// The reason.
     pub why: String,
     /// When the channel was suspended, in milliseconds since the epoch.
@@ -125,21 +125,21 @@ pub struct Failing {
 /// A change of the state of a channel: a line of its journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "record")]
-pub(super) enum Record {
+pub(super) enum JournalRecord {
     /// The whole state: the first line.
     Whole {
         version: u32,
         cursor: Cursor,
-        pending: Vec<Pending>,
-        dead: Vec<Dead>,
+        pending: Vec<PendingJob>,
+        dead: Vec<DeadJob>,
         recent: Vec<Past>,
-        suspended: Option<Suspended>,
+        suspended: Option<SuspensionReason>,
         delivered: u64,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failing: Option<Failing>,
     },
     /// The cursor moved, and these jobs were planned.
-    Planned { cursor: Cursor, jobs: Vec<Pending> },
+    Planned { cursor: Cursor, jobs: Vec<PendingJob> },
     /// A job was delivered.
     Delivered { id: String, at: i64, said: String },
     /// An attempt failed and the job is retried. `deferred` means that the cause was the job's own and the channel
@@ -155,7 +155,7 @@ pub(super) enum Record {
     /// A job became a dead letter.
     Died { id: String, at: i64, why: String },
     /// The channel was suspended.
-    Suspended { suspended: Suspended },
+    Suspended { suspended: SuspensionReason },
     /// The channel was resumed.
     Resumed,
     /// A dead letter was queued again.
@@ -167,21 +167,21 @@ pub(super) const VERSION: u32 = 1;
 
 /// The state of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
+pub struct ChannelState {
     cursor: Cursor,
     /// Pending jobs by number, in the order in which they were planned.
-    pending: BTreeMap<u64, Pending>,
+    pending: BTreeMap<u64, PendingJob>,
     numbers: HashMap<String, u64>,
     lanes: BTreeMap<String, VecDeque<u64>>,
     next_number: u64,
-    dead: VecDeque<Dead>,
+    dead: VecDeque<DeadJob>,
     recent: VecDeque<Past>,
-    suspended: Option<Suspended>,
+    suspended: Option<SuspensionReason>,
     delivered: u64,
     failing: Option<Failing>,
 }
 
-impl State {
+impl ChannelState {
     pub(super) fn at(cursor: Cursor) -> Self {
         Self {
             cursor,
@@ -203,7 +203,7 @@ impl State {
     }
 
     /// Returns the pending jobs, in the order of the history.
-    pub fn pending(&self) -> impl Iterator<Item = &Pending> {
+    pub fn pending(&self) -> impl Iterator<Item = &PendingJob> {
         self.pending.values()
     }
 
@@ -218,7 +218,7 @@ impl State {
     }
 
     /// Returns the jobs of a queue, oldest first.
-    pub fn lane<'s>(&'s self, lane: &str) -> impl Iterator<Item = &'s Pending> + use<'s> {
+    pub fn lane<'s>(&'s self, lane: &str) -> impl Iterator<Item = &'s PendingJob> + use<'s> {
         let numbers = self.lanes.get(lane).into_iter().flatten();
         numbers.filter_map(|n| self.pending.get(n))
     }
@@ -230,12 +230,12 @@ impl State {
     }
 
     /// Returns a pending job by its id.
-    pub fn find(&self, id: &str) -> Option<&Pending> {
+    pub fn find(&self, id: &str) -> Option<&PendingJob> {
         self.numbers.get(id).and_then(|n| self.pending.get(n))
     }
 
     /// Returns the dead letters, oldest first.
-    pub fn dead(&self) -> impl Iterator<Item = &Dead> {
+    pub fn dead(&self) -> impl Iterator<Item = &DeadJob> {
         self.dead.iter()
     }
 
@@ -250,7 +250,7 @@ impl State {
     }
 
     /// Returns why the channel is suspended. `None` if it is not.
-    pub fn suspended(&self) -> Option<&Suspended> {
+    pub fn suspended(&self) -> Option<&SuspensionReason> {
         self.suspended.as_ref()
     }
 
@@ -260,8 +260,8 @@ impl State {
     }
 
     /// Returns the whole state as one record.
-    pub(super) fn whole(&self) -> Record {
-        Record::Whole {
+    pub(super) fn whole(&self) -> JournalRecord {
+        JournalRecord::Whole {
             version: VERSION,
             cursor: self.cursor,
             pending: self.pending.values().cloned().collect(),
@@ -274,9 +274,9 @@ impl State {
     }
 
     /// Applies a record. A record about an unknown job changes nothing, so that crashes in any order do no harm.
-    pub(super) fn apply(&mut self, record: Record) {
+    pub(super) fn apply(&mut self, record: JournalRecord) {
         match record {
-            Record::Whole { cursor, pending, dead, recent, suspended, delivered, failing, .. } => {
+            JournalRecord::Whole { cursor, pending, dead, recent, suspended, delivered, failing, .. } => {
                 *self = Self::at(cursor);
                 pending.into_iter().for_each(|job| self.put(job));
                 self.dead = dead.into();
@@ -285,11 +285,11 @@ impl State {
                 self.delivered = delivered;
                 self.failing = failing;
             }
-            Record::Planned { cursor, jobs } => {
+            JournalRecord::Planned { cursor, jobs } => {
                 self.cursor = cursor;
                 jobs.into_iter().for_each(|job| self.put(job));
             }
-            Record::Delivered { id, at, said } => {
+            JournalRecord::Delivered { id, at, said } => {
                 if let Some(job) = self.take(&id) {
                     self.delivered += 1;
                     self.failing = None;
@@ -299,7 +299,7 @@ impl State {
                     }
                 }
             }
-            Record::Failed { id, next, wait, why, deferred } => {
+            JournalRecord::Failed { id, next, wait, why, deferred } => {
                 if let Some(job) = self.numbers.get(&id).and_then(|n| self.pending.get_mut(n)) {
                     job.attempts = job.attempts.saturating_add(1);
                     (job.next, job.wait) = (Some(next), Some(wait));
@@ -310,30 +310,30 @@ impl State {
                     self.failing = (!deferred).then_some(more);
                 }
             }
-            Record::Died { id, at, why } => {
+            JournalRecord::Died { id, at, why } => {
                 if let Some(mut job) = self.take(&id) {
                     job.attempts = job.attempts.saturating_add(1);
                     job.error = Some(why);
-                    self.dead.push_back(Dead { job, died: at });
+                    self.dead.push_back(DeadJob { job, died: at });
                     if self.dead.len() > MAX_DEAD {
                         self.dead.pop_front();
                     }
                 }
             }
-            Record::Suspended { suspended } => self.suspended = Some(suspended),
-            Record::Resumed => (self.suspended, self.failing) = (None, None),
-            Record::Revived { id } => {
+            JournalRecord::Suspended { suspended } => self.suspended = Some(suspended),
+            JournalRecord::Resumed => (self.suspended, self.failing) = (None, None),
+            JournalRecord::Revived { id } => {
                 if let Some(at) = self.dead.iter().position(|d| d.job.id == id)
-                    && let Some(Dead { job, .. }) = self.dead.remove(at)
+                    && let Some(DeadJob { job, .. }) = self.dead.remove(at)
                 {
-                    self.put(Pending { attempts: 0, next: None, wait: None, ..job });
+                    self.put(PendingJob { attempts: 0, next: None, wait: None, ..job });
                 }
             }
         }
     }
 
     /// Adds a job at the end of its queue, unless the job is pending or dead already.
-    fn put(&mut self, job: Pending) {
+    fn put(&mut self, job: PendingJob) {
         if self.numbers.contains_key(&job.id) || self.dead.iter().any(|d| d.job.id == job.id) {
             return;
         }
@@ -344,7 +344,7 @@ impl State {
         self.pending.insert(number, job);
     }
 
-    fn take(&mut self, id: &str) -> Option<Pending> {
+    fn take(&mut self, id: &str) -> Option<PendingJob> {
         let number = self.numbers.remove(id)?;
         let job = self.pending.remove(&number)?;
         if let Some(lane) = self.lanes.get_mut(&job.lane) {
@@ -358,7 +358,7 @@ impl State {
 }
 
 /// Returns the id of a delivery: the same on each attempt, after each restart and on each machine.
-pub fn delivery_id(channel: &str, origin: &Origin, ordinal: u32, key: &str) -> String {
+pub fn delivery_id(channel: &str, origin: &EventOrigin, ordinal: u32, key: &str) -> String {
     let mut hash = Sha256::new();
     for part in [channel, &origin.commit.to_string(), &ordinal.to_string(), key] {
         // Each part is hashed with its length, so that different lists of parts never give the same bytes.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Subject, Told, fit, standard};
+use super::{PayloadSubject, PayloadEvent, fit, standard};
 use crate::phrase;
 use crate::text::many_lines;
 
@@ -10,11 +10,11 @@ use crate::text::many_lines;
 const MAX_TEXT: usize = 2_600;
 
 /// Returns the sentence of the event, and the lines below it: requester, approvers, comments.
-fn lines(told: &Told<'_>) -> (String, Vec<String>) {
+fn lines(told: &PayloadEvent<'_>) -> (String, Vec<String>) {
     let head = format!("{}: {}", told.by, standard::text(told));
     let details = match told.what {
-        Subject::Event(event) => phrase::details(event),
-        Subject::RuleViolated(_) | Subject::HistoryRewritten(_) => Vec::new(),
+        PayloadSubject::Event(event) => phrase::details(event),
+        PayloadSubject::RuleViolated(_) | PayloadSubject::HistoryRewritten(_) => Vec::new(),
     };
     let said = Some(many_lines(told.comment.trim()).into_owned()).filter(|text| !text.is_empty());
     (fit::text(&head, MAX_TEXT / 2), details.into_iter().chain(said).collect())
@@ -22,7 +22,7 @@ fn lines(told: &Told<'_>) -> (String, Vec<String>) {
 
 /// Returns a Slack message: a block for Slack, and plain text for notifications and for programs that read Slack's
 /// format.
-pub(super) fn slack(told: &Told<'_>) -> Value {
+pub(super) fn slack(told: &PayloadEvent<'_>) -> Value {
     let (head, details) = lines(told);
     let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let registry = escaped(&told.registry.name);
@@ -34,7 +34,7 @@ pub(super) fn slack(told: &Told<'_>) -> Value {
 }
 
 /// Returns an Adaptive Card for a Teams workflow.
-pub(super) fn teams(told: &Told<'_>) -> Value {
+pub(super) fn teams(told: &PayloadEvent<'_>) -> Value {
     let (head, details) = lines(told);
     let block = |text: &str| json!({"type": "TextBlock", "text": plain(text), "wrap": true});
     let mut body = vec![block(&format!("[{}] {head}", told.registry.name))];

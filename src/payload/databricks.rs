@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Subject, Told};
+use super::{PayloadSubject, PayloadEvent};
 use crate::event::Event;
 use crate::stage::Stage;
 
@@ -29,8 +29,8 @@ pub(super) fn is_general(name: &str) -> bool {
 
 /// Returns the names of an event: the general one, then the specific one. The stage None and declared stages have no
 /// specific name.
-pub(super) fn names(told: &Told<'_>) -> Vec<&'static str> {
-    let Subject::Event(event) = told.what else { return Vec::new() };
+pub(super) fn names(told: &PayloadEvent<'_>) -> Vec<&'static str> {
+    let PayloadSubject::Event(event) = told.what else { return Vec::new() };
     let moved = |to: &Stage, names: [&'static str; 3]| match to {
         Stage::Staging => Some(names[0]),
         Stage::Production => Some(names[1]),
@@ -66,8 +66,8 @@ pub(super) fn names(told: &Told<'_>) -> Vec<&'static str> {
 }
 
 /// Returns the body under one of the [`names`].
-pub(super) fn body(name: &str, webhook: &str, told: &Told<'_>) -> Option<Value> {
-    let Subject::Event(event) = told.what else { return None };
+pub(super) fn body(name: &str, webhook: &str, told: &PayloadEvent<'_>) -> Option<Value> {
+    let PayloadSubject::Event(event) = told.what else { return None };
     if !names(told).contains(&name) {
         return None;
     }

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Subject, Told};
+use super::{PayloadSubject, PayloadEvent};
 use crate::entity::Tags;
 use crate::event::Event;
 use crate::search::IS_PROMPT;
@@ -38,8 +38,8 @@ fn marked(tags: &Tags) -> bool {
 }
 
 /// Returns the MLflow name of an event; `None` if MLflow has no such event.
-pub(super) fn name(told: &Told<'_>) -> Option<&'static str> {
-    let Subject::Event(event) = told.what else { return None };
+pub(super) fn name(told: &PayloadEvent<'_>) -> Option<&'static str> {
+    let PayloadSubject::Event(event) = told.what else { return None };
     let or = |prompt: bool, as_prompt: &'static str, as_model: &'static str| if prompt { as_prompt } else { as_model };
     let is_prompt = told.is_prompt;
     Some(match event {
@@ -60,10 +60,10 @@ pub(super) fn name(told: &Told<'_>) -> Option<&'static str> {
 }
 
 /// Returns the body under the [`name`].
-pub(super) fn body(wanted: &str, told: &Told<'_>) -> Option<Value> {
+pub(super) fn body(wanted: &str, told: &PayloadEvent<'_>) -> Option<Value> {
     let name = name(told).filter(|name| *name == wanted)?;
     let (entity, action) = name.split_once('.')?;
-    let Subject::Event(event) = told.what else { return None };
+    let PayloadSubject::Event(event) = told.what else { return None };
     // MLflow writes microseconds and the offset, as Python does.
     let time = told.at.to_string();
     let timestamp = format!("{}000+00:00", time.trim_end_matches('Z'));

@@ -26,7 +26,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::entity::webhook::{EventPattern, Profile};
+use crate::entity::webhook::{EventPattern, PayloadProfile};
 use crate::event::Event;
 use crate::name::UserName;
 use crate::stage::Stage;
@@ -47,7 +47,7 @@ pub const WATCHER: [&str; 2] = ["rule.violated", "history.rewritten"];
 
 /// The content of a delivery.
 #[derive(Debug, Clone, Copy)]
-pub enum Subject<'t> {
+pub enum PayloadSubject<'t> {
     /// An event of the registry.
     Event(&'t Event),
     /// A step on the branch breaks rules: the name and the sentence of each finding.
@@ -67,7 +67,7 @@ pub struct Registry {
 
 /// An event with everything that a payload says about it.
 #[derive(Debug, Clone, Copy)]
-pub struct Told<'t> {
+pub struct PayloadEvent<'t> {
     /// The id of the event: the same in every body and on every attempt.
     pub id: &'t str,
     /// When the commit reached the branch.
@@ -83,20 +83,20 @@ pub struct Told<'t> {
     /// The commit that made the change.
     pub commit: &'t Oid,
     /// The event itself.
-    pub what: Subject<'t>,
+    pub what: PayloadSubject<'t>,
     /// Whether the model is an MLflow prompt.
     pub is_prompt: bool,
     /// The current stage of the version, for events that do not hold it themselves.
     pub stage: &'t Stage,
 }
 
-impl Told<'_> {
+impl PayloadEvent<'_> {
     /// Returns the dotted name of the event.
     pub const fn name(&self) -> &'static str {
         match self.what {
-            Subject::Event(event) => event.name(),
-            Subject::RuleViolated(_) => "rule.violated",
-            Subject::HistoryRewritten(_) => "history.rewritten",
+            PayloadSubject::Event(event) => event.name(),
+            PayloadSubject::RuleViolated(_) => "rule.violated",
+            PayloadSubject::HistoryRewritten(_) => "history.rewritten",
         }
     }
 }
@@ -111,23 +111,23 @@ pub struct Body {
 }
 
 /// Returns whether a webhook with this profile can send the events that a subscription names.
-pub fn carries(profile: Profile, pattern: &EventPattern) -> bool {
+pub fn carries(profile: PayloadProfile, pattern: &EventPattern) -> bool {
     let own = || sample::OWN.iter().chain(&WATCHER).any(|name| pattern.holds(name));
     let mlflow = || MLFLOW.iter().any(|name| pattern.holds(name));
     let databricks = || DATABRICKS.contains(&pattern.as_str()) || pattern.as_str() == "*";
     match profile {
-        Profile::Databricks => databricks(),
-        Profile::Mlflow => mlflow(),
-        Profile::Standard | Profile::Cloudevents | Profile::Slack | Profile::Teams => own() || mlflow() || databricks(),
+        PayloadProfile::Databricks => databricks(),
+        PayloadProfile::Mlflow => mlflow(),
+        PayloadProfile::Standard | PayloadProfile::Cloudevents | PayloadProfile::Slack | PayloadProfile::Teams => own() || mlflow() || databricks(),
     }
 }
 
 /// Returns why a webhook with this profile cannot send the events that a subscription names, and what would help.
-pub fn why_not(profile: Profile, pattern: &EventPattern) -> Option<String> {
+pub fn why_not(profile: PayloadProfile, pattern: &EventPattern) -> Option<String> {
     if carries(profile, pattern) {
         return None;
     }
-    let elsewhere: Vec<&str> = Profile::ALL.into_iter().filter(|p| carries(*p, pattern)).map(Profile::as_str).collect();
+    let elsewhere: Vec<&str> = PayloadProfile::ALL.into_iter().filter(|p| carries(*p, pattern)).map(PayloadProfile::as_str).collect();
     Some(if elsewhere.is_empty() {
         format!("no event is named {pattern}")
     } else {
@@ -137,17 +137,17 @@ pub fn why_not(profile: Profile, pattern: &EventPattern) -> Option<String> {
 }
 
 /// Returns the names under which a webhook gets the event, in order; each name makes one body.
-pub fn names(profile: Profile, events: &BTreeSet<EventPattern>, told: &Told<'_>) -> Vec<&'static str> {
+pub fn names(profile: PayloadProfile, events: &BTreeSet<EventPattern>, told: &PayloadEvent<'_>) -> Vec<&'static str> {
     let held = |name: &str| events.iter().any(|e| e.holds(name));
     let exact = |name: &str| events.iter().any(|e| e.as_str() == name);
     match profile {
-        Profile::Databricks => {
+        PayloadProfile::Databricks => {
             let all = events.iter().any(|e| e.as_str() == "*");
             let wanted = |name: &&str| exact(name) || (all && databricks::is_general(name));
             databricks::names(told).into_iter().filter(wanted).collect()
         }
-        Profile::Mlflow => mlflow::name(told).into_iter().filter(|name| held(name)).collect(),
-        Profile::Standard | Profile::Cloudevents | Profile::Slack | Profile::Teams => {
+        PayloadProfile::Mlflow => mlflow::name(told).into_iter().filter(|name| held(name)).collect(),
+        PayloadProfile::Standard | PayloadProfile::Cloudevents | PayloadProfile::Slack | PayloadProfile::Teams => {
             let wanted = held(told.name())
                 || mlflow::name(told).is_some_and(held)
                 || databricks::names(told).into_iter().any(exact);
@@ -157,15 +157,15 @@ pub fn names(profile: Profile, events: &BTreeSet<EventPattern>, told: &Told<'_>)
 }
 
 /// Returns the body of an event under one of its [`names`]; `None` if the event does not have that name.
-pub fn body(profile: Profile, name: &str, webhook: &str, told: &Told<'_>) -> Option<Body> {
+pub fn body(profile: PayloadProfile, name: &str, webhook: &str, told: &PayloadEvent<'_>) -> Option<Body> {
     let json = "application/json";
     let (media_type, value) = match profile {
-        Profile::Databricks => (json, databricks::body(name, webhook, told)?),
-        Profile::Mlflow => (json, mlflow::body(name, told)?),
-        Profile::Standard => (json, standard::body(told)),
-        Profile::Cloudevents => ("application/cloudevents+json", standard::cloudevent(told)),
-        Profile::Slack => (json, chat::slack(told)),
-        Profile::Teams => (json, chat::teams(told)),
+        PayloadProfile::Databricks => (json, databricks::body(name, webhook, told)?),
+        PayloadProfile::Mlflow => (json, mlflow::body(name, told)?),
+        PayloadProfile::Standard => (json, standard::body(told)),
+        PayloadProfile::Cloudevents => ("application/cloudevents+json", standard::cloudevent(told)),
+        PayloadProfile::Slack => (json, chat::slack(told)),
+        PayloadProfile::Teams => (json, chat::teams(told)),
     };
     Some(Body { media_type, bytes: fit::within(value, MAX_BODY) })
 }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{DATABRICKS, MLFLOW, Subject};
-use crate::entity::settings::{Identity, Layout};
-use crate::entity::version::{Metric, Source, Status};
-use crate::entity::webhook::{Profile, WebhookState};
+use super::{DATABRICKS, MLFLOW, PayloadSubject};
+use crate::entity::settings::{IdentitySettings, Layout};
+use crate::entity::version::{Metric, VersionSource, VersionStatus};
+use crate::entity::webhook::{PayloadProfile, WebhookState};
 use crate::entity::{
-    Comment, Level, Model, Person, Request, RequestState, Review, Settings, Tags, Verdict, Version, Webhook,
+    Comment, PermissionLevel, Model, Person, Request, RequestState, Review, Settings, Tags, ReviewVerdict, Version, Webhook,
 };
-use crate::event::{Cause, Event};
+use crate::event::{TransitionCause, Event};
 use crate::name::{AliasName, Digest, GroupName, Id, Key, ModelName, Principal, UserName};
 use crate::search::IS_PROMPT;
 use crate::stage::Stage;
@@ -72,20 +72,20 @@ pub const OWN: [&str; 49] = [
 
 /// A sample event.
 #[derive(Debug)]
-pub struct Sample {
-    what: What,
+pub struct SampleEvent {
+    what: SampleKind,
     /// Whether the sample is about an MLflow prompt.
     pub is_prompt: bool,
 }
 
 #[derive(Debug)]
-enum What {
+enum SampleKind {
     Event(Box<Event>),
     RuleViolated(Vec<(String, String)>),
     HistoryRewritten(Oid),
 }
 
-impl Sample {
+impl SampleEvent {
     /// Returns the name of the model in the sample of an event. MLflow uses another one for prompts.
     pub fn model_name(name: &str) -> &'static str {
         if is_of_prompt(name) { "example_prompt" } else { "example_model" }
@@ -94,24 +94,24 @@ impl Sample {
     /// Returns a sample of the event with this name, which is Databricks', MLflow's or Greenroom's.
     pub fn of(name: &str, model: &ModelName, by: &UserName, now: Timestamp) -> Option<Self> {
         let is_prompt = is_of_prompt(name);
-        let maker = Maker { model, by, now, is_prompt };
+        let maker = SampleMaker { model, by, now, is_prompt };
         let what = match name {
             "rule.violated" => {
                 let say = "'mallory' may not move it to Production".to_owned();
-                What::RuleViolated(vec![("permission".to_owned(), say)])
+                SampleKind::RuleViolated(vec![("permission".to_owned(), say)])
             }
-            "history.rewritten" => What::HistoryRewritten(Oid::from_bytes(&[0xab; 20])?),
-            name => What::Event(Box::new(maker.event(own_name(name)?, stage_of(name))?)),
+            "history.rewritten" => SampleKind::HistoryRewritten(Oid::from_bytes(&[0xab; 20])?),
+            name => SampleKind::Event(Box::new(maker.event(own_name(name)?, stage_of(name))?)),
         };
         Some(Self { what, is_prompt })
     }
 
     /// Returns the event as the content of a delivery.
-    pub fn subject(&self) -> Subject<'_> {
+    pub fn subject(&self) -> PayloadSubject<'_> {
         match &self.what {
-            What::Event(event) => Subject::Event(event),
-            What::RuleViolated(faults) => Subject::RuleViolated(faults),
-            What::HistoryRewritten(before) => Subject::HistoryRewritten(before),
+            SampleKind::Event(event) => PayloadSubject::Event(event),
+            SampleKind::RuleViolated(faults) => PayloadSubject::RuleViolated(faults),
+            SampleKind::HistoryRewritten(before) => PayloadSubject::HistoryRewritten(before),
         }
     }
 }
@@ -163,14 +163,14 @@ fn text(s: &str) -> Text {
     Text::new(s).unwrap_or_default()
 }
 
-struct Maker<'m> {
+struct SampleMaker<'m> {
     model: &'m ModelName,
     by: &'m UserName,
     now: Timestamp,
     is_prompt: bool,
 }
 
-impl Maker<'_> {
+impl SampleMaker<'_> {
     fn event(&self, name: &str, to: Stage) -> Option<Event> {
         match name.split_once('.')?.0 {
             "registry" | "access" | "group" | "person" | "webhook" | "file" => self.of_registry(name),
@@ -186,8 +186,8 @@ impl Maker<'_> {
             name: text("example"),
             format: 1,
             layout: Layout::default(),
-            identity: Identity::default(),
-            notifications: crate::entity::settings::Mailing::default(),
+            identity: IdentitySettings::default(),
+            notifications: crate::entity::settings::MailPolicy::default(),
             sources: Default::default(),
             acknowledged: Vec::new(),
             stages: Default::default(),
@@ -207,8 +207,8 @@ impl Maker<'_> {
             }
             "registry.moved" => Event::RegistryMoved { from: String::new(), to: "registry/".to_owned() },
             "registry.deleted" => Event::RegistryDeleted { settings: settings() },
-            "access.granted" => Event::Granted { model: None, to, level: Level::CanRead, before: None },
-            "access.revoked" => Event::Revoked { model: None, to, level: Level::CanRead },
+            "access.granted" => Event::Granted { model: None, to, level: PermissionLevel::CanRead, before: None },
+            "access.revoked" => Event::Revoked { model: None, to, level: PermissionLevel::CanRead },
             "group.created" => Event::GroupCreated { group, members },
             "group.changed" => Event::GroupChanged { group, added: members, removed: BTreeSet::new() },
             "group.deleted" => Event::GroupDeleted { group, members },
@@ -267,9 +267,9 @@ impl Maker<'_> {
             "version.status_changed" => Event::StatusChanged {
                 model,
                 version,
-                status: Status::Ready,
+                status: VersionStatus::Ready,
                 message: text(""),
-                before: Status::PendingRegistration,
+                before: VersionStatus::PendingRegistration,
             },
             "version.tag_set" => Event::VersionTagSet { model, version, key, value, before: None },
             "version.tag_deleted" => Event::VersionTagDeleted { model, version, key, value },
@@ -283,7 +283,7 @@ impl Maker<'_> {
                 Event::ArtifactsChanged { model, version, before: None, after: Oid::from_bytes(&[0xcd; 20]) }
             }
             "version.transitioned" => {
-                Event::Transitioned { model, version, from: Stage::None, to, cause: Cause::Direct }
+                Event::Transitioned { model, version, from: Stage::None, to, cause: TransitionCause::Direct }
             }
             "version.deleted" => Event::VersionDeleted { model, version, deleted: record },
             "alias.set" => Event::AliasSet { model, alias, version, before: None },
@@ -306,7 +306,7 @@ impl Maker<'_> {
         let review = Review {
             by: by.clone(),
             at: self.now,
-            verdict: Verdict::Approved,
+            verdict: ReviewVerdict::Approved,
             comment: text("fine"),
             subject: Digest::new("0".repeat(64)).ok()?,
         };
@@ -389,9 +389,9 @@ impl Maker<'_> {
             created_at: self.now,
             created_by: self.by.clone(),
             description: self.description("model version"),
-            status: Status::Ready,
+            status: VersionStatus::Ready,
             status_message: text(""),
-            source: Source { uri: text("models:/123"), run_id: text("abcd1234abcd5678"), ..Source::default() },
+            source: VersionSource { uri: text("models:/123"), run_id: text("abcd1234abcd5678"), ..VersionSource::default() },
             artifacts: None,
             tags: self.version_tags()?,
             params: Default::default(),
@@ -413,7 +413,7 @@ impl Maker<'_> {
             model: None,
             events: BTreeSet::from(["*".parse().ok()?]),
             state: WebhookState::Active,
-            profile: Profile::Standard,
+            profile: PayloadProfile::Standard,
             url: Some(text("https://hooks.example.org/")),
             job: None,
             insecure: false,
@@ -433,13 +433,13 @@ mod tests {
         let (model, by) = (ModelName::new("m").unwrap(), UserName::new("alice").unwrap());
         let now = Timestamp::from_millis(1_589_859_029_343);
         for name in OWN {
-            let sample = Sample::of(name, &model, &by, now).unwrap_or_else(|| panic!("{name}"));
-            let Subject::Event(event) = sample.subject() else { panic!("{name}") };
+            let sample = SampleEvent::of(name, &model, &by, now).unwrap_or_else(|| panic!("{name}"));
+            let PayloadSubject::Event(event) = sample.subject() else { panic!("{name}") };
             assert_eq!(event.name(), name);
         }
         for name in DATABRICKS.iter().chain(&MLFLOW).chain(&WATCHER) {
-            assert!(Sample::of(name, &model, &by, now).is_some(), "{name}");
+            assert!(SampleEvent::of(name, &model, &by, now).is_some(), "{name}");
         }
-        assert!(Sample::of("version.imagined", &model, &by, now).is_none());
+        assert!(SampleEvent::of("version.imagined", &model, &by, now).is_none());
     }
 }

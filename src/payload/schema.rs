@@ -7,29 +7,29 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::{DATABRICKS, MLFLOW, WATCHER, sample};
-use crate::entity::webhook::Profile;
+use crate::entity::webhook::PayloadProfile;
 use crate::event::Event;
 
 /// The version of the schemas, and the name of their folder in `schema/events`.
 pub const VERSION: u32 = 1;
 
 /// Returns the schema of all bodies of a profile, as text that ends in a line feed.
-pub fn schema(profile: Profile) -> String {
+pub fn schema(profile: PayloadProfile) -> String {
     let mut root = Map::new();
     root.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
     root.insert("title".to_owned(), json!(format!("Bodies of webhooks with the profile {}", profile.as_str())));
     let body = match profile {
-        Profile::Databricks => json!({"oneOf": DATABRICKS.map(databricks)}),
-        Profile::Mlflow => json!({"oneOf": MLFLOW.map(mlflow)}),
-        Profile::Standard => standard(),
-        Profile::Cloudevents => cloudevents(),
-        Profile::Slack => slack(),
-        Profile::Teams => teams(),
+        PayloadProfile::Databricks => json!({"oneOf": DATABRICKS.map(databricks)}),
+        PayloadProfile::Mlflow => json!({"oneOf": MLFLOW.map(mlflow)}),
+        PayloadProfile::Standard => standard(),
+        PayloadProfile::Cloudevents => cloudevents(),
+        PayloadProfile::Slack => slack(),
+        PayloadProfile::Teams => teams(),
     };
     if let Value::Object(body) = body {
         root.extend(body);
     }
-    if matches!(profile, Profile::Standard | Profile::Cloudevents) {
+    if matches!(profile, PayloadProfile::Standard | PayloadProfile::Cloudevents) {
         let (event, defs) = event();
         root.insert("$defs".to_owned(), defs);
         if let Some(defs) = root.get_mut("$defs").and_then(Value::as_object_mut) {

@@ -2,16 +2,16 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Subject, Told, value};
+use super::{PayloadSubject, PayloadEvent, value};
 use crate::phrase;
 
 /// Returns the body `{"type", "timestamp", "id", "data"}`.
-pub(super) fn body(told: &Told<'_>) -> Value {
+pub(super) fn body(told: &PayloadEvent<'_>) -> Value {
     json!({"type": told.name(), "timestamp": told.at, "id": told.id, "data": data(told)})
 }
 
 /// Returns a CloudEvent in structured mode. `source` and `id` together are unique.
-pub(super) fn cloudevent(told: &Told<'_>) -> Value {
+pub(super) fn cloudevent(told: &PayloadEvent<'_>) -> Value {
     let (model, version) = subject(told);
     let mut source = format!("/registries/{}", told.registry.id);
     let mut out = Map::new();
@@ -34,7 +34,7 @@ pub(super) fn cloudevent(told: &Told<'_>) -> Value {
 }
 
 /// Returns the `data` of both shapes: the registry, the commit, the person, and the event in words and as data.
-fn data(told: &Told<'_>) -> Value {
+fn data(told: &PayloadEvent<'_>) -> Value {
     let mut out = Map::new();
     let mut put = |key: &str, value: Value| out.insert(key.to_owned(), value);
     put("registry", value(told.registry));
@@ -59,37 +59,37 @@ fn data(told: &Told<'_>) -> Value {
 }
 
 /// Returns the event as `greenroom log -o json` prints it.
-fn event(told: &Told<'_>) -> Value {
+fn event(told: &PayloadEvent<'_>) -> Value {
     match told.what {
-        Subject::Event(event) => value(event),
-        Subject::RuleViolated(faults) => {
+        PayloadSubject::Event(event) => value(event),
+        PayloadSubject::RuleViolated(faults) => {
             let faults: Vec<Value> = faults.iter().map(|(rule, say)| json!({"rule": rule, "message": say})).collect();
             json!({"event": told.name(), "faults": faults})
         }
-        Subject::HistoryRewritten(before) => json!({"event": told.name(), "before": before}),
+        PayloadSubject::HistoryRewritten(before) => json!({"event": told.name(), "before": before}),
     }
 }
 
 /// Returns the event in words, without the person.
-pub(super) fn text(told: &Told<'_>) -> String {
+pub(super) fn text(told: &PayloadEvent<'_>) -> String {
     match told.what {
-        Subject::Event(event) => phrase::act(event),
-        Subject::RuleViolated(faults) => {
+        PayloadSubject::Event(event) => phrase::act(event),
+        PayloadSubject::RuleViolated(faults) => {
             let list: Vec<String> = faults.iter().map(|(rule, say)| format!("{rule}: {say}")).collect();
             let list = crate::text::one_line(&list.join("; ")).into_owned();
             format!("land a change that breaks rules and that no gate has judged: {list}")
         }
-        Subject::HistoryRewritten(before) => {
+        PayloadSubject::HistoryRewritten(before) => {
             format!("rewrite the history: commit {} is no longer part of it", before.short())
         }
     }
 }
 
 /// Returns the model and version that the event is about.
-fn subject<'t>(told: &Told<'t>) -> (Option<&'t str>, Option<u64>) {
+fn subject<'t>(told: &PayloadEvent<'t>) -> (Option<&'t str>, Option<u64>) {
     match told.what {
-        Subject::Event(event) => (event.model().map(crate::name::ModelName::as_str), event.version()),
-        Subject::RuleViolated(_) | Subject::HistoryRewritten(_) => (None, None),
+        PayloadSubject::Event(event) => (event.model().map(crate::name::ModelName::as_str), event.version()),
+        PayloadSubject::RuleViolated(_) | PayloadSubject::HistoryRewritten(_) => (None, None),
     }
 }
 

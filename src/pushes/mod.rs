@@ -17,8 +17,8 @@ mod read;
 mod write;
 
 pub use push::Push;
-pub use read::{Entry, InOrder, Pushes};
-pub use write::{By, Moved, record};
+pub use read::{PushEntry, OrderedPushes, Pushes};
+pub use write::{PushedBy, MovedRef, record};
 
 use crate::format::Problem;
 use crate::git::{GitError, PublishError};

@@ -55,7 +55,7 @@ impl Push {
 
 /// The text of a note, or of the message of a commit of the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Tables {
+struct PushTables {
     push: Vec<Push>,
 }
 
@@ -76,7 +76,7 @@ pub(super) fn parse(place: &str, text: &[u8]) -> Result<Vec<Push>, Vec<Problem>>
         let message = format!("it has {} bytes; at most {MAX_FILE} are read", text.len());
         return Err(vec![Problem::of_file(place, "size", message)]);
     }
-    let (tables, mut problems) = read::<Tables>(place, text);
+    let (tables, mut problems) = read::<PushTables>(place, text);
     if let Ok(text) = std::str::from_utf8(text) {
         problems.extend(strict::check(place, text));
     }
@@ -189,7 +189,7 @@ impl FromToml for Push {
     }
 }
 
-impl FromTable for Tables {
+impl FromTable for PushTables {
     fn from_table(fields: &mut Fields<'_, '_>) -> Option<Self> {
         let some = |pushes: &Vec<Push>| match pushes.len() {
             1..=MAX_TABLES => Ok(()),

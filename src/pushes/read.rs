@@ -4,7 +4,7 @@ use super::push::{self, Push};
 use super::{PushesError, REFERENCE};
 use crate::format::MAX_FILE;
 use crate::git::Repo;
-use crate::tree::{self, FileChange, Kind, Limits, Objects as _, Oid};
+use crate::tree::{self, FileChange, EntryKind, CompareLimits, Objects as _, Oid};
 
 /// The current record of pushes.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub struct Pushes<'r> {
 
 /// One commit of the record: the references that one push moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct PushEntry {
     /// The commit of the record, not of the branch.
     pub commit: Oid,
     /// The parent; `None` for the first.
@@ -26,7 +26,7 @@ pub struct Entry {
 }
 
 /// The path of a note in the tree, and its bytes if it exists.
-pub(super) struct Found {
+pub(super) struct NoteEntry {
     pub(super) path: String,
     pub(super) bytes: Option<Vec<u8>>,
 }
@@ -77,12 +77,12 @@ impl<'r> Pushes<'r> {
     }
 
     /// Iterates over all pushes, newest first.
-    pub fn in_order(&self) -> InOrder<'r> {
-        InOrder { repo: self.repo, next: self.tip, number: None }
+    pub fn in_order(&self) -> OrderedPushes<'r> {
+        OrderedPushes { repo: self.repo, next: self.tip, number: None }
     }
 
     /// Finds a note under any of the paths that git's own commands may have given it.
-    pub(super) fn find(&self, commit: &Oid) -> Result<Found, PushesError> {
+    pub(super) fn find(&self, commit: &Oid) -> Result<NoteEntry, PushesError> {
         let hex = commit.to_string();
         let mut rest = hex.as_str();
         let mut folder = String::new();
@@ -95,10 +95,10 @@ impl<'r> Pushes<'r> {
                     return Err(PushesError::wrong(&place_of(commit), why));
                 }
                 let bytes = self.repo.blob(&note.id, MAX_FILE)?;
-                return Ok(Found { path: format!("{folder}{rest}"), bytes: Some(bytes) });
+                return Ok(NoteEntry { path: format!("{folder}{rest}"), bytes: Some(bytes) });
             }
             let Some((two, tail)) = rest.split_at_checked(2).filter(|(_, tail)| !tail.is_empty()) else { break };
-            tree = entries.iter().find(|e| e.name == two && e.kind == Kind::Tree).map(|e| e.id);
+            tree = entries.iter().find(|e| e.name == two && e.kind == EntryKind::Tree).map(|e| e.id);
             if tree.is_some() {
                 folder.push_str(two);
                 folder.push('/');
@@ -106,21 +106,21 @@ impl<'r> Pushes<'r> {
             }
         }
         let (two, tail) = hex.split_at(2);
-        Ok(Found { path: format!("{two}/{tail}"), bytes: None })
+        Ok(NoteEntry { path: format!("{two}/{tail}"), bytes: None })
     }
 }
 
 /// The pushes of a record, newest first. The iterator ends after the first error.
 #[derive(Debug)]
-pub struct InOrder<'r> {
+pub struct OrderedPushes<'r> {
     repo: &'r Repo,
     next: Option<Oid>,
     /// The number that the next entry must have; `None` before the first.
     number: Option<u64>,
 }
 
-impl InOrder<'_> {
-    fn entry(&mut self, commit: Oid) -> Result<Entry, PushesError> {
+impl OrderedPushes<'_> {
+    fn entry(&mut self, commit: Oid) -> Result<PushEntry, PushesError> {
         let entry = entry(self.repo, commit)?;
         let place = place_of_entry(&commit);
         let number = entry.pushes.first().map_or(0, |p| p.number);
@@ -136,8 +136,8 @@ impl InOrder<'_> {
     }
 }
 
-impl Iterator for InOrder<'_> {
-    type Item = Result<Entry, PushesError>;
+impl Iterator for OrderedPushes<'_> {
+    type Item = Result<PushEntry, PushesError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let commit = self.next.take()?;
@@ -150,7 +150,7 @@ impl Iterator for InOrder<'_> {
 }
 
 /// Reads one commit of the record.
-pub(super) fn entry(repo: &Repo, commit: Oid) -> Result<Entry, PushesError> {
+pub(super) fn entry(repo: &Repo, commit: Oid) -> Result<PushEntry, PushesError> {
     let place = place_of_entry(&commit);
     let info = repo.commit(&commit)?;
     let pushes = push::parse(&place, info.body.as_bytes()).map_err(|p| PushesError::damaged(&place, p))?;
@@ -162,10 +162,10 @@ pub(super) fn entry(repo: &Repo, commit: Oid) -> Result<Entry, PushesError> {
         [one] => Some(*one),
         _ => return Err(PushesError::wrong(&place, "it is a merge")),
     };
-    Ok(Entry { commit, parent, pushes })
+    Ok(PushEntry { commit, parent, pushes })
 }
 
-impl Entry {
+impl PushEntry {
     /// Checks that the push only appended its own tables to notes, and changed or removed nothing else.
     ///
     /// # Errors
@@ -173,7 +173,7 @@ impl Entry {
     pub fn check_notes(&self, repo: &Repo) -> Result<(), PushesError> {
         let before = self.parent.map(|p| repo.tree_of(&p)).transpose()?;
         let after = repo.tree_of(&self.commit)?;
-        for change in tree::changes((repo, before), (repo, Some(after)), Limits::default())? {
+        for change in tree::changes((repo, before), (repo, Some(after)), CompareLimits::default())? {
             self.check_note(repo, &change)?;
         }
         Ok(())
@@ -184,7 +184,7 @@ impl Entry {
         let place = format!("the note {} of push {number}", crate::text::one_line(&change.path));
         let wrong = |why: &str| Err(PushesError::wrong(&place, why));
         let is_note = Oid::from_hex(&change.path.replace('/', "")).is_some();
-        let Some(after) = change.after.as_ref().filter(|e| is_note && e.kind == Kind::File) else {
+        let Some(after) = change.after.as_ref().filter(|e| is_note && e.kind == EntryKind::File) else {
             return wrong("something that is no note came, or a note was taken away");
         };
         let bytes = repo.blob(&after.id, MAX_FILE)?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::push::{self, MAX_TABLES, Push, word};
 use super::read::{self, Pushes};
 use super::{PushesError, REFERENCE};
-use crate::git::{Draft, Durability, GitError, Ident, PublishError, Repo};
+use crate::git::{CommitDraft, Durability, GitError, Ident, PublishError, Repo};
 use crate::name::UserName;
 use crate::time::Timestamp;
 use crate::tree::{Oid, Patch, Stage as _, TreeError};
@@ -30,7 +30,7 @@ const SERVICE: (&str, &str) = ("greenroom", "greenroom@localhost");
 
 /// The pusher.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct By {
+pub struct PushedBy {
     /// The person of the registry, if known.
     pub person: Option<UserName>,
     /// The login at the host, if there is one.
@@ -47,7 +47,7 @@ pub struct By {
 
 /// A reference that a push moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moved {
+pub struct MovedRef {
     /// The full name of the reference.
     pub name: String,
     /// The old object; `None` if the reference was created.
@@ -64,7 +64,7 @@ pub struct Moved {
 /// # Errors
 /// [`PushesError::TooMany`] for too many references; [`PushesError::Contended`] if concurrent writers kept changing the
 /// record; other [`PushesError`]s if the repository cannot be read or written.
-pub fn record(repo: &Repo, moved: &[Moved], by: &By, now: Timestamp, max: usize) -> Result<Option<u64>, PushesError> {
+pub fn record(repo: &Repo, moved: &[MovedRef], by: &PushedBy, now: Timestamp, max: usize) -> Result<Option<u64>, PushesError> {
     if moved.is_empty() {
         return Ok(None);
     }
@@ -85,7 +85,7 @@ pub fn record(repo: &Repo, moved: &[Moved], by: &By, now: Timestamp, max: usize)
 }
 
 /// Returns the commits that get a note, for each moved reference.
-fn touched(repo: &Repo, moved: &[Moved], max: usize) -> Result<Vec<BTreeSet<Oid>>, PushesError> {
+fn touched(repo: &Repo, moved: &[MovedRef], max: usize) -> Result<Vec<BTreeSet<Oid>>, PushesError> {
     let others =
         repo.tips()?.into_iter().filter(|(name, _)| name != REFERENCE && moved.iter().all(|m| m.name != *name));
     let mut known: Vec<Oid> = others.map(|(_, id)| id).collect();
@@ -97,7 +97,7 @@ fn touched(repo: &Repo, moved: &[Moved], max: usize) -> Result<Vec<BTreeSet<Oid>
     moved.iter().map(|m| touched_by(repo, m, &known, max)).collect()
 }
 
-fn touched_by(repo: &Repo, moved: &Moved, known: &[Oid], max: usize) -> Result<BTreeSet<Oid>, PushesError> {
+fn touched_by(repo: &Repo, moved: &MovedRef, known: &[Oid], max: usize) -> Result<BTreeSet<Oid>, PushesError> {
     let Some(new) = moved.new else { return Ok(BTreeSet::new()) };
     // A later push may have moved the reference on, and this push's objects may be gone already.
     let tip = match repo.commit_of(&new) {
@@ -134,11 +134,11 @@ fn line(repo: &Repo, tip: Oid, old: Oid, max: usize) -> Result<Vec<Oid>, PushesE
 /// Drafts the commit that adds the push to the current record. Returns its parent, the push's number and the draft.
 fn draft(
     repo: &Repo,
-    moved: &[Moved],
+    moved: &[MovedRef],
     touched: &[BTreeSet<Oid>],
-    by: &By,
+    by: &PushedBy,
     now: Timestamp,
-) -> Result<(Option<Oid>, u64, Draft), PushesError> {
+) -> Result<(Option<Oid>, u64, CommitDraft), PushesError> {
     let pushes = Pushes::open(repo)?;
     let last = pushes.tip().map(|tip| read::entry(repo, tip)).transpose()?;
     let number = last.and_then(|e| e.pushes.first().map(|p| p.number)).unwrap_or(0).saturating_add(1);
@@ -172,11 +172,11 @@ fn draft(
     };
     let ident = Ident::new(SERVICE.0, SERVICE.1, now);
     let message = format!("{}\n\n{}", subject(&tables), push::print(&tables));
-    let draft = Draft { tree, merged: Vec::new(), author: ident.clone(), committer: ident, message };
+    let draft = CommitDraft { tree, merged: Vec::new(), author: ident.clone(), committer: ident, message };
     Ok((pushes.tip(), number, draft))
 }
 
-fn table(moved: &Moved, number: u64, by: &By, at: Timestamp) -> Push {
+fn table(moved: &MovedRef, number: u64, by: &PushedBy, at: Timestamp) -> Push {
     let word_of = |w: &Option<String>| w.as_deref().map(word).filter(|w| !w.is_empty());
     Push {
         number,

@@ -1,8 +1,8 @@
 //! The origin of a version: the version of this registry that its source names, and the location of its files.
 
-use super::{Found, ModelRef, Pick, resolve};
+use super::{ReferenceTarget, ModelRef, VersionPick, resolve};
 use crate::entity::Version;
-use crate::entity::version::Source;
+use crate::entity::version::VersionSource;
 use crate::name::ModelName;
 use crate::snapshot::{Snapshot, VersionView};
 use crate::text::Text;
@@ -20,13 +20,13 @@ pub fn registered(uri: &str) -> Option<&str> {
 
 /// Returns the location of a version's files as recorded at registration. A location counts only beside a source that
 /// names a version of this registry; otherwise it could send clients to another place than the source shows.
-pub fn recorded(source: &Source) -> &Text {
+pub fn recorded(source: &VersionSource) -> &Text {
     if source.location.is_empty() || registered(source.uri.as_str()).is_none() { &source.uri } else { &source.location }
 }
 
 /// The version that a source names.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Origin {
+pub struct SourceOrigin {
     /// The name of the model.
     pub model: ModelName,
     /// The version number.
@@ -35,7 +35,7 @@ pub struct Origin {
     pub version: Version,
 }
 
-impl Origin {
+impl SourceOrigin {
     /// Returns a URI that keeps its meaning when stages and aliases move.
     pub fn uri(&self) -> String {
         format!("models:/{}/{}", self.model, self.number)
@@ -51,20 +51,20 @@ impl Origin {
 ///
 /// # Errors
 /// If an object of the tree cannot be read.
-pub fn find(snapshot: &Snapshot<'_>, uri: &str) -> Result<Option<Origin>, TreeError> {
+pub fn find(snapshot: &Snapshot<'_>, uri: &str) -> Result<Option<SourceOrigin>, TreeError> {
     let rest = registered(uri).and_then(|uri| uri.get(7..)).filter(|rest| !rest.starts_with("//"));
     let reference = rest.and_then(|rest| format!("models:{rest}").parse::<ModelRef>().ok());
-    let Some(ModelRef { model, pick, moment: None }) = reference.filter(|r| r.pick != Pick::Model) else {
+    let Some(ModelRef { model, pick, moment: None }) = reference.filter(|r| r.pick != VersionPick::Model) else {
         return Ok(None);
     };
-    let Found::Version(number) = resolve(snapshot, &model, &pick)? else { return Ok(None) };
+    let ReferenceTarget::Version(number) = resolve(snapshot, &model, &pick)? else { return Ok(None) };
     let view = snapshot.model(&model)?.map(|m| m.version(number)).transpose()?.flatten();
     let version = view.map(|v| v.file()).transpose()?.flatten().and_then(|f| f.value);
-    Ok(version.map(|version| Origin { model, number, version }))
+    Ok(version.map(|version| SourceOrigin { model, number, version }))
 }
 
 /// The place that holds the files of a version.
-pub enum Holder<'o> {
+pub enum FileHolder<'o> {
     /// This folder of the registry, with the record of its version.
     Registry(VersionView<'o>, Box<Version>),
     /// A URI outside of the registry; empty if there is none.
@@ -76,11 +76,11 @@ pub enum Holder<'o> {
 ///
 /// # Errors
 /// If an object of the tree cannot be read.
-pub fn holder<'o>(snapshot: &Snapshot<'o>, view: VersionView<'o>, version: Version) -> Result<Holder<'o>, TreeError> {
+pub fn holder<'o>(snapshot: &Snapshot<'o>, view: VersionView<'o>, version: Version) -> Result<FileHolder<'o>, TreeError> {
     let (mut view, mut version) = (view, version);
     for _ in 0..MAX_HOPS {
         if version.artifacts.is_some() && view.artifacts()?.is_some() {
-            return Ok(Holder::Registry(view, Box::new(version)));
+            return Ok(FileHolder::Registry(view, Box::new(version)));
         }
         if !version.source.location.is_empty() {
             break;
@@ -90,7 +90,7 @@ pub fn holder<'o>(snapshot: &Snapshot<'o>, view: VersionView<'o>, version: Versi
         let Some(next) = next else { break };
         (view, version) = (next, origin.version);
     }
-    Ok(Holder::Elsewhere(recorded(&version.source).clone()))
+    Ok(FileHolder::Elsewhere(recorded(&version.source).clone()))
 }
 
 #[cfg(test)]
@@ -110,7 +110,7 @@ mod tests {
     fn a_location_counts_only_beside_a_registered_source() -> Result<(), crate::text::InvalidText> {
         let source = |uri: &str| {
             let (uri, location) = (Text::new(uri)?, Text::new("s3://other/x")?);
-            Ok::<_, crate::text::InvalidText>(Source { uri, location, ..Source::default() })
+            Ok::<_, crate::text::InvalidText>(VersionSource { uri, location, ..VersionSource::default() })
         };
         assert_eq!(recorded(&source("s3://good/x")?).as_str(), "s3://good/x");
         assert_eq!(recorded(&source("models:/m-0123")?).as_str(), "models:/m-0123");

@@ -3,21 +3,21 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use super::{Asker, Registry, RegistryError};
-use crate::authority::{self, Assumption, Inquiry, Keys, Lander, Names, People};
+use super::{ChangeAuthor, Registry, RegistryError};
+use crate::authority::{self, Assumption, StepIdentities, PeopleKeys, CommitterIdentity, CommitNames, People};
 use crate::entity::settings::Authority;
 use crate::format::Problem;
 use crate::git::{Ident, Signed};
 use crate::name::UserName;
-use crate::rules::{Actor, Class, Fault};
+use crate::rules::{Actor, RuleClass, Fault};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
 /// Cached data for determining the actor of later changes.
 #[derive(Default)]
-pub(super) struct Proofs {
-    keys: Keys,
+pub(super) struct ProofCache {
+    keys: PeopleKeys,
     /// A specimen of the signatures that commits get here, and the address of the committer it was made for.
     specimen: RefCell<Option<(String, Option<Signed>)>>,
 }
@@ -42,7 +42,7 @@ impl Registry {
     pub(super) fn actor(
         &self,
         (before, after): (&Snapshot<'_>, &Snapshot<'_>),
-        asker: &Asker,
+        asker: &ChangeAuthor,
         is_authenticated: bool,
         now: Timestamp,
     ) -> Result<Result<Actor, Vec<Fault>>, RegistryError> {
@@ -68,7 +68,7 @@ impl Registry {
     pub(super) fn presumed_actor(
         &self,
         (before, after): (&Snapshot<'_>, &Snapshot<'_>),
-        asker: &Asker,
+        asker: &ChangeAuthor,
         now: Timestamp,
     ) -> Result<Result<Actor, Vec<Fault>>, RegistryError> {
         self.acting((before, after), asker, now, |inquiry, names| {
@@ -92,18 +92,18 @@ impl Registry {
     fn acting(
         &self,
         (before, after): (&Snapshot<'_>, &Snapshot<'_>),
-        asker: &Asker,
+        asker: &ChangeAuthor,
         now: Timestamp,
-        signer: impl FnOnce(&mut Inquiry<'_, '_>, &Names<'_>) -> Result<Option<UserName>, RegistryError>,
+        signer: impl FnOnce(&mut StepIdentities<'_, '_>, &CommitNames<'_>) -> Result<Option<UserName>, RegistryError>,
     ) -> Result<Result<Actor, Vec<Fault>>, RegistryError> {
         let with = (&self.repo, &self.proofs.keys);
-        let Some(mut inquiry) = Inquiry::new(with, (before, after), None, now, Assumption::None)? else {
+        let Some(mut inquiry) = StepIdentities::new(with, (before, after), None, now, Assumption::None)? else {
             // Without a registry before or after the change, the rules are applied without an authority.
             return Ok(Ok(Actor { signed: self.repo.signs(), ..Actor::of(asker.user.clone()) }));
         };
-        let names = Names { commit: None, author: &asker.author, committer: &asker.committer, is_merge: false };
+        let names = CommitNames { commit: None, author: &asker.author, committer: &asker.committer, is_merge: false };
         let signer = signer(&mut inquiry, &names)?;
-        let actor = inquiry.actor(&names, &Lander::Committer, signer.as_ref(), &[])?;
+        let actor = inquiry.actor(&names, &CommitterIdentity::Committer, signer.as_ref(), &[])?;
         Ok(match actor {
             Some(actor) if inquiry.faults.is_empty() => Ok(actor),
             Some(_) | None => Err(inquiry.faults),
@@ -118,7 +118,7 @@ impl Registry {
         let (before, after) = (self.snapshot_of(Some(parent))?, self.snapshot_in(Some(info.tree))?);
         let with = (&self.repo, &self.proofs.keys);
         let time = info.committer.time;
-        let inquiry = Inquiry::new(with, (&before, &after), Some(commit), time, Assumption::None)?;
+        let inquiry = StepIdentities::new(with, (&before, &after), Some(commit), time, Assumption::None)?;
         let (Some(mut inquiry), mut out) = (inquiry, BTreeSet::new()) else { return Ok(BTreeSet::new()) };
         for id in self.brought(merged, parent)? {
             let commit = self.repo.commit(&id)?;
@@ -142,7 +142,7 @@ impl Registry {
 
 /// Returns the fault of an authenticated caller's commit that would count as another person's action, with that
 /// person's permissions.
-fn not_the_callers(asker: &Asker, actor: &UserName) -> Fault {
+fn not_the_callers(asker: &ChangeAuthor, actor: &UserName) -> Fault {
     let message = format!(
         "{} asks for it, but the commit would count as the act of {actor}: the account that commits is not one of \
          identity.servers",
@@ -152,5 +152,5 @@ fn not_the_callers(asker: &Asker, actor: &UserName) -> Fault {
         "let the server commit with an account of its own that acts for its callers: a person whose address is its \
          user.email, and `greenroom settings set --add-server {actor}`"
     );
-    Fault { problem: Problem::of_file("", "identity", message).help(help), class: Class::Permission }
+    Fault { problem: Problem::of_file("", "identity", message).help(help), class: RuleClass::Permission }
 }

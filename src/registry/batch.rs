@@ -1,8 +1,8 @@
 //! Several changes in one publication: each is a step of its own on top of the previous one, and all share one flush.
 
-use super::{Asker, DETACHED, Outcome, Registry, RegistryError, stamped};
+use super::{ChangeAuthor, DETACHED, ChangeOutcome, Registry, RegistryError, stamped};
 use crate::action::Action;
-use crate::git::{Draft, Durability, GitError, Ident, PublishError, Published, RepoLock, stamp};
+use crate::git::{CommitDraft, Durability, GitError, Ident, PublishError, PublishedCommits, RepoLock, stamp};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::Oid;
@@ -13,7 +13,7 @@ pub struct Batch<'b> {
     lock: &'b mut RepoLock,
     base: Option<Oid>,
     root: Option<Oid>,
-    drafts: Vec<Draft>,
+    drafts: Vec<CommitDraft>,
     is_authenticated: bool,
     /// The time of the newest change.
     landed: Option<Timestamp>,
@@ -75,11 +75,11 @@ impl Batch<'_> {
     /// [`RegistryError::Denied`] if the rules refuse it. The batch stays as it was.
     pub fn add(
         &mut self,
-        asker: &Asker,
+        asker: &ChangeAuthor,
         actions: &[Action],
         now: Timestamp,
         comment: &str,
-    ) -> Result<Outcome, RegistryError> {
+    ) -> Result<ChangeOutcome, RegistryError> {
         let at = stamp::next(now, self.landed);
         let (tree, outcome) = self.registry.prepare(self.root, (asker, self.is_authenticated), actions, at, comment)?;
         if !outcome.verdict.passes() {
@@ -88,7 +88,7 @@ impl Batch<'_> {
         if let Some(tree) = tree {
             self.root = Some(tree);
             self.landed = Some(stamp::landed(at, self.landed));
-            self.drafts.push(Draft {
+            self.drafts.push(CommitDraft {
                 tree,
                 merged: Vec::new(),
                 author: asker.author.clone(),
@@ -105,7 +105,7 @@ impl Batch<'_> {
     /// # Errors
     /// [`PublishError::Moved`] if another writer was faster: start again on the new head. Other [`PublishError`]s as
     /// for [`Repo::publish`](crate::git::Repo::publish).
-    pub fn publish(self, durability: Durability) -> Result<Published, PublishError> {
+    pub fn publish(self, durability: Durability) -> Result<PublishedCommits, PublishError> {
         self.publish_announced(durability, &mut |_| {})
     }
 
@@ -117,7 +117,7 @@ impl Batch<'_> {
         mut self,
         durability: Durability,
         announce: &mut dyn FnMut(&[Oid]),
-    ) -> Result<Published, PublishError> {
+    ) -> Result<PublishedCommits, PublishError> {
         let drafts = std::mem::take(&mut self.drafts);
         let Registry { repo, branch, .. } = self.registry;
         repo.publish_announced(self.lock, branch, self.base, &drafts, durability, announce)

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Outcome;
+use super::ChangeOutcome;
 use crate::apply::Refusal;
 use crate::authority::AuthorityError;
 use crate::git::{GitError, Operation, PublishError};
@@ -91,7 +91,7 @@ pub enum RegistryError {
     #[error("the change breaks {} rule(s)", .outcome.verdict.faults.len())]
     Denied {
         /// The effect of the change, and the verdict.
-        outcome: Box<Outcome>,
+        outcome: Box<ChangeOutcome>,
     },
     /// The branch to be created exists already.
     #[error("the branch {} exists already", crate::text::quoted(.branch))]

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Registry, RegistryError};
-use crate::artifact::{self, FileEntry, Limits, Place, Progress, Store};
+use crate::artifact::{self, FileEntry, ArtifactLimits, FileLocation, TransferProgress, Store};
 use crate::authority;
 use crate::entity::settings::Layout;
 use crate::format::codec::known_format;
@@ -37,7 +37,8 @@ const MANY_KEPT: usize = 100;
 /// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+#[schemars(rename = "State")]
+pub enum CheckState {
     /// All is well.
     Ok,
     /// It works, but could be better.
@@ -52,7 +53,7 @@ pub struct Check {
     /// The name of the check; stable, for programs.
     pub name: &'static str,
     /// Whether all is well.
-    pub state: State,
+    pub state: CheckState,
     /// The finding, in one line.
     pub message: String,
     /// The advice; empty if all is well.
@@ -61,15 +62,15 @@ pub struct Check {
 
 impl Check {
     fn ok(name: &'static str, message: impl Into<String>) -> Self {
-        Self { name, state: State::Ok, message: message.into(), help: String::new() }
+        Self { name, state: CheckState::Ok, message: message.into(), help: String::new() }
     }
 
     fn warn(name: &'static str, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { name, state: State::Warn, message: message.into(), help: help.into() }
+        Self { name, state: CheckState::Warn, message: message.into(), help: help.into() }
     }
 
     fn fail(name: &'static str, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { name, state: State::Fail, message: message.into(), help: help.into() }
+        Self { name, state: CheckState::Fail, message: message.into(), help: help.into() }
     }
 }
 
@@ -118,7 +119,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError`] if the newest snapshot cannot be read. A check that fails is a result, not an error.
-    pub fn health(&self, verify: bool, progress: Progress<'_>) -> Result<Vec<Check>, RegistryError> {
+    pub fn health(&self, verify: bool, progress: TransferProgress<'_>) -> Result<Vec<Check>, RegistryError> {
         let state = self.snapshot()?;
         Ok(vec![
             told("identity", self.identity(&state)),
@@ -225,16 +226,16 @@ impl Registry {
     }
 
     /// Checks that the store has the files of the newest snapshot's pointers.
-    fn files(&self, state: &Snapshot<'_>, verify: bool, progress: Progress<'_>) -> Result<Check, RegistryError> {
+    fn files(&self, state: &Snapshot<'_>, verify: bool, progress: TransferProgress<'_>) -> Result<Check, RegistryError> {
         let name = "files";
         let store = Store::at(self.repo.lfs_dir());
         let swept = store.sweep(std::time::SystemTime::now());
-        let (mut files, mut unreadable) = (Vec::<FileEntry<Place>>::new(), Vec::new());
+        let (mut files, mut unreadable) = (Vec::<FileEntry<FileLocation>>::new(), Vec::new());
         for model in state.models()? {
             for version in model.versions()? {
                 let Some(tree) = version.artifacts()? else { continue };
-                match artifact::list(&self.repo, &tree, &Limits::default()) {
-                    Ok(found) => files.extend(found.into_iter().filter(|f| f.place == Place::Stored)),
+                match artifact::list(&self.repo, &tree, &ArtifactLimits::default()) {
+                    Ok(found) => files.extend(found.into_iter().filter(|f| f.place == FileLocation::Stored)),
                     Err(e) => unreadable.push(format!("{}: {e}", version.path)),
                 }
             }
@@ -408,10 +409,10 @@ mod tests {
         for good in
             ["git version 2.41.0", "git version 2.47.3", "git version 3.0.0", "git version 2.50.1 (Apple Git-155)"]
         {
-            assert_eq!(of_version(good).state, State::Ok, "{good}");
+            assert_eq!(of_version(good).state, CheckState::Ok, "{good}");
         }
         for old in ["git version 2.39.5", "git version 2.40.0.windows.1", "git version 1.99", "git"] {
-            assert_eq!(of_version(old).state, State::Warn, "{old}");
+            assert_eq!(of_version(old).state, CheckState::Warn, "{old}");
         }
     }
 }

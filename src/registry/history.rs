@@ -10,7 +10,7 @@ use crate::name::UserName;
 use crate::pushes::Pushes;
 use crate::snapshot::Snapshot;
 use crate::time::{Calendar, Timestamp};
-use crate::tree::{Limits, Oid};
+use crate::tree::{CompareLimits, Oid};
 
 /// The largest number of commits of a merged branch whose authors are read.
 const MERGED: usize = 1000;
@@ -131,7 +131,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError`] if an object cannot be read.
     pub fn diff(&self, before: Option<Oid>, after: Option<Oid>) -> Result<Diff, RegistryError> {
-        Ok(diff::diff(&self.snapshot_of(before)?, &self.snapshot_of(after)?, Limits::default())?)
+        Ok(diff::diff(&self.snapshot_of(before)?, &self.snapshot_of(after)?, CompareLimits::default())?)
     }
 
     /// Iterates over the first-parent history from `tip` back. Steps without events of the registry are left out.
@@ -158,7 +158,7 @@ impl Registry {
     /// [`RegistryError`] if an object cannot be read.
     pub fn step_between(&self, commit: Oid, before: Option<Oid>, after: Oid) -> Result<LogEntry, RegistryError> {
         let after = self.snapshot_in(Some(after))?;
-        let events = diff::diff(&self.snapshot_in(before)?, &after, Limits::default())?.events;
+        let events = diff::diff(&self.snapshot_in(before)?, &after, CompareLimits::default())?.events;
         let info = self.repo().commit(&commit)?;
         let by = self.name_of(&after, &info.author)?;
         let landed_by = self.name_of(&after, &info.committer)?;

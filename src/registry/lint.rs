@@ -5,24 +5,24 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use super::{Asker, Registry, RegistryError};
+use super::{ChangeAuthor, Registry, RegistryError};
 use crate::apply;
 use crate::artifact::{self, Pointer, copy, findings};
 use crate::codeowners::{self, Host};
 use crate::diff::{self, Diff};
 use crate::format::{MAX_FILE, Problem, attributes};
 use crate::git::{GitError, Repo, WorkFile};
-use crate::rules::{self, Actor, Class, Fault, Step};
+use crate::rules::{self, Actor, RuleClass, Fault, StepContext};
 use crate::snapshot::{ModelView, Snapshot, VersionView};
 use crate::time::Timestamp;
-use crate::tree::{Entry, Kind, Limits, Oid, Patch, Stage as _, TreeError};
+use crate::tree::{TreeEntry, EntryKind, CompareLimits, Oid, Patch, Stage as _, TreeError};
 
 /// The largest file that is read into memory, in bytes; larger ones cannot be files of a registry.
 const MAX_READ: u64 = 128 << 20;
 
 /// The faults and warnings of a registry.
 #[derive(Debug, Default)]
-pub struct Lint {
+pub struct LintReport {
     /// The number of checked files.
     pub files: usize,
     /// The files that differ from the last commit, by path from the repository's root.
@@ -34,7 +34,7 @@ pub struct Lint {
 }
 
 /// A root tree of the work tree's files, in memory.
-struct Staged {
+struct StagedTree {
     tree: Oid,
     files: usize,
     faults: Vec<Fault>,
@@ -49,21 +49,21 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError`] if files or objects cannot be read.
-    pub fn lint(&self, asker: Option<&Asker>, now: Timestamp) -> Result<Lint, RegistryError> {
+    pub fn lint(&self, asker: Option<&ChangeAuthor>, now: Timestamp) -> Result<LintReport, RegistryError> {
         let found = self.lint_all(asker, now);
         self.repo.discard_staged();
         found
     }
 
-    fn lint_all(&self, asker: Option<&Asker>, now: Timestamp) -> Result<Lint, RegistryError> {
+    fn lint_all(&self, asker: Option<&ChangeAuthor>, now: Timestamp) -> Result<LintReport, RegistryError> {
         let head = self.snapshot()?;
         let staged = self.stage_work_tree()?;
         let (after, mut lint) = match staged {
-            Some(s) => (self.edited_in(s.tree)?, Lint { files: s.files, faults: s.faults, ..Lint::default() }),
-            None => (self.snapshot()?, Lint::default()),
+            Some(s) => (self.edited_in(s.tree)?, LintReport { files: s.files, faults: s.faults, ..LintReport::default() }),
+            None => (self.snapshot()?, LintReport::default()),
         };
         lint.faults.extend(rules::lint(&after)?.faults);
-        let diff = diff::diff(&head, &after, Limits::default())?;
+        let diff = diff::diff(&head, &after, CompareLimits::default())?;
         lint.changed = diff.files.iter().map(|f| after.full_path(&f.path)).collect();
         let operation = self.repo.operation();
         if let Some(operation) = operation {
@@ -81,7 +81,7 @@ impl Registry {
         lint.faults.extend(brought.into_iter().flat_map(|(_, found)| found.faults));
         if lint.files == 0 {
             let nothing = Snapshot::new(&self.repo, None, &self.at)?;
-            lint.files = diff::diff(&nothing, &after, Limits::default())?.files.len();
+            lint.files = diff::diff(&nothing, &after, CompareLimits::default())?.files.len();
         }
         lint.warnings.extend(warnings(&after, now)?);
         let is_fault = |p: &Problem| lint.faults.iter().any(|f| f.problem == *p);
@@ -99,9 +99,9 @@ impl Registry {
         &self,
         (head, after): (&Snapshot<'_>, &Snapshot<'_>),
         diff: &Diff,
-        asker: &Asker,
+        asker: &ChangeAuthor,
         now: Timestamp,
-        lint: &mut Lint,
+        lint: &mut LintReport,
     ) -> Result<(), RegistryError> {
         let mut actor = match self.presumed_actor((head, after), asker, now)? {
             Ok(actor) => actor,
@@ -112,7 +112,7 @@ impl Registry {
         };
         let (used, former) = (self.used_before(self.head()?, diff)?, self.former_people(self.head()?, diff)?);
         let judge = |actor: &Actor| {
-            let mut step = Step::new(head, after, diff, actor, now);
+            let mut step = StepContext::new(head, after, diff, actor, now);
             step.used.clone_from(&used);
             step.former.clone_from(&former);
             rules::judge(&step)
@@ -170,13 +170,13 @@ impl Registry {
     }
 
     /// Returns the last commit's entry at a path from the repository's root.
-    fn committed(&self, path: &str) -> Result<Option<Entry>, RegistryError> {
+    fn committed(&self, path: &str) -> Result<Option<TreeEntry>, RegistryError> {
         let root = self.head()?.map(|commit| self.repo.tree_of(&commit)).transpose()?;
         Ok(Snapshot::new(&self.repo, root, "")?.entry(path)?)
     }
 
     /// Builds a tree of the files in the work tree; `None` without a work tree.
-    fn stage_work_tree(&self) -> Result<Option<Staged>, RegistryError> {
+    fn stage_work_tree(&self) -> Result<Option<StagedTree>, RegistryError> {
         let Some(found) = self.repo.work_files(&self.at)? else { return Ok(None) };
         let head = self.snapshot()?;
         let (mut patch, mut faults) = (Patch::default(), Vec::new());
@@ -186,20 +186,20 @@ impl Registry {
             if let Some(why) = Repo::path_fault(&path) {
                 let help = "rename it, or take it out";
                 let problem = Problem::of_file(path, "path", format!("the file cannot be committed: {why}")).help(help);
-                faults.push(Fault { problem, class: Class::Format });
+                faults.push(Fault { problem, class: RuleClass::Format });
                 continue;
             }
             match file {
                 WorkFile::Recorded(kind, id) => patch.link(path, kind, id),
                 // A nested repository, a pipe or a device: not a file of a registry.
-                WorkFile::Changed(Kind::Submodule | Kind::Tree, _) => {
+                WorkFile::Changed(EntryKind::Submodule | EntryKind::Tree, _) => {
                     let id = self.repo.stage_blob(&[])?;
-                    patch.link(path, Kind::Submodule, id);
+                    patch.link(path, EntryKind::Submodule, id);
                 }
                 WorkFile::Changed(kind, disk) if is_endless(&path, kind, &disk) => {
                     let size = std::fs::metadata(&disk).map_or(0, |m| m.len());
                     let message = format!("the file has {size} bytes; at most {MAX_FILE} are allowed");
-                    faults.push(Fault { problem: Problem::of_file(&path, "file", message), class: Class::Format });
+                    faults.push(Fault { problem: Problem::of_file(&path, "file", message), class: RuleClass::Format });
                     // A placeholder must exist, or files that belong to it would seem to have lost it.
                     patch.link(path, kind, self.repo.stage_blob(&[])?);
                 }
@@ -230,7 +230,7 @@ impl Registry {
                 }
             }
         }
-        Ok(Some(Staged { tree: self.repo.stage(None, &patch)?, files, faults }))
+        Ok(Some(StagedTree { tree: self.repo.stage(None, &patch)?, files, faults }))
     }
 }
 
@@ -246,7 +246,7 @@ fn conflicted(path: &str, line: usize) -> Fault {
     let message = "a merge left a conflict here, between the lines <<<<<<< and >>>>>>>";
     let help = "choose one of the two, take the marked lines out and `git add` the file; or give the merge up";
     let problem = Problem { line, column: 1, ..Problem::of_file(path, "conflict", message).help(help) };
-    Fault { problem, class: Class::Format }
+    Fault { problem, class: RuleClass::Format }
 }
 
 fn is_model_file(path: &str) -> bool {
@@ -254,13 +254,13 @@ fn is_model_file(path: &str) -> bool {
 }
 
 /// Whether a file is too large to be read. Model files are hashed instead, whatever their size.
-fn is_endless(path: &str, kind: Kind, disk: &Path) -> bool {
+fn is_endless(path: &str, kind: EntryKind, disk: &Path) -> bool {
     kind.is_file() && !is_model_file(path) && std::fs::metadata(disk).is_ok_and(|m| m.len() > MAX_READ)
 }
 
 /// Whether a model file that a commit would store with Git LFS was committed directly and still has those bytes. Then
 /// it is not an edit, even if a registration would store it differently.
-fn is_as_committed(head: &Snapshot<'_>, path: &str, kind: Kind, disk: &Path) -> Result<bool, RegistryError> {
+fn is_as_committed(head: &Snapshot<'_>, path: &str, kind: EntryKind, disk: &Path) -> Result<bool, RegistryError> {
     if !kind.is_file() || !is_model_file(path) || attributes::may_be_inline(path) {
         return Ok(false);
     }
@@ -281,8 +281,8 @@ fn is_as_committed(head: &Snapshot<'_>, path: &str, kind: Kind, disk: &Path) -> 
 }
 
 /// Returns the bytes that a commit would store for a file: its bytes, or the pointer if it is a model file for Git LFS.
-fn bytes_to_commit(path: &str, kind: Kind, disk: &Path) -> std::io::Result<Vec<u8>> {
-    if kind == Kind::Symlink && disk.is_symlink() {
+fn bytes_to_commit(path: &str, kind: EntryKind, disk: &Path) -> std::io::Result<Vec<u8>> {
+    if kind == EntryKind::Symlink && disk.is_symlink() {
         return std::fs::read_link(disk).map(|to| to.as_os_str().as_encoded_bytes().to_vec());
     }
     let mut file = File::open(disk)?;

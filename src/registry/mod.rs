@@ -27,21 +27,21 @@ use crate::event::Event;
 use crate::git::{Durability, GitError, Ident, PublishError, Repo, stamp};
 use crate::name::{Id, UserName};
 use crate::phrase;
-use crate::rules::{self, FormerPeople, Step, UsedIds, Verdict};
+use crate::rules::{self, FormerPeople, StepContext, UsedIds, Verdict};
 use crate::snapshot::{self, Snapshot};
 use crate::time::{Calendar, Timestamp};
-use crate::tree::{Limits, Objects as _, Oid, Stage as _};
+use crate::tree::{CompareLimits, Objects as _, Oid, Stage as _};
 
-use acts::Proofs;
+use acts::ProofCache;
 
 pub use batch::Batch;
 pub use error::RegistryError;
 pub use history::{LogEntry, Steps};
-pub use lint::Lint;
+pub use lint::LintReport;
 pub use past::{named_folders, past_folders};
-pub use place::Place;
+pub use place::RegistryLocation;
 pub use propose::Proposal;
-pub use sent::Unsent;
+pub use sent::UnsentFiles;
 
 /// The setting that names further folders with registries deeper in the repository, so that they are found without a
 /// search.
@@ -58,24 +58,24 @@ pub struct Registry {
     repo: Repo,
     branch: String,
     at: String,
-    landed: Landed,
-    proofs: Proofs,
-    used: Option<Used>,
+    landed: AsOfLookup,
+    proofs: ProofCache,
+    used: Option<UsedIdLookup>,
     calendar: Option<Calendar>,
-    past: past::Past,
+    past: past::FormerFolders,
 }
 
 /// A function that returns the newest commit as of a time in the first-parent history of a tip; `None` if there was
 /// none yet.
-pub type Landed = fn(&Registry, Oid, Timestamp) -> Result<Option<Oid>, RegistryError>;
+pub type AsOfLookup = fn(&Registry, Oid, Timestamp) -> Result<Option<Oid>, RegistryError>;
 
 /// A function that returns which ids were used in the first-parent history of a tip, each with the first commit that
 /// used it.
-pub type Used = fn(&Registry, Oid, &BTreeSet<Id>) -> Result<BTreeMap<Id, Oid>, RegistryError>;
+pub type UsedIdLookup = fn(&Registry, Oid, &BTreeSet<Id>) -> Result<BTreeMap<Id, Oid>, RegistryError>;
 
 /// The requester of a change.
 #[derive(Debug, Clone)]
-pub struct Asker {
+pub struct ChangeAuthor {
     /// The person in the registry.
     pub user: UserName,
     /// The author for the commit.
@@ -86,7 +86,7 @@ pub struct Asker {
 
 /// Options of a change.
 #[derive(Debug, Clone, Default)]
-pub struct Options {
+pub struct ChangeOptions {
     /// The comment for the commit's body: why the change is made.
     pub comment: String,
     /// Only show the effect and commit nothing.
@@ -97,7 +97,7 @@ pub struct Options {
 
 /// The effect of a change.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct ChangeOutcome {
     /// The commit; `None` if nothing changed, or for a dry run.
     pub commit: Option<Oid>,
     /// The time of the commit, or the time it would have.
@@ -138,19 +138,19 @@ impl Registry {
     }
 
     fn on_branch(repo: Repo, branch: String, at: &str) -> Self {
-        let (proofs, past) = (Proofs::default(), past::Past::default());
+        let (proofs, past) = (ProofCache::default(), past::FormerFolders::default());
         Self { repo, branch, at: at.to_owned(), landed: walk, proofs, used: None, calendar: None, past }
     }
 
     /// Sets another function for the commit as of a time, for instance one that uses an index. It must return the same
     /// as [`Repo::landed_at`].
-    pub fn with_landed(self, landed: Landed) -> Self {
+    pub fn with_landed(self, landed: AsOfLookup) -> Self {
         Self { landed, ..self }
     }
 
     /// Sets the function that checks which ids were used before. Without it, only the snapshot before a change is
     /// checked.
-    pub fn with_used(self, used: Used) -> Self {
+    pub fn with_used(self, used: UsedIdLookup) -> Self {
         Self { used: Some(used), ..self }
     }
 
@@ -201,7 +201,7 @@ impl Registry {
     /// Returns the same registry on another branch than HEAD's (full name), to continue with a branch whatever is
     /// checked out.
     pub fn following(self, branch: &str) -> Self {
-        Self { branch: branch.to_owned(), past: past::Past::default(), ..self }
+        Self { branch: branch.to_owned(), past: past::FormerFolders::default(), ..self }
     }
 
     fn locate(&self, dir: &Path) -> Result<String, RegistryError> {
@@ -219,7 +219,7 @@ impl Registry {
             }
         }
         let mut found = Vec::new();
-        for entry in self.repo.tree(&root)?.iter().filter(|e| e.kind == crate::tree::Kind::Tree) {
+        for entry in self.repo.tree(&root)?.iter().filter(|e| e.kind == crate::tree::EntryKind::Tree) {
             let at = format!("{}/", entry.name);
             if is_registry(&at)? {
                 found.push(at);
@@ -325,11 +325,11 @@ impl Registry {
     /// commit cannot be made.
     pub fn change(
         &self,
-        asker: &Asker,
+        asker: &ChangeAuthor,
         actions: &[Action],
         now: Timestamp,
-        options: &Options,
-    ) -> Result<Outcome, RegistryError> {
+        options: &ChangeOptions,
+    ) -> Result<ChangeOutcome, RegistryError> {
         // A commit now would disturb git's unfinished operation.
         if let Some(operation) = self.repo.operation() {
             return Err(RegistryError::InProgress(operation));
@@ -362,11 +362,11 @@ impl Registry {
     fn prepare(
         &self,
         root: Option<Oid>,
-        (asker, is_authenticated): (&Asker, bool),
+        (asker, is_authenticated): (&ChangeAuthor, bool),
         actions: &[Action],
         now: Timestamp,
         comment: &str,
-    ) -> Result<(Option<Oid>, Outcome), RegistryError> {
+    ) -> Result<(Option<Oid>, ChangeOutcome), RegistryError> {
         let before = self.snapshot_in(root)?;
         // Random ids that are generated here are unique; only other ids must be checked against the history.
         let mut made = BTreeSet::new();
@@ -393,12 +393,12 @@ impl Registry {
             tree = Some(self.renew_owners(root, &after)?);
             after = self.snapshot_in(tree)?;
         }
-        let diff = diff::diff(&before, &after, Limits::default())?;
+        let diff = diff::diff(&before, &after, CompareLimits::default())?;
         let foreign = diff.events.iter().filter_map(Event::new_id).any(|id| !made.contains(id));
         let used = if foreign { self.used_before(self.head()?, &diff)? } else { Some(UsedIds::new()) };
         let verdict = match self.actor((&before, &after), asker, is_authenticated, now)? {
             Ok(actor) => {
-                let mut step = Step::new(&before, &after, &diff, &actor, now);
+                let mut step = StepContext::new(&before, &after, &diff, &actor, now);
                 step.since = Some(asker.author.time.min(now));
                 step.used = used;
                 step.former = self.former_people(self.head()?, &diff)?;
@@ -412,7 +412,7 @@ impl Registry {
         }
         let message = message(&diff, comment);
         let tree = tree.filter(|t| Some(*t) != root);
-        Ok((tree, Outcome { commit: None, at: now, diff, verdict, message, left_behind: None }))
+        Ok((tree, ChangeOutcome { commit: None, at: now, diff, verdict, message, left_behind: None }))
     }
 }
 

@@ -18,7 +18,7 @@ const MAX_BACK: usize = 1_000;
 
 /// Cached data of the registry.
 #[derive(Debug, Default)]
-pub(super) struct Past {
+pub(super) struct FormerFolders {
     id: OnceCell<Id>,
     /// The ids that it had in its history.
     ids: OnceCell<BTreeSet<Id>>,

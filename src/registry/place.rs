@@ -13,7 +13,7 @@ const MAX_STEPS: usize = 100_000;
 
 /// The location of a registry in its repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct RegistryLocation {
     /// The full name of the branch.
     pub branch: String,
     /// The folder: empty, or ending in a slash.
@@ -22,20 +22,20 @@ pub struct Place {
 
 impl Registry {
     /// Returns the current branch and folder.
-    pub fn place(&self) -> Place {
-        Place { branch: self.branch.clone(), at: self.at.clone() }
+    pub fn place(&self) -> RegistryLocation {
+        RegistryLocation { branch: self.branch.clone(), at: self.at.clone() }
     }
 
     /// Returns the same repository with another branch and folder.
-    pub fn at_place(self, place: &Place) -> Self {
-        Self { branch: place.branch.clone(), at: place.at.clone(), past: super::past::Past::default(), ..self }
+    pub fn at_place(self, place: &RegistryLocation) -> Self {
+        Self { branch: place.branch.clone(), at: place.at.clone(), past: super::past::FormerFolders::default(), ..self }
     }
 
     /// Switches to another branch and folder.
-    pub fn follow_to(&mut self, place: &Place) {
+    pub fn follow_to(&mut self, place: &RegistryLocation) {
         self.branch.clone_from(&place.branch);
         self.at.clone_from(&place.at);
-        self.past = super::past::Past::default();
+        self.past = super::past::FormerFolders::default();
     }
 
     /// Returns the registry's new location, given the last seen commit; `None` if the location did not change.
@@ -43,13 +43,13 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::BranchGone`] or [`RegistryError::RegistryGone`] if it cannot be found; other [`RegistryError`]s
     /// if an object cannot be read.
-    pub fn new_place(&self, seen: Oid) -> Result<Option<Place>, RegistryError> {
+    pub fn new_place(&self, seen: Oid) -> Result<Option<RegistryLocation>, RegistryError> {
         let (branch, tip) = match self.head()? {
             Some(tip) => (self.branch.clone(), tip),
             None => self.renamed(seen)?,
         };
         let at = self.folder_now(&branch, tip, seen)?;
-        let place = Place { branch, at };
+        let place = RegistryLocation { branch, at };
         Ok(Some(place).filter(|place| *place != self.place()))
     }
 

@@ -1,15 +1,15 @@
 //! Puts a change on its own branch, for others to review and merge. The registry's branch stays unchanged.
 
-use super::{Asker, DETACHED, LOCK_WAIT, Options, Registry, RegistryError, message, random_bytes, stamped};
+use super::{ChangeAuthor, DETACHED, LOCK_WAIT, ChangeOptions, Registry, RegistryError, message, random_bytes, stamped};
 use crate::action::Action;
 use crate::apply::{self, Context};
 use crate::diff::{self, Diff};
-use crate::entity::Level;
-use crate::git::{Draft, Durability, Ident, PublishError, stamp};
+use crate::entity::PermissionLevel;
+use crate::git::{CommitDraft, Durability, Ident, PublishError, stamp};
 use crate::name::ModelName;
-use crate::rules::{self, Actor, Step, UsedIds};
+use crate::rules::{self, Actor, StepContext, UsedIds};
 use crate::time::Timestamp;
-use crate::tree::{Limits, Oid, Stage as _};
+use crate::tree::{CompareLimits, Oid, Stage as _};
 
 /// A branch that was created, or would be.
 #[derive(Debug)]
@@ -56,11 +56,11 @@ impl Registry {
     /// of it would be accepted; other [`RegistryError`]s if the commit cannot be made.
     pub fn propose(
         &self,
-        asker: &Asker,
+        asker: &ChangeAuthor,
         (model, action): (&ModelName, &Action),
         (name, base): (&str, Oid),
         now: Timestamp,
-        options: &Options,
+        options: &ChangeOptions,
     ) -> Result<Proposal, RegistryError> {
         let proposed = self.try_propose(asker, (model, action), (name, base), now, options);
         self.repo.discard_staged();
@@ -69,11 +69,11 @@ impl Registry {
 
     fn try_propose(
         &self,
-        asker: &Asker,
+        asker: &ChangeAuthor,
         (model, action): (&ModelName, &Action),
         (name, base): (&str, Oid),
         now: Timestamp,
-        options: &Options,
+        options: &ChangeOptions,
     ) -> Result<Proposal, RegistryError> {
         let reference = format!("refs/heads/{name}");
         for taken in [&reference, &format!("refs/remotes/origin/{name}")] {
@@ -89,26 +89,26 @@ impl Registry {
         let patch = apply::apply(&before, action, &mut cx)?;
         let tree = self.repo.stage(Some(root), &patch)?;
         let after = self.snapshot_in(Some(tree))?;
-        let diff = diff::diff(&before, &after, Limits::default())?;
+        let diff = diff::diff(&before, &after, CompareLimits::default())?;
         let actor = Actor { signed: true, ..Actor::of(asker.user.clone()) };
-        let mut step = Step::new(&before, &after, &diff, &actor, now);
+        let mut step = StepContext::new(&before, &after, &diff, &actor, now);
         // All new ids are random and were generated here.
         step.used = Some(UsedIds::new());
         let mut verdict = rules::judge(&step)?;
         drop(step);
         // A person cannot request a change of a model that they cannot read.
-        if before.level(&asker.user, model)? >= Some(Level::CanRead) {
+        if before.level(&asker.user, model)? >= Some(PermissionLevel::CanRead) {
             verdict.faults.retain(|f| !FOR_THE_MERGE.contains(&f.problem.rule));
         }
         let message = message(&diff, &options.comment);
         if !verdict.passes() {
-            let outcome = super::Outcome { commit: None, at: now, diff, verdict, message, left_behind: None };
+            let outcome = super::ChangeOutcome { commit: None, at: now, diff, verdict, message, left_behind: None };
             return Err(RegistryError::Denied { outcome: Box::new(outcome) });
         }
         let mut proposal = Proposal { branch: name.to_owned(), base, commit: None, diff, message };
         if !options.dry_run && !proposal.diff.is_empty() {
             let at = stamp::next(now, Some(self.repo.landing_time(&base)?));
-            let asker = Asker { committer: Ident { time: at, ..asker.committer.clone() }, ..asker.clone() };
+            let asker = ChangeAuthor { committer: Ident { time: at, ..asker.committer.clone() }, ..asker.clone() };
             let message = stamped(&proposal.message, &proposal.diff, at);
             proposal.commit = Some(self.put_on_branch(&reference, base, tree, &asker, &message, options)?);
         }
@@ -120,11 +120,11 @@ impl Registry {
         reference: &str,
         base: Oid,
         tree: Oid,
-        asker: &Asker,
+        asker: &ChangeAuthor,
         message: &str,
-        options: &Options,
+        options: &ChangeOptions,
     ) -> Result<Oid, RegistryError> {
-        let draft = Draft {
+        let draft = CommitDraft {
             tree,
             merged: vec![base],
             author: asker.author.clone(),

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{Registry, RegistryError};
-use crate::artifact::{self, FileEntry, Limits, Place, Store};
+use crate::artifact::{self, FileEntry, ArtifactLimits, FileLocation, Store};
 use crate::format::MAX_FILE;
 use crate::git::{Remote, Repo};
 use crate::snapshot::{Snapshot, VersionView};
@@ -48,7 +48,7 @@ pub fn lfs_config(registry: &Registry) -> Result<LfsConfig, RegistryError> {
 
 /// The files that are still to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unsent {
+pub struct UnsentFiles {
     /// The name of the remote.
     pub remote: String,
     /// The number of different stored files.
@@ -74,7 +74,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError`] if the registry or the notes cannot be read.
-    pub fn unsent(&self, by_git_lfs: bool) -> Result<Option<Unsent>, RegistryError> {
+    pub fn unsent(&self, by_git_lfs: bool) -> Result<Option<UnsentFiles>, RegistryError> {
         let Some(remote) = self.repo.push_remote(&self.branch) else { return Ok(None) };
         let arrived = match remote.folder().and_then(|folder| Repo::open(&folder).ok()) {
             Some(far) => Arrived::Store(Store::at(far.lfs_dir())),
@@ -92,7 +92,7 @@ impl Registry {
                 }
             }
         }
-        Ok(Some(Unsent { remote: remote.name, files: files.len(), versions }))
+        Ok(Some(UnsentFiles { remote: remote.name, files: files.len(), versions }))
     }
 
     /// Returns the stored files of a version that are here and have not arrived.
@@ -101,7 +101,7 @@ impl Registry {
         version: &VersionView<'_>,
         here: &Store,
         arrived: &Arrived<'_>,
-    ) -> Result<Vec<FileEntry<Place>>, RegistryError> {
+    ) -> Result<Vec<FileEntry<FileLocation>>, RegistryError> {
         let Some(tree) = version.artifacts()? else { return Ok(Vec::new()) };
         if let Arrived::Commits(states) = arrived {
             let folder = format!("{}/artifacts", version.path.trim_end_matches('/'));
@@ -113,8 +113,8 @@ impl Registry {
             }
         }
         // Another check reports files that cannot be listed.
-        let Ok(mut files) = artifact::list(&self.repo, &tree, &Limits::default()) else { return Ok(Vec::new()) };
-        files.retain(|f| f.place == Place::Stored && here.has(&f.sha256, f.size));
+        let Ok(mut files) = artifact::list(&self.repo, &tree, &ArtifactLimits::default()) else { return Ok(Vec::new()) };
+        files.retain(|f| f.place == FileLocation::Stored && here.has(&f.sha256, f.size));
         if let Arrived::Store(far) = arrived {
             files.retain(|f| !far.has(&f.sha256, f.size));
         }

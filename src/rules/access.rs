@@ -1,38 +1,38 @@
 //! Rules of permission: the permission table of the Databricks workspace registry, event by event.
 
-use super::{Faults, Step};
-use crate::entity::version::Status;
+use super::{Faults, StepContext};
+use crate::entity::version::VersionStatus;
 use crate::entity::webhook::{OWN_SECRET, base_of};
-use crate::entity::{Access, Level, RequestState, Webhook};
-use crate::event::{Cause, Event};
+use crate::entity::{Access, PermissionLevel, RequestState, Webhook};
+use crate::event::{TransitionCause, Event};
 use crate::name::{Key, ModelName, Principal, UserName};
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::tree::TreeError;
 
 /// What an event requires of the actor.
-enum Needs {
+enum RequiredLevel {
     /// The actor must only be known to the registry.
     Anyone,
     /// This level on this model.
-    On(ModelName, Level),
+    On(ModelName, PermissionLevel),
     /// This level on the whole registry.
-    Registry(Level),
+    Registry(PermissionLevel),
     /// To be this person, or this level on this model.
-    SelfOr(UserName, ModelName, Level),
+    SelfOr(UserName, ModelName, PermissionLevel),
     /// To be this person, or CAN_MANAGE on the registry.
     SelfOrManager(UserName),
     /// To have registered this model in the same step, or this level on it.
-    Maker(ModelName, Level),
+    Maker(ModelName, PermissionLevel),
     /// CAN_MANAGE on the registry, or a webhook with new secrets only.
     OwnSecrets,
     /// This level on this model, because an open request asks for this evidence.
-    Evidence(ModelName, Level),
+    Evidence(ModelName, PermissionLevel),
     /// Decided by the stage rules or alias rules.
     Elsewhere,
 }
 
-pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn permission(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     // The step that creates the registry needs no permission: there are no grants before it.
     if step.founds()? {
         return Ok(());
@@ -42,9 +42,9 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
         let user = &step.actor.user;
         let what = crate::phrase::act(event);
         match needs {
-            Needs::Anyone | Needs::Elsewhere => {}
-            Needs::On(model, level) => lacks(step, &model, level, &what, path, faults)?,
-            Needs::Registry(level) => {
+            RequiredLevel::Anyone | RequiredLevel::Elsewhere => {}
+            RequiredLevel::On(model, level) => lacks(step, &model, level, &what, path, faults)?,
+            RequiredLevel::Registry(level) => {
                 let has = step.before.registry_level(user)?;
                 if has < Some(level) {
                     let who = landers(step, None, level)?;
@@ -55,10 +55,10 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
                     );
                 }
             }
-            Needs::SelfOr(one, model, level) if one != *user => lacks(step, &model, level, &what, path, faults)?,
-            Needs::SelfOrManager(one) if one != *user => {
-                if step.before.registry_level(user)? < Some(Level::CanManage) {
-                    let who = landers(step, None, Level::CanManage)?;
+            RequiredLevel::SelfOr(one, model, level) if one != *user => lacks(step, &model, level, &what, path, faults)?,
+            RequiredLevel::SelfOrManager(one) if one != *user => {
+                if step.before.registry_level(user)? < Some(PermissionLevel::CanManage) {
+                    let who = landers(step, None, PermissionLevel::CanManage)?;
                     faults.add(
                         path,
                         format!("{user} may not {what}: it needs {one}, or CAN_MANAGE of the registry"),
@@ -66,14 +66,14 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
                     );
                 }
             }
-            Needs::SelfOr(..) | Needs::SelfOrManager(_) => {}
-            Needs::OwnSecrets => {
-                if step.before.registry_level(user)? < Some(Level::CanManage) {
+            RequiredLevel::SelfOr(..) | RequiredLevel::SelfOrManager(_) => {}
+            RequiredLevel::OwnSecrets => {
+                if step.before.registry_level(user)? < Some(PermissionLevel::CanManage) {
                     let message = format!(
                         "{user} may not {what}: it would be sent a secret that was set for another target, and that \
                          needs CAN_MANAGE of the registry"
                     );
-                    let who = landers(step, None, Level::CanManage)?;
+                    let who = landers(step, None, PermissionLevel::CanManage)?;
                     faults.add(path, message, {
                         let own = format!("name a secret that no webhook ever named and that begins with `{OWN_SECRET}`");
                         format!(
@@ -83,7 +83,7 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
                     });
                 }
             }
-            Needs::Evidence(model, level) => {
+            RequiredLevel::Evidence(model, level) => {
                 if step.level(&model)? < Some(level) {
                     let message = format!(
                         "{user} may not {what}: a request that is open counts it as evidence, so it needs {level} on \
@@ -93,7 +93,7 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
                     faults.add(path, message, format!("cancel the request, add it and ask again; or {who}"));
                 }
             }
-            Needs::Maker(model, level) => {
+            RequiredLevel::Maker(model, level) => {
                 if !step.created(&model) {
                     lacks(step, &model, level, &what, path, faults)?;
                 }
@@ -103,14 +103,14 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
     super::alias::permission(step, faults)
 }
 
-fn holds(level: Option<Level>) -> String {
+fn holds(level: Option<PermissionLevel>) -> String {
     level.map_or_else(|| "there is no grant".to_owned(), |l| format!("there is only {l}"))
 }
 
 fn lacks(
-    step: &Step<'_>,
+    step: &StepContext<'_>,
     model: &ModelName,
-    level: Level,
+    level: PermissionLevel,
     what: &str,
     path: String,
     faults: &mut Faults,
@@ -126,9 +126,9 @@ fn lacks(
 
 /// Returns the principals that have a level, except people who cannot help.
 fn holders(
-    step: &Step<'_>,
+    step: &StepContext<'_>,
     model: Option<&ModelName>,
-    level: Level,
+    level: PermissionLevel,
     besides: &[UserName],
 ) -> Result<Vec<Principal>, TreeError> {
     let before = step.before;
@@ -147,9 +147,9 @@ fn holders(
 
 /// Returns advice: the other principals that may make the change.
 pub(super) fn managers(
-    step: &Step<'_>,
+    step: &StepContext<'_>,
     model: Option<&ModelName>,
-    level: Level,
+    level: PermissionLevel,
     besides: &[UserName],
 ) -> Result<String, TreeError> {
     let all = holders(step, model, level, besides)?;
@@ -161,7 +161,7 @@ pub(super) fn managers(
 }
 
 /// Returns advice: other principals that have the level, or else an author of the merged branch who has it.
-pub(super) fn landers(step: &Step<'_>, model: Option<&ModelName>, level: Level) -> Result<String, TreeError> {
+pub(super) fn landers(step: &StepContext<'_>, model: Option<&ModelName>, level: PermissionLevel) -> Result<String, TreeError> {
     if step.actor.authors.is_empty() || !holders(step, model, level, &[])?.is_empty() {
         return managers(step, model, level, &[]);
     }
@@ -178,7 +178,7 @@ pub(super) fn landers(step: &Step<'_>, model: Option<&ModelName>, level: Level) 
 }
 
 /// Removes principals that cannot help: the actor, the authors of the merged branch, and the people of `besides`.
-pub(super) fn others(step: &Step<'_>, all: &mut Vec<Principal>, besides: &[UserName]) {
+pub(super) fn others(step: &StepContext<'_>, all: &mut Vec<Principal>, besides: &[UserName]) {
     all.retain(|p| match p {
         Principal::User(u) => *u != step.actor.user && !step.actor.authors.contains(u) && !besides.contains(u),
         Principal::Group(_) => true,
@@ -186,15 +186,15 @@ pub(super) fn others(step: &Step<'_>, all: &mut Vec<Principal>, besides: &[UserN
 }
 
 /// Returns the level that a transition requires: the higher one of the levels of both stages.
-fn level_between(before: &Snapshot<'_>, from: &Stage, to: &Stage) -> Result<Level, TreeError> {
-    let level = |s: &Stage| before.settings().map(|set| set.map_or(Level::CanManage, |set| set.level_for(s)));
+fn level_between(before: &Snapshot<'_>, from: &Stage, to: &Stage) -> Result<PermissionLevel, TreeError> {
+    let level = |s: &Stage| before.settings().map(|set| set.map_or(PermissionLevel::CanManage, |set| set.level_for(s)));
     Ok(level(from)?.max(level(to)?))
 }
 
 /// Returns what an event requires: the permission table. Every event is listed, so a new event does not compile until
 /// its permission is decided.
-fn needs(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
-    use Level::{CanEdit, CanManage, CanRead};
+fn needs(step: &StepContext<'_>, event: &Event) -> Result<RequiredLevel, TreeError> {
+    use PermissionLevel::{CanEdit, CanManage, CanRead};
     let now = |model: &ModelName| step.before_name(model);
     Ok(match event {
         Event::RegistryCreated { .. }
@@ -208,104 +208,104 @@ fn needs(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
         | Event::PersonRemoved { .. }
         | Event::FileChanged { .. }
         | Event::FileUnreadable { .. }
-        | Event::FileRepaired { .. } => Needs::Registry(CanManage),
+        | Event::FileRepaired { .. } => RequiredLevel::Registry(CanManage),
         Event::Granted { model, to, level, .. } => match model {
-            Some(model) if creators_grant(step, model, to, *level)? => Needs::Anyone,
-            Some(model) => Needs::On(now(model), CanManage),
-            None => Needs::Registry(CanManage),
+            Some(model) if creators_grant(step, model, to, *level)? => RequiredLevel::Anyone,
+            Some(model) => RequiredLevel::On(now(model), CanManage),
+            None => RequiredLevel::Registry(CanManage),
         },
         Event::Revoked { model, .. } => match model {
-            Some(model) => Needs::On(now(model), CanManage),
-            None => Needs::Registry(CanManage),
+            Some(model) => RequiredLevel::On(now(model), CanManage),
+            None => RequiredLevel::Registry(CanManage),
         },
         // Nobody may change the proofs of their own identity: with another e-mail address they could become another
         // person.
         Event::PersonChanged { user, before, after } => {
             let same = (&before.emails, &before.logins, &before.keys) == (&after.emails, &after.logins, &after.keys);
-            if same { Needs::SelfOrManager(user.clone()) } else { Needs::Registry(CanManage) }
+            if same { RequiredLevel::SelfOrManager(user.clone()) } else { RequiredLevel::Registry(CanManage) }
         }
         Event::WebhookDeleted { webhook } => webhook_needs(step, webhook),
-        Event::WebhookCreated { webhook } if borrows(step, None, webhook)? => Needs::OwnSecrets,
+        Event::WebhookCreated { webhook } if borrows(step, None, webhook)? => RequiredLevel::OwnSecrets,
         Event::WebhookCreated { webhook } => webhook_needs(step, webhook),
-        Event::WebhookChanged { before, after } if borrows(step, Some(before), after)? => Needs::OwnSecrets,
+        Event::WebhookChanged { before, after } if borrows(step, Some(before), after)? => RequiredLevel::OwnSecrets,
         Event::WebhookChanged { before, after } => match (&before.model, &after.model) {
-            (Some(old), Some(new)) if now(new) == *old || old == new => Needs::On(old.clone(), CanManage),
-            (Some(_) | None, Some(_) | None) => Needs::Registry(CanManage),
+            (Some(old), Some(new)) if now(new) == *old || old == new => RequiredLevel::On(old.clone(), CanManage),
+            (Some(_) | None, Some(_) | None) => RequiredLevel::Registry(CanManage),
         },
-        Event::ModelCreated { .. } => Needs::Anyone,
+        Event::ModelCreated { .. } => RequiredLevel::Anyone,
         Event::ModelDescribed { model, .. }
         | Event::ModelTagSet { model, .. }
-        | Event::ModelTagDeleted { model, .. } => Needs::On(now(model), CanEdit),
+        | Event::ModelTagDeleted { model, .. } => RequiredLevel::On(now(model), CanEdit),
         Event::ModelRenamed { model, .. } | Event::ModelAltered { model, .. } => {
             altered_or(step, model, event, now(model))
         }
-        Event::ModelDeleted { model, .. } => Needs::On(model.clone(), CanManage),
-        Event::VersionCreated { model, .. } => Needs::Maker(now(model), CanEdit),
+        Event::ModelDeleted { model, .. } => RequiredLevel::On(model.clone(), CanManage),
+        Event::VersionCreated { model, .. } => RequiredLevel::Maker(now(model), CanEdit),
         Event::VersionDescribed { model, .. }
         | Event::VersionTagSet { model, .. }
         | Event::VersionTagDeleted { model, .. }
         | Event::ParamAdded { model, .. }
         | Event::VersionAltered { model, .. }
-        | Event::ArtifactsChanged { model, .. } => Needs::On(now(model), CanEdit),
+        | Event::ArtifactsChanged { model, .. } => RequiredLevel::On(now(model), CanEdit),
         Event::MetricAdded { model, version, key, .. } => match asked_for(step, model, *version, key)? {
-            Some(level) => Needs::Evidence(now(model), level.max(CanEdit)),
-            None => Needs::On(now(model), CanEdit),
+            Some(level) => RequiredLevel::Evidence(now(model), level.max(CanEdit)),
+            None => RequiredLevel::On(now(model), CanEdit),
         },
         // Taking a version out of use requires the same level as moving it.
-        Event::StatusChanged { model, version, status, before: Status::Ready, .. }
-            if *status != Status::Ready && !step.is_past =>
+        Event::StatusChanged { model, version, status, before: VersionStatus::Ready, .. }
+            if *status != VersionStatus::Ready && !step.is_past =>
         {
             let stage = stage_before(step, model, *version)?;
             let level = if stage.is_active() { level_between(step.before, &stage, &stage)? } else { CanEdit };
-            Needs::On(now(model), level.max(CanEdit))
+            RequiredLevel::On(now(model), level.max(CanEdit))
         }
-        Event::StatusChanged { model, .. } => Needs::On(now(model), CanEdit),
+        Event::StatusChanged { model, .. } => RequiredLevel::On(now(model), CanEdit),
         Event::Transitioned { model, from, to, cause, .. } => match cause {
             // An approval that completes a quorum needs no further level; the stage rules check it.
-            Cause::Request { .. } if has_approvers(step, from, to)? => Needs::Elsewhere,
-            Cause::MadeWay { for_version } if archives_unasked(step, model, *for_version, from)? => {
-                Needs::On(now(model), level_between(step.before, from, to)?)
+            TransitionCause::Request { .. } if has_approvers(step, from, to)? => RequiredLevel::Elsewhere,
+            TransitionCause::MadeWay { for_version } if archives_unasked(step, model, *for_version, from)? => {
+                RequiredLevel::On(now(model), level_between(step.before, from, to)?)
             }
             // Archiving the previous version is part of the transition that replaces it.
-            Cause::MadeWay { .. } => Needs::Elsewhere,
-            Cause::Direct | Cause::Request { .. } => {
-                Needs::Maker(now(model), level_between(step.before, from, to)?).unless_maker_of_active(to)
+            TransitionCause::MadeWay { .. } => RequiredLevel::Elsewhere,
+            TransitionCause::Direct | TransitionCause::Request { .. } => {
+                RequiredLevel::Maker(now(model), level_between(step.before, from, to)?).unless_maker_of_active(to)
             }
         },
-        Event::VersionDeleted { model, .. } => Needs::On(now(model), CanManage),
-        Event::CommentCreated { model, .. } => Needs::Maker(now(model), CanRead),
+        Event::VersionDeleted { model, .. } => RequiredLevel::On(now(model), CanManage),
+        Event::CommentCreated { model, .. } => RequiredLevel::Maker(now(model), CanRead),
         Event::CommentEdited { before, .. } | Event::CommentAltered { before, .. } => {
-            Needs::SelfOrManager(before.created_by.clone())
+            RequiredLevel::SelfOrManager(before.created_by.clone())
         }
         Event::CommentDeleted { model, comment, .. } => {
-            Needs::SelfOr(comment.created_by.clone(), now(model), CanManage)
+            RequiredLevel::SelfOr(comment.created_by.clone(), now(model), CanManage)
         }
-        Event::RequestCreated { model, .. } => Needs::Maker(now(model), CanRead),
+        Event::RequestCreated { model, .. } => RequiredLevel::Maker(now(model), CanRead),
         Event::RequestReviewed { model, version, request, .. }
         | Event::RequestApproved { model, version, request }
         | Event::RequestRejected { model, version, request } => {
             let from = stage_before(step, model, *version)?;
             if approves(step, &from, &request.to)? {
-                return Ok(Needs::Anyone);
+                return Ok(RequiredLevel::Anyone);
             }
-            Needs::On(now(model), level_between(step.before, &from, &request.to)?)
+            RequiredLevel::On(now(model), level_between(step.before, &from, &request.to)?)
         }
-        Event::RequestCancelled { overtaken: true, .. } => Needs::Elsewhere,
+        Event::RequestCancelled { overtaken: true, .. } => RequiredLevel::Elsewhere,
         Event::RequestCancelled { model, request, .. } => {
-            Needs::SelfOr(request.created_by.clone(), now(model), CanManage)
+            RequiredLevel::SelfOr(request.created_by.clone(), now(model), CanManage)
         }
-        Event::RequestAltered { model, .. } | Event::RequestDeleted { model, .. } => Needs::On(now(model), CanManage),
+        Event::RequestAltered { model, .. } | Event::RequestDeleted { model, .. } => RequiredLevel::On(now(model), CanManage),
         // The rule of the alias decides who may set or delete it.
         Event::AliasSet { alias, .. } | Event::AliasDeleted { alias, .. }
             if super::alias::rule(step, alias)?.is_some() =>
         {
-            Needs::Elsewhere
+            RequiredLevel::Elsewhere
         }
-        Event::AliasSet { model, .. } | Event::AliasDeleted { model, .. } => Needs::Maker(now(model), CanEdit),
+        Event::AliasSet { model, .. } | Event::AliasDeleted { model, .. } => RequiredLevel::Maker(now(model), CanEdit),
     })
 }
 
-impl Needs {
+impl RequiredLevel {
     /// A person who registers a model in the same step may put its versions into Archived or None, but not into an
     /// active stage.
     fn unless_maker_of_active(self, to: &Stage) -> Self {
@@ -316,17 +316,17 @@ impl Needs {
     }
 }
 
-fn webhook_needs(step: &Step<'_>, webhook: &Webhook) -> Needs {
+fn webhook_needs(step: &StepContext<'_>, webhook: &Webhook) -> RequiredLevel {
     match &webhook.model {
-        Some(model) => Needs::On(step.before_name(model), Level::CanManage),
-        None => Needs::Registry(Level::CanManage),
+        Some(model) => RequiredLevel::On(step.before_name(model), PermissionLevel::CanManage),
+        None => RequiredLevel::Registry(PermissionLevel::CanManage),
     }
 }
 
 /// Returns whether a webhook would send a secret that is not its own: a secret that another person set, or that another
 /// webhook uses. A person who chooses the target of a secret can read it, so this needs CAN_MANAGE on the registry. A
 /// webhook keeps its secrets as long as its target stays.
-fn borrows(step: &Step<'_>, before: Option<&Webhook>, after: &Webhook) -> Result<bool, TreeError> {
+fn borrows(step: &StepContext<'_>, before: Option<&Webhook>, after: &Webhook) -> Result<bool, TreeError> {
     let had = before.filter(|before| before.has_target_of(after));
     // A signing key is not sent, but the value of `authorization` is. So a secret must also keep its role.
     let has_role = |had: &Webhook, name: &Key| {
@@ -355,7 +355,7 @@ fn borrows(step: &Step<'_>, before: Option<&Webhook>, after: &Webhook) -> Result
 /// Returns the level that adding a metric requires if an open request counts the metric as evidence. Without this,
 /// every editor could add evidence that a request lacked when it was made. An approver of the request may add the
 /// metric too.
-fn asked_for(step: &Step<'_>, model: &ModelName, version: u64, key: &Key) -> Result<Option<Level>, TreeError> {
+fn asked_for(step: &StepContext<'_>, model: &ModelName, version: u64, key: &Key) -> Result<Option<PermissionLevel>, TreeError> {
     let Some(settings) = step.before.settings()?.filter(|_| !step.is_past) else { return Ok(None) };
     if !settings.stages.values().any(|rule| rule.require.metrics.contains_key(key)) {
         return Ok(None);
@@ -375,26 +375,26 @@ fn asked_for(step: &Step<'_>, model: &ModelName, version: u64, key: &Key) -> Res
 
 /// Returns what a renamed or altered model requires. A change of `retired` belongs to the deletion in the same step; the
 /// rule `immutable` refuses other alterations.
-fn altered_or(step: &Step<'_>, model: &ModelName, event: &Event, now: ModelName) -> Needs {
+fn altered_or(step: &StepContext<'_>, model: &ModelName, event: &Event, now: ModelName) -> RequiredLevel {
     match event {
         Event::ModelAltered { .. }
             if step.diff.events.iter().any(|e| matches!(e, Event::VersionDeleted { model: m, .. } if m == model)) =>
         {
-            Needs::Elsewhere
+            RequiredLevel::Elsewhere
         }
-        Event::ModelAltered { .. } | Event::ModelRenamed { .. } => Needs::On(now, Level::CanManage),
-        _ => Needs::Elsewhere,
+        Event::ModelAltered { .. } | Event::ModelRenamed { .. } => RequiredLevel::On(now, PermissionLevel::CanManage),
+        _ => RequiredLevel::Elsewhere,
     }
 }
 
 /// Returns whether a grant is the CAN_MANAGE that the creator of a model gets with it. The creator is the actor, or the
 /// proven author of the branch that the actor merges.
-fn creators_grant(step: &Step<'_>, model: &ModelName, to: &Principal, level: Level) -> Result<bool, TreeError> {
+fn creators_grant(step: &StepContext<'_>, model: &ModelName, to: &Principal, level: PermissionLevel) -> Result<bool, TreeError> {
     let Principal::User(to) = to else { return Ok(false) };
     let creation =
         step.diff.events.iter().find(|event| matches!(event, Event::ModelCreated { model: m, .. } if m == model));
     match creation {
-        Some(event) if level == Level::CanManage => Ok(event.claimed_by() == Some(to) && step.is_by(event, to)?),
+        Some(event) if level == PermissionLevel::CanManage => Ok(event.claimed_by() == Some(to) && step.is_by(event, to)?),
         Some(_) | None => Ok(false),
     }
 }
@@ -402,7 +402,7 @@ fn creators_grant(step: &Step<'_>, model: &ModelName, to: &Principal, level: Lev
 /// Returns the approvers that the rules of a transition name: for the stage that the version enters, and for the stage
 /// that it leaves if leaving requires approvals.
 fn approvers<'s>(
-    step: &'s Step<'_>,
+    step: &'s StepContext<'_>,
     from: &Stage,
     to: &Stage,
 ) -> Result<impl Iterator<Item = &'s Vec<Principal>>, TreeError> {
@@ -413,7 +413,7 @@ fn approvers<'s>(
 }
 
 /// Returns whether the rules of a transition name the actor as an approver.
-fn approves(step: &Step<'_>, from: &Stage, to: &Stage) -> Result<bool, TreeError> {
+fn approves(step: &StepContext<'_>, from: &Stage, to: &Stage) -> Result<bool, TreeError> {
     for principal in approvers(step, from, to)?.flatten() {
         if step.before.is_member(&step.actor.user, principal)? {
             return Ok(true);
@@ -423,16 +423,16 @@ fn approves(step: &Step<'_>, from: &Stage, to: &Stage) -> Result<bool, TreeError
 }
 
 /// Returns whether the rules of a transition name approvers.
-fn has_approvers(step: &Step<'_>, from: &Stage, to: &Stage) -> Result<bool, TreeError> {
+fn has_approvers(step: &StepContext<'_>, from: &Stage, to: &Stage) -> Result<bool, TreeError> {
     Ok(approvers(step, from, to)?.next().is_some())
 }
 
 /// Returns whether a version makes way in a stage although neither the request of the entering version nor the stage
 /// rule asks for that. The person who completes the quorum would archive it on their own.
-fn archives_unasked(step: &Step<'_>, model: &ModelName, entered: u64, stage: &Stage) -> Result<bool, TreeError> {
+fn archives_unasked(step: &StepContext<'_>, model: &ModelName, entered: u64, stage: &Stage) -> Result<bool, TreeError> {
     let exclusive = step.before.settings()?.and_then(|s| s.rule(stage)).is_some_and(|r| r.exclusive);
     let request = step.diff.events.iter().find_map(|event| match event {
-        Event::Transitioned { model: m, version, to, cause: Cause::Request { id }, .. }
+        Event::Transitioned { model: m, version, to, cause: TransitionCause::Request { id }, .. }
             if m == model && *version == entered && to == stage =>
         {
             Some(id)
@@ -444,7 +444,7 @@ fn archives_unasked(step: &Step<'_>, model: &ModelName, entered: u64, stage: &St
     Ok(request.is_some_and(|r| !r.archive_existing))
 }
 
-fn stage_before(step: &Step<'_>, model: &ModelName, version: u64) -> Result<Stage, TreeError> {
+fn stage_before(step: &StepContext<'_>, model: &ModelName, version: u64) -> Result<Stage, TreeError> {
     match step.before.model(&step.before_name(model))? {
         Some(view) => view.stage_of(version),
         None => Ok(Stage::None),
@@ -452,7 +452,7 @@ fn stage_before(step: &Step<'_>, model: &ModelName, version: u64) -> Result<Stag
 }
 
 /// Returns the path of the file that an event is about, for the finding.
-fn path_of(step: &Step<'_>, event: &Event) -> Result<String, TreeError> {
+fn path_of(step: &StepContext<'_>, event: &Event) -> Result<String, TreeError> {
     let paths = step.after.paths()?;
     let at = match (event.model(), event.version()) {
         (Some(model), Some(version)) => match event {
@@ -508,7 +508,7 @@ fn path_of(step: &Step<'_>, event: &Event) -> Result<String, TreeError> {
     Ok(step.after.full_path(&at))
 }
 
-pub(super) fn manager_left(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn manager_left(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let touched = step.diff.events.iter().any(|e| {
         matches!(
             e,
@@ -525,7 +525,7 @@ pub(super) fn manager_left(step: &Step<'_>, faults: &mut Faults) -> Result<(), T
     }
     let access = step.after.access()?;
     let people = step.after.people()?;
-    let someone = access.grants.iter().filter(|g| g.level == Level::CanManage).any(|g| match &g.to {
+    let someone = access.grants.iter().filter(|g| g.level == PermissionLevel::CanManage).any(|g| match &g.to {
         Principal::User(u) => people.contains_key(u),
         Principal::Group(group) => match access.groups.get(group) {
             Some(members) => members.iter().any(|m| people.contains_key(m)),
@@ -539,7 +539,7 @@ pub(super) fn manager_left(step: &Step<'_>, faults: &mut Faults) -> Result<(), T
     Ok(())
 }
 
-pub(super) fn authors(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn authors(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     if step.founds()? {
         return Ok(());
     }

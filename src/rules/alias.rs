@@ -1,8 +1,8 @@
 //! Rules of guarded aliases: who may set, move or delete one, to which versions, and when.
 
-use super::{Faults, Step, line_of};
+use super::{Faults, StepContext, line_of};
 use crate::entity::settings::AliasRule;
-use crate::entity::version::Status;
+use crate::entity::version::VersionStatus;
 use crate::event::Event;
 use crate::name::{AliasName, ModelName, Principal};
 use crate::snapshot::Snapshot;
@@ -11,7 +11,7 @@ use crate::tree::TreeError;
 
 /// How a step changes an alias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum AliasMovement {
     /// The file of the alias is written or deleted.
     Itself,
     /// The model is deleted with all its aliases.
@@ -29,22 +29,22 @@ struct AliasMove<'s> {
     alias: AliasName,
     /// The version that the alias names after the step; `None` if the alias is deleted.
     to: Option<u64>,
-    way: Way,
+    way: AliasMovement,
     rule: &'s AliasRule,
 }
 
 impl AliasMove<'_> {
-    fn path(&self, step: &Step<'_>) -> Result<String, TreeError> {
+    fn path(&self, step: &StepContext<'_>) -> Result<String, TreeError> {
         path(step.after, &self.model, &self.alias)
     }
 
     fn what(&self) -> String {
         let (alias, model) = (&self.alias, &self.model);
         match self.to {
-            Some(version) if self.way == Way::ModelRenamed => {
+            Some(version) if self.way == AliasMovement::ModelRenamed => {
                 format!("lead models:/{model}@{alias} to version {version} of another model by renaming")
             }
-            None if self.way == Way::ModelRenamed => {
+            None if self.way == AliasMovement::ModelRenamed => {
                 format!("take the alias '{alias}' from the name '{model}' by renaming the model")
             }
             Some(version) => format!("point the alias '{alias}' of '{model}' at version {version}"),
@@ -59,12 +59,12 @@ fn path(snapshot: &Snapshot<'_>, model: &ModelName, alias: &AliasName) -> Result
 }
 
 /// Returns the rule of an alias, by the settings before the step.
-pub(super) fn rule<'s>(step: &'s Step<'_>, alias: &AliasName) -> Result<Option<&'s AliasRule>, TreeError> {
+pub(super) fn rule<'s>(step: &'s StepContext<'_>, alias: &AliasName) -> Result<Option<&'s AliasRule>, TreeError> {
     Ok(step.before.settings()?.and_then(|s| s.alias_rule(alias)))
 }
 
 /// Returns all moves of guarded aliases, including those caused by a change of their model.
-fn moves<'s>(step: &'s Step<'_>) -> Result<Vec<AliasMove<'s>>, TreeError> {
+fn moves<'s>(step: &'s StepContext<'_>) -> Result<Vec<AliasMove<'s>>, TreeError> {
     let guards = step.before.settings()?.is_some_and(|s| !s.aliases.is_empty());
     let mut out = Vec::new();
     for event in step.diff.events.iter().filter(|_| guards) {
@@ -76,15 +76,15 @@ fn moves<'s>(step: &'s Step<'_>) -> Result<Vec<AliasMove<'s>>, TreeError> {
                 owner,
                 alias,
                 to,
-                way: Way::Itself,
+                way: AliasMovement::Itself,
                 rule,
             }))
         };
         match event {
             Event::AliasSet { model, alias, version, .. } => out.extend(itself(model, alias, Some(*version))?),
             Event::AliasDeleted { model, alias, .. } => out.extend(itself(model, alias, None)?),
-            Event::ModelDeleted { model, .. } => with_model(step, model, Way::ModelDeleted, &mut out)?,
-            Event::ModelRenamed { from, .. } => with_model(step, from, Way::ModelRenamed, &mut out)?,
+            Event::ModelDeleted { model, .. } => with_model(step, model, AliasMovement::ModelDeleted, &mut out)?,
+            Event::ModelRenamed { from, .. } => with_model(step, from, AliasMovement::ModelRenamed, &mut out)?,
             _ => {}
         }
     }
@@ -94,19 +94,19 @@ fn moves<'s>(step: &'s Step<'_>) -> Result<Vec<AliasMove<'s>>, TreeError> {
 /// Adds the guarded aliases that lead elsewhere because their model is deleted or renamed. Compares the version that
 /// each reference names before and after the step.
 fn with_model<'s>(
-    step: &'s Step<'_>,
+    step: &'s StepContext<'_>,
     model: &ModelName,
-    way: Way,
+    way: AliasMovement,
     out: &mut Vec<AliasMove<'s>>,
 ) -> Result<(), TreeError> {
     let Some(view) = step.before.model(model)? else { return Ok(()) };
-    let successor = step.after.model(model)?.filter(|_| way == Way::ModelRenamed);
+    let successor = step.after.model(model)?.filter(|_| way == AliasMovement::ModelRenamed);
     for (alias, _) in view.aliases()? {
         let Some(rule) = rule(step, &alias)? else { continue };
         let now = successor.as_ref().map(|view| view.alias(&alias)).transpose()?.flatten();
         let to = now.and_then(|f| f.value).map(|pointer| pointer.version);
         // A past rename that took an alias away was allowed, and stays harmless until another model gets the name.
-        if way == Way::ModelRenamed && step.is_past && to.is_none() {
+        if way == AliasMovement::ModelRenamed && step.is_past && to.is_none() {
             continue;
         }
         out.push(AliasMove { model: model.clone(), owner: model.clone(), alias, to, way, rule });
@@ -115,12 +115,12 @@ fn with_model<'s>(
 }
 
 /// Returns whether the actor alone, without an approval, may move a guarded alias.
-pub(super) fn moves_alone(step: &Step<'_>, owner: &ModelName, rule: &AliasRule) -> Result<bool, TreeError> {
+pub(super) fn moves_alone(step: &StepContext<'_>, owner: &ModelName, rule: &AliasRule) -> Result<bool, TreeError> {
     Ok(rule.approvals == 0 && may_move(step, owner, rule)?)
 }
 
 /// Returns whether the actor may move an alias with this rule.
-fn may_move(step: &Step<'_>, owner: &ModelName, rule: &AliasRule) -> Result<bool, TreeError> {
+fn may_move(step: &StepContext<'_>, owner: &ModelName, rule: &AliasRule) -> Result<bool, TreeError> {
     let has_level = match rule.needed_level() {
         Some(level) => step.level(owner)? >= Some(level),
         None => true,
@@ -136,7 +136,7 @@ fn may_move(step: &Step<'_>, owner: &ModelName, rule: &AliasRule) -> Result<bool
 
 /// Returns what the rule requires of the person who moves the alias, and whom to ask.
 fn demand(
-    step: &Step<'_>,
+    step: &StepContext<'_>,
     (model, owner): (&ModelName, &ModelName),
     rule: &AliasRule,
 ) -> Result<(String, String), TreeError> {
@@ -155,7 +155,7 @@ fn demand(
 }
 
 /// Refuses actors who may not move a guarded alias, or may not take the version that it names out of use.
-pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn permission(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let user = &step.actor.user;
     for moved in moves(step)? {
         if !may_move(step, &moved.owner, moved.rule)? {
@@ -165,9 +165,9 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
     }
     let guards = step.before.settings()?.is_some_and(|s| !s.aliases.is_empty());
     for event in step.diff.events.iter().filter(|_| guards) {
-        let Event::StatusChanged { model, version, status, before: Status::Ready, .. } = event else { continue };
+        let Event::StatusChanged { model, version, status, before: VersionStatus::Ready, .. } = event else { continue };
         let owner = step.before_name(model);
-        let Some(view) = step.before.model(&owner)?.filter(|_| *status != Status::Ready) else { continue };
+        let Some(view) = step.before.model(&owner)?.filter(|_| *status != VersionStatus::Ready) else { continue };
         for (alias, file) in view.aliases()? {
             let Some(rule) = rule(step, &alias)?.filter(|_| file.value.is_some_and(|p| p.version == *version)) else {
                 continue;
@@ -187,13 +187,13 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
 }
 
 /// Returns the path and line of the rule of an alias, for the finding.
-fn source(step: &Step<'_>, alias: &AliasName) -> Result<String, TreeError> {
+fn source(step: &StepContext<'_>, alias: &AliasName) -> Result<String, TreeError> {
     let path = step.before.full_path("greenroom.toml");
     let line = line_of(step.before, &path, &format!("[aliases.{alias}"))?;
     Ok(if line > 0 { format!("{path}:{line}") } else { path })
 }
 
-pub(super) fn guarded(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn guarded(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     for moved in moves(step)? {
         let (path, rule, alias, model) = (moved.path(step)?, moved.rule, &moved.alias, &moved.model);
         let place = format!("the rule is in {}", source(step, alias)?);
@@ -219,18 +219,18 @@ pub(super) fn guarded(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
     Ok(())
 }
 
-pub(super) fn approval(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn approval(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     for moved in moves(step)? {
         if moved.rule.approvals == 0 || merged(step, &moved)? {
             continue;
         }
         let (alias, model) = (&moved.alias, &moved.model);
         let message = match moved.way {
-            Way::ModelDeleted => format!("'{model}' may not be deleted while its guarded alias '{alias}' is set"),
-            Way::ModelRenamed => format!(
+            AliasMovement::ModelDeleted => format!("'{model}' may not be deleted while its guarded alias '{alias}' is set"),
+            AliasMovement::ModelRenamed => format!(
                 "'{model}' has the guarded alias '{alias}' and is renamed only by the merge of somebody else's proposal"
             ),
-            Way::Itself => {
+            AliasMovement::Itself => {
                 format!("the alias '{alias}' of '{model}' is moved only by the merge of somebody else's proposal")
             }
         };
@@ -246,15 +246,15 @@ pub(super) fn approval(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
 
 /// Returns whether the actor merges a proven proposal of other people: their branch makes the same move of the alias to
 /// the same version.
-fn merged(step: &Step<'_>, moved: &AliasMove<'_>) -> Result<bool, TreeError> {
+fn merged(step: &StepContext<'_>, moved: &AliasMove<'_>) -> Result<bool, TreeError> {
     let user = &step.actor.user;
     let Some(proposal) = step.proposal.filter(|p| p.is_proven(user)) else { return Ok(false) };
-    if moved.way == Way::ModelDeleted || proposal.authors().contains(user) {
+    if moved.way == AliasMovement::ModelDeleted || proposal.authors().contains(user) {
         return Ok(false);
     }
     let is_it = |event: &&Event| match event {
-        Event::ModelRenamed { from, .. } => moved.way == Way::ModelRenamed && *from == moved.model,
-        _ if moved.way == Way::ModelRenamed => false,
+        Event::ModelRenamed { from, .. } => moved.way == AliasMovement::ModelRenamed && *from == moved.model,
+        _ if moved.way == AliasMovement::ModelRenamed => false,
         Event::AliasSet { model, alias, version, .. } => {
             (model, alias, Some(*version)) == (&moved.model, &moved.alias, moved.to)
         }
@@ -279,7 +279,7 @@ fn merged(step: &Step<'_>, moved: &AliasMove<'_>) -> Result<bool, TreeError> {
 }
 
 /// Checks the alias rules in the settings themselves.
-pub(super) fn sensible(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn sensible(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let touched =
         step.diff.events.iter().any(|e| matches!(e, Event::SettingsChanged { .. } | Event::RegistryCreated { .. }));
     let Some(settings) = step.after.settings()?.filter(|_| touched) else { return Ok(()) };

@@ -1,9 +1,9 @@
 //! The rule of authority: after every step, at least one administrator can still act by the setting `authority`.
 
-use super::{Faults, Step};
+use super::{Faults, StepContext};
 use crate::entity::person::SigningKey;
-use crate::entity::settings::{Authority, Identity};
-use crate::entity::{Access, Level, Person};
+use crate::entity::settings::{Authority, IdentitySettings};
+use crate::entity::{Access, PermissionLevel, Person};
 use crate::event::Event;
 use crate::name::{GroupName, Principal, UserName};
 use crate::signature::PublicKey;
@@ -11,7 +11,7 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::TreeError;
 
-pub(super) fn usable(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn usable(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     // A past step that broke this rule did no harm: an administrator acted after it, or no step followed.
     if step.is_past || step.founds()? || !step.diff.events.iter().any(bears) {
         return Ok(());
@@ -27,7 +27,7 @@ pub(super) fn usable(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErr
                     true`, `gpg.format`, `user.signingKey`), and make the change again";
         faults.add(place.clone(), message, help);
     }
-    let can = |state: &Snapshot<'_>, identity: &Identity| -> Result<bool, TreeError> {
+    let can = |state: &Snapshot<'_>, identity: &IdentitySettings| -> Result<bool, TreeError> {
         Ok(managers(state)?.any(|person| lacks(&person, identity, step.at).is_none()))
     };
     if can(step.after, &identity)? {
@@ -65,7 +65,7 @@ fn bears(event: &Event) -> bool {
     )
 }
 
-fn authority(state: &Snapshot<'_>) -> Result<Option<Identity>, TreeError> {
+fn authority(state: &Snapshot<'_>) -> Result<Option<IdentitySettings>, TreeError> {
     Ok(state.settings()?.map(|settings| settings.identity.clone()))
 }
 
@@ -73,7 +73,7 @@ fn authority(state: &Snapshot<'_>) -> Result<Option<Identity>, TreeError> {
 fn managers(state: &Snapshot<'_>) -> Result<impl Iterator<Item = Person>, TreeError> {
     let (access, people) = (state.access()?, state.people()?);
     let manages = |user: &UserName| {
-        let level = |grant: &&crate::entity::Grant| grant.level == Level::CanManage && holds(access, &grant.to, user);
+        let level = |grant: &&crate::entity::Grant| grant.level == PermissionLevel::CanManage && holds(access, &grant.to, user);
         access.grants.iter().any(|grant| level(&grant))
     };
     let found: Vec<Person> =
@@ -91,7 +91,7 @@ fn holds(access: &Access, to: &Principal, user: &UserName) -> bool {
 }
 
 /// Returns what a person lacks to put a change on the branch.
-fn lacks(person: &Person, identity: &Identity, now: Timestamp) -> Option<&'static str> {
+fn lacks(person: &Person, identity: &IdentitySettings, now: Timestamp) -> Option<&'static str> {
     let commits = !person.emails.is_empty() || !identity.web.is_empty();
     match identity.authority {
         Authority::Author => None,

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Faults, Step};
+use super::{Faults, StepContext};
 use crate::entity::{Access, AliasPointer, Comment, Model, Person, Request, Settings, StagePointer, Version, Webhook};
 use crate::format::codec::known_format;
 use crate::format::path::{self, Location, ModelDir};
-use crate::format::{MAX_FILE, Problem, Record, attributes, model_file, parse_strict};
-use crate::tree::{self, Entry, FileChange, Kind, Limits, TreeError};
+use crate::format::{MAX_FILE, Problem, EntityFile, attributes, model_file, parse_strict};
+use crate::tree::{self, TreeEntry, FileChange, EntryKind, CompareLimits, TreeError};
 
 /// Returns the files that exist after the step and differ from before.
-fn written<'s>(step: &'s Step<'_>) -> impl Iterator<Item = (&'s FileChange, &'s Entry)> {
+fn written<'s>(step: &'s StepContext<'_>) -> impl Iterator<Item = (&'s FileChange, &'s TreeEntry)> {
     step.diff.files.iter().filter_map(|f| Some((f, f.after.as_ref()?)))
 }
 
@@ -25,22 +25,22 @@ fn beside() -> String {
     )
 }
 
-pub(super) fn paths(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn paths(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let layout = step.after.layout()?;
     // After a change of the layout or the folder, files that did not move are also in the wrong place.
     let objects = step.after.objects();
     let is_there = step.before.layout()? == layout && !step.after.was_elsewhere(step.before)?;
     let all = match is_there {
         true => None,
-        false => Some(tree::changes((objects, None), (objects, step.after.root()), Limits::default())?),
+        false => Some(tree::changes((objects, None), (objects, step.after.root()), CompareLimits::default())?),
     };
     let files = all.as_ref().unwrap_or(&step.diff.files);
     for (file, entry) in files.iter().filter_map(|f| Some((f, f.after.as_ref()?))) {
         let path = step.after.full_path(&file.path);
         match Location::parse(&file.path, layout) {
             Err(why) => faults.add(path, why, beside()),
-            Ok(_) if entry.kind == Kind::File => {}
-            Ok(Location::Artifact(..)) if entry.kind == Kind::Executable => {}
+            Ok(_) if entry.kind == EntryKind::File => {}
+            Ok(Location::Artifact(..)) if entry.kind == EntryKind::Executable => {}
             Ok(_) => {
                 let message = format!("a {} lies where a plain file belongs", entry.kind.as_str());
                 faults.add(path, message, "commit it as a plain file with mode 100644");
@@ -50,7 +50,7 @@ pub(super) fn paths(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErro
     Ok(())
 }
 
-pub(super) fn readable(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn readable(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let layout = step.after.layout()?;
     for (file, entry) in written(step).filter(|(_, e)| e.kind.is_file()) {
         let path = step.after.full_path(&file.path);
@@ -96,7 +96,7 @@ pub(super) fn readable(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
     Ok(())
 }
 
-fn strict<T: Record>(path: &str, bytes: &[u8]) -> Vec<Problem> {
+fn strict<T: EntityFile>(path: &str, bytes: &[u8]) -> Vec<Problem> {
     parse_strict::<T>(path, bytes).1
 }
 
@@ -109,7 +109,7 @@ fn git_attributes(path: &str, bytes: &[u8]) -> Vec<Problem> {
     vec![Problem::of_file(path.to_owned(), "file", message.to_owned())]
 }
 
-pub(super) fn places(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn places(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let layout = step.after.layout()?;
     let mut models: BTreeMap<ModelDir, BTreeSet<u64>> = BTreeMap::new();
     for place in step.diff.files.iter().filter_map(|f| Location::parse(&f.path, layout).ok()) {
@@ -168,7 +168,7 @@ fn agree(said: Option<crate::name::Id>, id: &crate::name::Id, path: String, faul
 }
 
 /// Checks that a model has a `model.toml`, each version has a `version.toml`, and model-level grants hold no groups.
-fn whole(step: &Step<'_>, dir: &ModelDir, versions: &BTreeSet<u64>, faults: &mut Faults) -> Result<(), TreeError> {
+fn whole(step: &StepContext<'_>, dir: &ModelDir, versions: &BTreeSet<u64>, faults: &mut Faults) -> Result<(), TreeError> {
     let Some(view) = step.after.model_in(dir)? else { return Ok(()) };
     if view.file()?.is_none() {
         faults.add(format!("{}/model.toml", view.path), "the model has no model.toml", "add it, or delete the folder");
@@ -185,12 +185,12 @@ fn whole(step: &Step<'_>, dir: &ModelDir, versions: &BTreeSet<u64>, faults: &mut
     Ok(())
 }
 
-pub(super) fn artifacts(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn artifacts(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let layout = step.after.layout()?;
     for (file, entry) in written(step) {
         let Ok(Location::Artifact(_, _, path)) = Location::parse(&file.path, layout) else { continue };
         let (folder, name) = path.rsplit_once('/').map_or((None, path.as_str()), |(f, n)| (Some(f), n));
-        let keeper = folder.is_some() && name == model_file::EMPTY_FOLDER && entry.kind == Kind::File;
+        let keeper = folder.is_some() && name == model_file::EMPTY_FOLDER && entry.kind == EntryKind::File;
         let mut names = folder.into_iter().flat_map(|f| f.split('/')).chain((!keeper).then_some(name));
         if let Some(bad) = names.find(|s| model_file::decode(s).is_none()) {
             let message = format!("{} is no name for a model file", crate::text::quoted(bad));

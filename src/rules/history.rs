@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Faults, Step};
-use crate::entity::version::Status;
-use crate::entity::{Request, RequestState, Review, Verdict, Version};
-use crate::event::{Cause, Event};
+use super::{Faults, StepContext};
+use crate::entity::version::VersionStatus;
+use crate::entity::{Request, RequestState, Review, ReviewVerdict, Version};
+use crate::event::{TransitionCause, Event};
 use crate::name::{Id, ModelName};
 use crate::time::Timestamp;
 use crate::tree::TreeError;
@@ -13,15 +13,15 @@ use crate::tree::TreeError;
 /// How far clocks may be apart, in milliseconds.
 const SKEW: i64 = 300_000;
 
-fn model_path(step: &Step<'_>, model: &ModelName) -> Result<String, TreeError> {
+fn model_path(step: &StepContext<'_>, model: &ModelName) -> Result<String, TreeError> {
     Ok(step.after.full_path(&format!("{}/model.toml", step.after.paths()?.model(model))))
 }
 
-fn version_path(step: &Step<'_>, model: &ModelName, version: u64, rest: &str) -> Result<String, TreeError> {
+fn version_path(step: &StepContext<'_>, model: &ModelName, version: u64, rest: &str) -> Result<String, TreeError> {
     Ok(step.after.full_path(&format!("{}/{rest}", step.after.paths()?.version(model, version))))
 }
 
-pub(super) fn immutable(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn immutable(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     const HELP: &str = "put it back as it was";
     for event in &step.diff.events {
         match event {
@@ -72,7 +72,7 @@ pub(super) fn immutable(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
             }
             // Otherwise a registered and reviewed version could be made to wait for other files.
             Event::StatusChanged {
-                model, version, before: Status::Ready, status: Status::PendingRegistration, ..
+                model, version, before: VersionStatus::Ready, status: VersionStatus::PendingRegistration, ..
             } => {
                 let message = format!("version {version} is registered; it cannot be pending again");
                 let help = "register what shall replace it as a new version";
@@ -87,7 +87,7 @@ pub(super) fn immutable(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
 
 /// Returns whether a change of files completes a pending registration: there were no files, and their digest is
 /// recorded.
-fn completes(step: &Step<'_>, model: &ModelName, version: u64) -> Result<bool, TreeError> {
+fn completes(step: &StepContext<'_>, model: &ModelName, version: u64) -> Result<bool, TreeError> {
     let Some(view) = step.before.model(&step.before_name(model))? else { return Ok(false) };
     let Some(old) = view.version(version)? else { return Ok(false) };
     let had_files = old.artifacts()?.is_some();
@@ -119,7 +119,7 @@ fn altered(before: &Version, after: &Version) -> String {
     out.join(", ")
 }
 
-pub(super) fn numbers(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn numbers(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     if step.founds()? {
         return Ok(());
     }
@@ -185,7 +185,7 @@ pub(super) fn numbers(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
     Ok(())
 }
 
-pub(super) fn requests(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn requests(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     if step.founds()? {
         return Ok(());
     }
@@ -205,16 +205,16 @@ pub(super) fn requests(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
             Event::RequestReviewed { model, version, review, request } => {
                 let path = version_path(step, model, *version, &format!("requests/{}.toml", request.id))?;
                 reviewed_by_actor(step, &request.id, review, path.clone(), faults)?;
-                if review.verdict == Verdict::Rejected {
+                if review.verdict == ReviewVerdict::Rejected {
                     faults.add(path, "a rejection closes the request", "write state = \"rejected\"");
                 }
             }
             Event::RequestApproved { model, version, request } => {
                 let path = version_path(step, model, *version, &format!("requests/{}.toml", request.id))?;
-                closed(request, Some(Verdict::Approved), &path, faults);
+                closed(request, Some(ReviewVerdict::Approved), &path, faults);
                 new_reviews(step, model, *version, request, &path, faults)?;
                 let moved = step.diff.events.iter().any(|e| {
-                    matches!(e, Event::Transitioned { model: m, version: v, to, cause: Cause::Request { id }, .. }
+                    matches!(e, Event::Transitioned { model: m, version: v, to, cause: TransitionCause::Request { id }, .. }
                         if m == model && v == version && *to == request.to && *id == request.id)
                 });
                 if !moved {
@@ -225,7 +225,7 @@ pub(super) fn requests(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
             }
             Event::RequestRejected { model, version, request } => {
                 let path = version_path(step, model, *version, &format!("requests/{}.toml", request.id))?;
-                closed(request, Some(Verdict::Rejected), &path, faults);
+                closed(request, Some(ReviewVerdict::Rejected), &path, faults);
                 new_reviews(step, model, *version, request, &path, faults)?;
             }
             Event::RequestCancelled { model, version, request, .. } => {
@@ -241,7 +241,7 @@ pub(super) fn requests(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
 
 /// Checks that a person has at most one open request for a version and stage.
 fn one_open(
-    step: &Step<'_>,
+    step: &StepContext<'_>,
     model: &ModelName,
     version: u64,
     request: &Request,
@@ -273,7 +273,7 @@ fn one_open(
 
 /// Checks that each review that a step adds is the actor's. A foreign review in the same step could complete a quorum.
 fn new_reviews(
-    step: &Step<'_>,
+    step: &StepContext<'_>,
     model: &ModelName,
     version: u64,
     request: &Request,
@@ -292,7 +292,7 @@ fn new_reviews(
 }
 
 fn reviewed_by_actor(
-    step: &Step<'_>,
+    step: &StepContext<'_>,
     request: &Id,
     review: &Review,
     path: String,
@@ -306,7 +306,7 @@ fn reviewed_by_actor(
 }
 
 /// Checks that a closed request says by whom and when, and ends with the review that closed it.
-fn closed(request: &Request, verdict: Option<Verdict>, path: &str, faults: &mut Faults) {
+fn closed(request: &Request, verdict: Option<ReviewVerdict>, path: &str, faults: &mut Faults) {
     if request.closed_by.is_none() || request.closed_at.is_none() {
         faults.add(path, "a closed request has closed_by and closed_at", "add who closed it and when");
     }
@@ -320,7 +320,7 @@ fn closed(request: &Request, verdict: Option<Verdict>, path: &str, faults: &mut 
     }
 }
 
-pub(super) fn times(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn times(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let mut unsaid = Vec::new();
     for event in &step.diff.events {
         let mut now = |at: Timestamp, id: Option<&Id>, path: String, what: &str| {

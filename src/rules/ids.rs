@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Class, Fault, Faults, Step, UsedIds};
+use super::{RuleClass, Fault, Faults, StepContext, UsedIds};
 use crate::diff::{self, Diff};
 use crate::event::Event;
 use crate::format::Problem;
 use crate::format::path;
 use crate::name::Id;
 use crate::snapshot::Snapshot;
-use crate::tree::{Limits, TreeError};
+use crate::tree::{CompareLimits, TreeError};
 
 /// The hint for an id that is not new.
 const HELP: &str = "let greenroom make the ids; what was deleted is registered anew, under a new id. If the id was copied from an \
@@ -42,10 +42,10 @@ pub fn new_ids(after: &Snapshot<'_>, diff: &Diff) -> Result<Vec<NewId>, TreeErro
 /// Returns the finding for an id that was used before, at `place`.
 pub fn reused(new: &NewId, place: &str) -> Fault {
     let message = format!("the id {} was used before: {place}", new.id);
-    Fault { problem: Problem::of_file(&new.path, "id", message).help(HELP), class: Class::Link }
+    Fault { problem: Problem::of_file(&new.path, "id", message).help(HELP), class: RuleClass::Link }
 }
 
-pub(super) fn new(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn new(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let new = new_ids(step.after, step.diff)?;
     if new.is_empty() {
         return Ok(());
@@ -71,7 +71,7 @@ pub(super) fn new(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError>
 /// Returns all ids of a state with their files.
 fn in_state(state: &Snapshot<'_>) -> Result<UsedIds, TreeError> {
     let nothing = Snapshot::new(state.objects(), None, state.at())?;
-    let all = new_ids(state, &diff::diff(&nothing, state, Limits::default())?)?;
+    let all = new_ids(state, &diff::diff(&nothing, state, CompareLimits::default())?)?;
     Ok(all.into_iter().map(|new| (new.id, format!("{} holds it", new.path))).collect())
 }
 

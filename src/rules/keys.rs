@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Faults, Step, line_of};
+use super::{Faults, StepContext, line_of};
 use crate::event::Event;
 use crate::signature::PublicKey;
 use crate::tree::TreeError;
@@ -10,7 +10,7 @@ use crate::tree::TreeError;
 /// The hint for a key that cannot be used.
 const HELP: &str = "greenroom person set <user> --key FILE takes a public key as it should be";
 
-pub(super) fn keys(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn keys(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let mut touched = false;
     for event in &step.diff.events {
         let (user, person, before) = match event {
@@ -36,7 +36,7 @@ pub(super) fn keys(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError
 
 /// Checks that a key belongs to one person and is listed once while it is valid. With two valid entries it would be
 /// unclear which one holds.
-fn one_owner(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+fn one_owner(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let mut owners = BTreeMap::new();
     for (user, file) in step.after.people()? {
         let Some(person) = &file.value else { continue };

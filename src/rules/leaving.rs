@@ -1,25 +1,25 @@
 //! The rule of leaving: a stage may require approvals before a version leaves it.
 
-use super::stage::{End, Entry, altered, approved_request, entries, merged, pointer, request_path, source, tally};
+use super::stage::{StageSide, StageEntry, altered, approved_request, entries, merged, pointer, request_path, source, tally};
 use super::subject::subject;
-use super::{Faults, Step};
+use super::{Faults, StepContext};
 use crate::entity::Settings;
 use crate::entity::settings::StageRule;
-use crate::entity::version::Status;
-use crate::event::{Cause, Event};
+use crate::entity::version::VersionStatus;
+use crate::event::{TransitionCause, Event};
 use crate::name::ModelName;
 use crate::stage::Stage;
 use crate::tree::TreeError;
 
-pub(super) fn leaving(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn leaving(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let Some(settings) = step.before.settings()? else { return Ok(()) };
     if !settings.stages.values().any(|rule| rule.approvals_to_leave > 0) {
         return Ok(());
     }
     for e in entries(step).filter(|e| settings.approvals_to_leave(e.from) > 0) {
         match e.cause {
-            Cause::MadeWay { for_version } => made_way(step, settings, &e, *for_version, faults)?,
-            Cause::Direct | Cause::Request { .. } => approved(step, settings, &e, faults)?,
+            TransitionCause::MadeWay { for_version } => made_way(step, settings, &e, *for_version, faults)?,
+            TransitionCause::Direct | TransitionCause::Request { .. } => approved(step, settings, &e, faults)?,
         }
     }
     for event in &step.diff.events {
@@ -33,7 +33,7 @@ pub(super) fn leaving(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
             Event::ModelRenamed { from, .. } if !step.is_past || step.after.model(from)?.is_some() => {
                 taken_away(step, settings, from, None, "rename the model of", faults)?;
             }
-            Event::StatusChanged { model, version, status, before: Status::Ready, .. } if *status != Status::Ready => {
+            Event::StatusChanged { model, version, status, before: VersionStatus::Ready, .. } if *status != VersionStatus::Ready => {
                 let what = "take out of use";
                 taken_away(step, settings, &step.before_name(model), Some(*version), what, faults)?;
             }
@@ -45,9 +45,9 @@ pub(super) fn leaving(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
 
 /// Checks a version that makes way: it needs no approval of its own if the entering version was approved for the stage.
 fn made_way(
-    step: &Step<'_>,
+    step: &StepContext<'_>,
     settings: &Settings,
-    e: &Entry<'_>,
+    e: &StageEntry<'_>,
     for_version: u64,
     faults: &mut Faults,
 ) -> Result<(), TreeError> {
@@ -63,13 +63,13 @@ fn made_way(
     Ok(())
 }
 
-fn approved(step: &Step<'_>, settings: &Settings, e: &Entry<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+fn approved(step: &StepContext<'_>, settings: &Settings, e: &StageEntry<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let needed = settings.approvals_to_leave(e.from);
     let model = step.before_name(e.model);
     let Some(view) = step.before.model(&model)? else { return Ok(()) };
     let request = match e.cause {
-        Cause::Request { id } => approved_request(step, e.model, e.version, id)?,
-        Cause::Direct | Cause::MadeWay { .. } => None,
+        TransitionCause::Request { id } => approved_request(step, e.model, e.version, id)?,
+        TransitionCause::Direct | TransitionCause::MadeWay { .. } => None,
     };
     let Some(request) = request else {
         let lets_out = || step.before.may_let_out(&step.actor.user, &model, e.from, e.to);
@@ -105,7 +105,7 @@ fn approved(step: &Step<'_>, settings: &Settings, e: &Entry<'_>, faults: &mut Fa
         return Ok(());
     }
     let subject = subject(step.before, &view, e.version, e.to)?;
-    let tally = tally(step, e, &request, settings, &subject, End::Out)?;
+    let tally = tally(step, e, &request, settings, &subject, StageSide::Out)?;
     if (tally.counted.len() as u64) < needed {
         let mut message = format!("{} of {needed} approval(s) to leave {} count", tally.counted.len(), e.from);
         for (by, why) in &tally.void {
@@ -117,14 +117,14 @@ fn approved(step: &Step<'_>, settings: &Settings, e: &Entry<'_>, faults: &mut Fa
 }
 
 /// Returns the people who can approve that a version leaves.
-fn who(step: &Step<'_>, settings: &Settings, e: &Entry<'_>) -> Result<String, TreeError> {
+fn who(step: &StepContext<'_>, settings: &Settings, e: &StageEntry<'_>) -> Result<String, TreeError> {
     let nothing = StageRule::default();
     super::stage::who(step, e, settings.rule(e.from).unwrap_or(&nothing), settings, &[])
 }
 
 /// Refuses changes that no request can ask for, such as a deletion, on versions in a guarded stage.
 fn taken_away(
-    step: &Step<'_>,
+    step: &StepContext<'_>,
     settings: &Settings,
     model: &ModelName,
     only: Option<u64>,

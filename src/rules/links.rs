@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Faults, Step, line_of};
+use super::{Faults, StepContext, line_of};
 use crate::entity::Access;
 use crate::entity::webhook::MAIL_SECRET;
 use crate::event::Event;
@@ -12,7 +12,7 @@ use crate::payload;
 use crate::snapshot::Snapshot;
 use crate::tree::TreeError;
 
-pub(super) fn pointers(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn pointers(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let touched = step.touched()?;
     let points = |p: &Location| {
         matches!(p, Location::Stage(..) | Location::Alias(..) | Location::Version(..) | Location::Model(_))
@@ -39,7 +39,7 @@ pub(super) fn pointers(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
     Ok(())
 }
 
-pub(super) fn names(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn names(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let mut ids: BTreeMap<&Id, String> = BTreeMap::new();
     for event in &step.diff.events {
         match event {
@@ -72,7 +72,7 @@ pub(super) fn names(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErro
     super::people::one_owner(step, faults)
 }
 
-pub(super) fn principals(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn principals(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let after = step.after;
     let touched = step.touched()?;
     let access_touched = touched.iter().any(|(p, _)| *p == Location::Access);
@@ -179,7 +179,7 @@ fn check_access(after: &Snapshot<'_>, path: &str, access: &Access, faults: &mut 
     Ok(())
 }
 
-pub(super) fn webhooks(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn webhooks(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     for event in &step.diff.events {
         let (Event::WebhookCreated { webhook } | Event::WebhookChanged { after: webhook, .. }) = event else {
             continue;
@@ -226,7 +226,7 @@ pub(super) fn webhooks(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
 
 /// Returns why a URL is refused as a target: another scheme, hidden credentials, or characters that URLs do not have.
 /// Whether its host may be reached is decided at the time of the connection.
-fn bad_url(step: &Step<'_>, url: &str) -> Option<&'static str> {
+fn bad_url(step: &StepContext<'_>, url: &str) -> Option<&'static str> {
     let Some(rest) = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")) else {
         return Some("is not an https address");
     };

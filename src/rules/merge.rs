@@ -2,20 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use super::{Faults, Step};
-use crate::entity::Level;
+use super::{Faults, StepContext};
+use crate::entity::PermissionLevel;
 use crate::event::Event;
 use crate::format::path::Location;
 use crate::format::{MAX_FILE, comments};
 use crate::name::Principal;
-use crate::tree::{Entry, FileChange, TreeError};
+use crate::tree::{TreeEntry, FileChange, TreeError};
 
 /// Checks that creations of a branch's proven authors stay theirs. A merge must not change the creator of a model or
 /// version, or drop the grant that the creator of a model got with it. Administrators may.
-pub(super) fn creators_kept(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn creators_kept(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let user = &step.actor.user;
     let Some(proposal) = step.proposal.filter(|_| !step.is_past) else { return Ok(()) };
-    if step.before.registry_level(user)? >= Some(Level::CanManage) {
+    if step.before.registry_level(user)? >= Some(PermissionLevel::CanManage) {
         return Ok(());
     }
     for made in proposal.created_by_others(user)? {
@@ -32,7 +32,7 @@ pub(super) fn creators_kept(step: &Step<'_>, faults: &mut Faults) -> Result<(), 
         }
         let Event::ModelCreated { model, .. } = event else { continue };
         let is_granted = step.diff.events.iter().any(|event| {
-            matches!(event, Event::Granted { model: Some(m), to, level: Level::CanManage, .. }
+            matches!(event, Event::Granted { model: Some(m), to, level: PermissionLevel::CanManage, .. }
                 if m == model && *to == Principal::User(made.by.clone()))
         });
         if made.is_granted && !is_granted {
@@ -47,7 +47,7 @@ pub(super) fn creators_kept(step: &Step<'_>, faults: &mut Faults) -> Result<(), 
 
 /// Returns whether a step adds TOML comments that neither the file nor the merged branch had, or reformats a file of
 /// the branch. No event shows such a change, and readers take the comments for words of the person whose file it is.
-pub(super) fn rewords(step: &Step<'_>, place: &Location, file: &FileChange) -> Result<bool, TreeError> {
+pub(super) fn rewords(step: &StepContext<'_>, place: &Location, file: &FileChange) -> Result<bool, TreeError> {
     let Some(after) = file.after.as_ref().filter(|e| e.kind.is_file() && !step.is_past) else { return Ok(false) };
     match (place, step.proposal) {
         (Location::Artifact(..) | Location::Attributes(..) | Location::Companion(_), _) => return Ok(false),
@@ -61,12 +61,12 @@ pub(super) fn rewords(step: &Step<'_>, place: &Location, file: &FileChange) -> R
         Some(proposal) => (at(&proposal.base)?, at(&proposal.state)?),
         None => (None, None),
     };
-    let is = |entry: &Option<Entry>| entry.as_ref().is_some_and(|e| e.id == after.id);
+    let is = |entry: &Option<TreeEntry>| entry.as_ref().is_some_and(|e| e.id == after.id);
     // A file that is new belongs to the actor; a file as it is on the branch belongs to the branch.
     if is(&branch) || file.before.is_none() && branch.is_none() {
         return Ok(false);
     }
-    let id = |entry: &Option<Entry>| entry.as_ref().map(|e| e.id);
+    let id = |entry: &Option<TreeEntry>| entry.as_ref().map(|e| e.id);
     let is_branchs_alone = step.proposal.is_some() && branch.is_some() && id(&file.before) == id(&base);
     if let Some(proposal) = step.proposal.filter(|_| is_branchs_alone)
         && super::rewrite::same_meaning((&proposal.state, step.after), place, &file.path)?
@@ -81,7 +81,7 @@ pub(super) fn rewords(step: &Step<'_>, place: &Location, file: &FileChange) -> R
 }
 
 /// Returns the comments of a file; empty for a file that is too large to be one of the registry's.
-fn said(step: &Step<'_>, entry: &Entry) -> Result<Vec<String>, TreeError> {
+fn said(step: &StepContext<'_>, entry: &TreeEntry) -> Result<Vec<String>, TreeError> {
     match step.after.objects().blob(&entry.id, MAX_FILE) {
         Ok(bytes) => Ok(comments::comments(&String::from_utf8_lossy(&bytes))),
         Err(TreeError::TooLarge { .. }) => Ok(Vec::new()),

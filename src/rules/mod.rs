@@ -36,14 +36,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::diff::{self, Diff};
-use crate::entity::{Level, Review};
+use crate::entity::{PermissionLevel, Review};
 use crate::event::Event;
 use crate::format::Problem;
 use crate::format::path::Location;
 use crate::name::{Id, ModelName, UserName};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
-use crate::tree::{FileChange, Limits, Oid, TreeError};
+use crate::tree::{FileChange, CompareLimits, Oid, TreeError};
 
 pub use holders::{FormerPeople, former_holders, holder_marks};
 pub use ids::{NewId, new_ids, repeated, reused};
@@ -52,7 +52,7 @@ pub use people::{added_people, is_same_person, taken_over};
 pub use proposal::{BranchCommit, Proposal};
 
 /// One step of the history, to be judged.
-pub struct Step<'a> {
+pub struct StepContext<'a> {
     /// The state before the step.
     pub before: &'a Snapshot<'a>,
     /// The state after the step.
@@ -75,7 +75,7 @@ pub struct Step<'a> {
     /// What by the history belonged to others of what the step gives to people, as far as that was asked.
     pub former: FormerPeople,
     moves: OnceCell<Moves>,
-    levels: RefCell<BTreeMap<ModelName, Option<Level>>>,
+    levels: RefCell<BTreeMap<ModelName, Option<PermissionLevel>>>,
     touched: OnceCell<Vec<(Location, &'a FileChange)>>,
 }
 
@@ -94,7 +94,7 @@ struct Moves {
     renamed: BTreeMap<ModelName, ModelName>,
 }
 
-impl<'a> Step<'a> {
+impl<'a> StepContext<'a> {
     /// Returns a step from one state to another, without a proposal or knowledge of the history.
     pub fn new(
         before: &'a Snapshot<'a>,
@@ -145,7 +145,7 @@ impl<'a> Step<'a> {
     }
 
     /// Returns the level of the actor on a model, by the permissions before the step.
-    fn level(&self, model: &ModelName) -> Result<Option<Level>, TreeError> {
+    fn level(&self, model: &ModelName) -> Result<Option<PermissionLevel>, TreeError> {
         if let Some(level) = self.levels.borrow().get(model) {
             return Ok(*level);
         }
@@ -219,7 +219,8 @@ impl Actor {
 /// The kind of a rule; servers choose the status code of a response by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Class {
+#[schemars(rename = "Class")]
+pub enum RuleClass {
     /// A file does not follow the file format.
     Format,
     /// The actor lacks a permission.
@@ -239,7 +240,7 @@ pub struct Fault {
     #[serde(flatten)]
     pub problem: Problem,
     /// The kind of the rule.
-    pub class: Class,
+    pub class: RuleClass,
 }
 
 impl fmt::Display for Fault {
@@ -267,16 +268,16 @@ pub struct Rule {
     /// The name of the rule, as findings quote it.
     pub name: &'static str,
     /// The kind of the rule.
-    pub class: Class,
+    pub class: RuleClass,
     /// The demand of the rule in one sentence.
     pub about: &'static str,
-    check: fn(&Step<'_>, &mut Faults) -> Result<(), TreeError>,
+    check: fn(&StepContext<'_>, &mut Faults) -> Result<(), TreeError>,
 }
 
 /// Collects the findings of one rule.
 struct Faults {
     rule: &'static str,
-    class: Class,
+    class: RuleClass,
     out: Vec<Fault>,
 }
 
@@ -306,231 +307,231 @@ impl Faults {
 pub static RULES: &[Rule] = &[
     Rule {
         name: "path",
-        class: Class::Format,
+        class: RuleClass::Format,
         about: "Only files that the registry knows lie in it, as plain files.",
         check: files::paths,
     },
     Rule {
         name: "file",
-        class: Class::Format,
+        class: RuleClass::Format,
         about: "Each changed file is TOML 1.0 in UTF-8 with known keys and right types; at most 256 KiB.",
         check: files::readable,
     },
     Rule {
         name: "place",
-        class: Class::Format,
+        class: RuleClass::Format,
         about: "A file says what its path says: names and ids agree.",
         check: files::places,
     },
     Rule {
         name: "artifact",
-        class: Class::Format,
+        class: RuleClass::Format,
         about: "Model files are plain files with names that every file system can hold.",
         check: files::artifacts,
     },
     Rule {
         name: "key",
-        class: Class::Format,
+        class: RuleClass::Format,
         about: "Keys of people are public SSH or OpenPGP keys that are strong enough; each is one person's.",
         check: keys::keys,
     },
     Rule {
         name: "permission",
-        class: Class::Permission,
+        class: RuleClass::Permission,
         about: "The actor has the level that each event needs, by the permissions before the step.",
         check: access::permission,
     },
     Rule {
         name: "rewrite",
-        class: Class::Permission,
+        class: RuleClass::Permission,
         about: "Files are moved or reworded without a change of meaning by who may change what they say.",
         check: rewrite::rewrites,
     },
     Rule {
         name: "move",
-        class: Class::History,
+        class: RuleClass::History,
         about: "A registry is moved to another folder with all its files, in a step in which nothing else happens.",
         check: moved::alone,
     },
     Rule {
         name: "manager",
-        class: Class::Policy,
+        class: RuleClass::Policy,
         about: "Somebody keeps CAN_MANAGE of the registry.",
         check: access::manager_left,
     },
     Rule {
         name: "authority",
-        class: Class::Policy,
+        class: RuleClass::Policy,
         about: "Somebody who manages the registry can act by its `authority`; who turns it to `signature` signs that.",
         check: authority::usable,
     },
     Rule {
         name: "author",
-        class: Class::Permission,
+        class: RuleClass::Permission,
         about: "Nobody writes in another's name: creators, reviewers and closers are who acts, or proven authors of that change.",
         check: access::authors,
     },
     Rule {
         name: "stage-known",
-        class: Class::Link,
+        class: RuleClass::Link,
         about: "Stages are built in or declared in greenroom.toml.",
         check: stage::known,
     },
-    Rule { name: "stage-one", class: Class::Policy, about: "A version is in one stage.", check: stage::one },
+    Rule { name: "stage-one", class: RuleClass::Policy, about: "A version is in one stage.", check: stage::one },
     Rule {
         name: "stage-from",
-        class: Class::Policy,
+        class: RuleClass::Policy,
         about: "A version enters a stage from the stages that its rule allows.",
         check: stage::from,
     },
     Rule {
         name: "stage-approvals",
-        class: Class::Policy,
+        class: RuleClass::Policy,
         about: "A version enters a stage with the approvals that its rule asks for, given to what is there before and after.",
         check: stage::approvals,
     },
     Rule {
         name: "stage-name",
-        class: Class::Policy,
+        class: RuleClass::Policy,
         about: "A rename leads no reference to a stage to a version that was not approved under the new name, or in a freeze.",
         check: renaming::renamed,
     },
     Rule {
         name: "review",
-        class: Class::Policy,
+        class: RuleClass::Policy,
         about: "An approval that is added to an open request is of what is there: its subject says so.",
         check: stage::reviews,
     },
     Rule {
         name: "stage-leaving",
-        class: Class::Policy,
+        class: RuleClass::Policy,
         about: "A version leaves a stage with the approvals that its rule asks for, or makes way for one that was approved.",
         check: leaving::leaving,
     },
     Rule {
         name: "stage-exclusive",
-        class: Class::Policy,
+        class: RuleClass::Policy,
         about: "An exclusive stage holds one version.",
         check: stage::exclusive,
     },
     Rule {
         name: "stage-evidence",
-        class: Class::Policy,
+        class: RuleClass::Policy,
         about: "A version enters a stage with the evidence that its rule asks for.",
         check: stage::evidence,
     },
     Rule {
         name: "stage-frozen",
-        class: Class::Policy,
+        class: RuleClass::Policy,
         about: "Nothing enters a stage in a freeze.",
         check: stage::frozen,
     },
     Rule {
         name: "ready",
-        class: Class::Policy,
+        class: RuleClass::Policy,
         about: "Only READY versions enter active stages and take aliases, unless the registry allows others.",
         check: ready::ready,
     },
     Rule {
         name: "ready-files",
-        class: Class::Policy,
+        class: RuleClass::Policy,
         about: "A version that entered a stage by approvals or evidence, or took a guarded alias, without its files gets none there.",
         check: ready::completed,
     },
     Rule {
         name: "alias",
-        class: Class::Policy,
+        class: RuleClass::Policy,
         about: "A guarded alias names versions that its rule allows, and is not moved in a freeze.",
         check: alias::guarded,
     },
     Rule {
         name: "alias-approval",
-        class: Class::Policy,
+        class: RuleClass::Policy,
         about: "An alias whose rule asks for an approval is moved by the merge of what somebody else proposed.",
         check: alias::approval,
     },
     Rule {
         name: "active",
-        class: Class::Policy,
+        class: RuleClass::Policy,
         about: "What is in an active stage is not deleted, nor its model renamed or deleted, unless the registry allows it.",
         check: stage::active,
     },
     Rule {
         name: "immutable",
-        class: Class::History,
+        class: RuleClass::History,
         about: "What was recorded stays: identity, source, files, evidence, reviews, closed requests.",
         check: history::immutable,
     },
     Rule {
         name: "id",
-        class: Class::Link,
+        class: RuleClass::Link,
         about: "Each id is a UUID of version 7, and is used once: in the registry as it is and in all of its history.",
         check: ids::new,
     },
     Rule {
         name: "number",
-        class: Class::History,
+        class: RuleClass::History,
         about: "Version numbers are consecutive and never used twice.",
         check: history::numbers,
     },
     Rule {
         name: "request",
-        class: Class::History,
+        class: RuleClass::History,
         about: "A request starts open and is closed by the act that its state names.",
         check: history::requests,
     },
     Rule {
         name: "time",
-        class: Class::History,
+        class: RuleClass::History,
         about: "Times are those of the step; none lies in the future.",
         check: history::times,
     },
     Rule {
         name: "pointer",
-        class: Class::Link,
+        class: RuleClass::Link,
         about: "Stages and aliases point at versions that are there.",
         check: links::pointers,
     },
     Rule {
         name: "name",
-        class: Class::Link,
+        class: RuleClass::Link,
         about: "No two models or aliases differ only by case or Unicode normalisation; no id is used twice.",
         check: links::names,
     },
     Rule {
         name: "principal",
-        class: Class::Link,
+        class: RuleClass::Link,
         about: "Grants, groups and approvers name people and groups that exist.",
         check: links::principals,
     },
     Rule {
         name: "person",
-        class: Class::Link,
+        class: RuleClass::Link,
         about: "Nobody is shown as, or known by, what is another person's id, name or login.",
         check: people::distinct,
     },
     Rule {
         name: "person-id",
-        class: Class::Link,
+        class: RuleClass::Link,
         about: "The id of a person who was removed is given to nobody else, nor a handle of one who stays where approvals count.",
         check: people::one_holder,
     },
     Rule {
         name: "alias-rule",
-        class: Class::Link,
+        class: RuleClass::Link,
         about: "Rules of aliases name known stages and ask for what can be given.",
         check: alias::sensible,
     },
-    Rule { name: "freeze", class: Class::Link, about: "A freeze ends after it begins.", check: windows::windows },
+    Rule { name: "freeze", class: RuleClass::Link, about: "A freeze ends after it begins.", check: windows::windows },
     Rule {
         name: "source",
-        class: Class::Link,
+        class: RuleClass::Link,
         about: "Where a version comes from is an address without `..` and credentials, under a prefix that is allowed.",
         check: sources::sources,
     },
     Rule {
         name: "webhook",
-        class: Class::Link,
+        class: RuleClass::Link,
         about: "A webhook has one target, a model that exists, an https address without secrets, and secrets for webhooks.",
         check: links::webhooks,
     },
@@ -540,11 +541,11 @@ impl Rule {
     /// Returns whether the rule judges a state by itself, whatever steps led to it and whoever made them.
     pub fn of_state(&self) -> bool {
         match self.class {
-            Class::Format => true,
+            RuleClass::Format => true,
             // Whether an id is new is a question about a step; the rule `name` finds ids that occur twice in a state.
-            Class::Link => self.name != "id",
-            Class::Policy => self.name == "stage-one",
-            Class::Permission | Class::History => false,
+            RuleClass::Link => self.name != "id",
+            RuleClass::Policy => self.name == "stage-one",
+            RuleClass::Permission | RuleClass::History => false,
         }
     }
 }
@@ -555,10 +556,10 @@ impl Rule {
 /// If an object of the tree cannot be read.
 pub fn lint(state: &Snapshot<'_>) -> Result<Verdict, TreeError> {
     let before = Snapshot::new(state.objects(), None, state.at())?;
-    let diff = diff::diff(&before, state, Limits::default())?;
+    let diff = diff::diff(&before, state, CompareLimits::default())?;
     // No rule of a state asks for the actor or the time.
     let nobody = Actor::of(UserName::nobody());
-    let mut step = Step::new(&before, state, &diff, &nobody, Timestamp::from_millis(0));
+    let mut step = StepContext::new(&before, state, &diff, &nobody, Timestamp::from_millis(0));
     // The age of the state's content is unknown.
     step.is_past = true;
     judge_state(&step)
@@ -568,7 +569,7 @@ pub fn lint(state: &Snapshot<'_>) -> Result<Verdict, TreeError> {
 ///
 /// # Errors
 /// If an object of the tree cannot be read.
-pub fn judge_state(step: &Step<'_>) -> Result<Verdict, TreeError> {
+pub fn judge_state(step: &StepContext<'_>) -> Result<Verdict, TreeError> {
     judge_by(RULES.iter().filter(|r| r.of_state()), step)
 }
 
@@ -576,11 +577,11 @@ pub fn judge_state(step: &Step<'_>) -> Result<Verdict, TreeError> {
 ///
 /// # Errors
 /// If an object of the tree cannot be read: then there is no verdict, and the step must not reach the branch.
-pub fn judge(step: &Step<'_>) -> Result<Verdict, TreeError> {
+pub fn judge(step: &StepContext<'_>) -> Result<Verdict, TreeError> {
     judge_by(RULES.iter(), step)
 }
 
-fn judge_by<'r>(rules: impl Iterator<Item = &'r Rule>, step: &Step<'_>) -> Result<Verdict, TreeError> {
+fn judge_by<'r>(rules: impl Iterator<Item = &'r Rule>, step: &StepContext<'_>) -> Result<Verdict, TreeError> {
     let mut faults = Vec::new();
     for rule in rules {
         let mut found = Faults { rule: rule.name, class: rule.class, out: Vec::new() };

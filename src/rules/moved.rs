@@ -1,6 +1,6 @@
 //! The rule of a registry that moves to another folder: with all its files, and in a step without other changes.
 
-use super::{Faults, Step};
+use super::{Faults, StepContext};
 use crate::event::Event;
 use crate::format::path::Location;
 use crate::phrase;
@@ -12,7 +12,7 @@ const SHOWN: usize = 5;
 
 const HELP: &str = "move it with `greenroom move`, and make the other changes in steps of their own";
 
-pub(super) fn alone(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn alone(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     if !step.after.was_elsewhere(step.before)? {
         return Ok(());
     }

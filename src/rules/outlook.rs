@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::stage::{lacking, objection};
 use super::subject::subject;
 use crate::entity::settings::StageRule;
-use crate::entity::version::Status;
-use crate::entity::{Request, RequestState, Settings, Verdict};
+use crate::entity::version::VersionStatus;
+use crate::entity::{Request, RequestState, Settings, ReviewVerdict};
 use crate::name::{ModelName, Principal, UserName};
 use crate::snapshot::{ModelView, Snapshot};
 use crate::stage::Stage;
@@ -80,7 +80,7 @@ pub fn obstacles(
     let mut out = Vec::new();
     let mut add = |kind, message| out.push(Obstacle { kind, message });
     let version = view.version(number)?.map(|v| v.file()).transpose()?.flatten().and_then(|f| f.value);
-    let status = version.as_ref().map(|v| v.status).filter(|status| *status != Status::Ready);
+    let status = version.as_ref().map(|v| v.status).filter(|status| *status != VersionStatus::Ready);
     if let Some(status) = status.filter(|_| to.is_active() && settings.wants_ready()) {
         let message = format!("version {number} may not enter {to}: it is {}, not READY", status.as_str());
         add(ObstacleKind::Version, message);
@@ -123,7 +123,7 @@ pub fn is_approved_and_open(
     }
     let subject = subject(snapshot, view, number, &request.to)?;
     let (mut inward, mut outward) = (BTreeSet::new(), BTreeSet::new());
-    for review in request.review.iter().filter(|r| r.verdict == Verdict::Approved) {
+    for review in request.review.iter().filter(|r| r.verdict == ReviewVerdict::Approved) {
         if objection(snapshot, model, &from, request, review, &subject)?.is_some() {
             continue;
         }

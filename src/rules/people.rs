@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Class, Fault, Faults, Step};
+use super::{RuleClass, Fault, Faults, StepContext};
 use crate::diff::Diff;
 use crate::entity::Person;
 use crate::event::Event;
@@ -39,12 +39,12 @@ pub fn taken_over(user: &UserName, file: String) -> Fault {
     let message = format!("the id {user} was another person's, whose requests, approvals and comments name it");
     let help = "choose an id that nobody had; if it is the same person, give an e-mail address, login or key of the \
                 file that was removed";
-    Fault { problem: Problem::of_file(file, "person-id", message).help(help), class: Class::Link }
+    Fault { problem: Problem::of_file(file, "person-id", message).help(help), class: RuleClass::Link }
 }
 
 /// Checks that a user name stays that of its person after removal: otherwise the person's requests, approvals and
 /// comments would become another person's.
-pub(super) fn one_holder(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn one_holder(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     for (user, former) in &step.former.files {
         // A file that could not be read was there all the time.
         if step.before.entry(&path::person(user))?.is_some() {
@@ -60,7 +60,7 @@ pub(super) fn one_holder(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
 }
 
 /// Checks that an e-mail address or login belongs to one person: with two owners it is unclear who acts.
-pub(super) fn one_owner(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn one_owner(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let touched = step.diff.events.iter().any(|e| matches!(e, Event::PersonAdded { .. } | Event::PersonChanged { .. }));
     if !touched {
         return Ok(());
@@ -80,7 +80,7 @@ pub(super) fn one_owner(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
 
 /// The kind of a text that identifies a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Mark {
+enum IdentityMark {
     /// The user name: the name of the file.
     Id,
     /// The display name.
@@ -91,7 +91,7 @@ enum Mark {
     Email,
 }
 
-impl Mark {
+impl IdentityMark {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Id => "id",
@@ -112,11 +112,11 @@ impl Mark {
 }
 
 /// Returns all texts that identify a person.
-fn marks<'p>(user: &'p UserName, person: &'p Person) -> impl Iterator<Item = (Mark, &'p str)> {
+fn marks<'p>(user: &'p UserName, person: &'p Person) -> impl Iterator<Item = (IdentityMark, &'p str)> {
     let name = Some(person.name.as_str()).filter(|name| !name.trim().is_empty());
-    let logins = person.logins.iter().map(|login| (Mark::Login, login.as_str()));
-    let emails = person.emails.iter().map(|email| (Mark::Email, email.as_str()));
-    [(Mark::Id, user.as_str())].into_iter().chain(name.map(|n| (Mark::Name, n))).chain(logins).chain(emails)
+    let logins = person.logins.iter().map(|login| (IdentityMark::Login, login.as_str()));
+    let emails = person.emails.iter().map(|email| (IdentityMark::Email, email.as_str()));
+    [(IdentityMark::Id, user.as_str())].into_iter().chain(name.map(|n| (IdentityMark::Name, n))).chain(logins).chain(emails)
 }
 
 /// Returns a text in the form in which people and hosts compare it.
@@ -124,7 +124,7 @@ fn folded(text: &str) -> String {
     fold(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-pub(super) fn distinct(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn distinct(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     // Steps before this rule existed stay valid.
     if step.is_past {
         return Ok(());
@@ -146,7 +146,7 @@ pub(super) fn distinct(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
     if changed.is_empty() {
         return Ok(());
     }
-    let mut owners: BTreeMap<String, Vec<(&UserName, Mark)>> = BTreeMap::new();
+    let mut owners: BTreeMap<String, Vec<(&UserName, IdentityMark)>> = BTreeMap::new();
     for (user, file) in step.after.people()? {
         for (mark, text) in file.value.iter().flat_map(|person| marks(user, person)) {
             owners.entry(folded(text)).or_default().push((user, mark));

@@ -9,12 +9,12 @@ use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use crate::diff;
-use crate::entity::{Level, Request, Review};
+use crate::entity::{PermissionLevel, Request, Review};
 use crate::event::Event;
 use crate::name::{Id, Principal, UserName};
 use crate::snapshot::{Finder, Snapshot};
 use crate::stage::Stage;
-use crate::tree::{self, Limits, Oid, TreeError};
+use crate::tree::{self, CompareLimits, Oid, TreeError};
 
 /// The branch that a merge brings in: its merge base, its tip, and each commit between them.
 pub struct Proposal<'a> {
@@ -114,7 +114,7 @@ impl<'a> Proposal<'a> {
             let made = own.iter().filter(|event| created(event).is_some_and(|(other, ..)| other == id));
             let names: BTreeSet<_> = made.chain([&event]).filter_map(|event| event.model()).collect();
             let is_granted = own.iter().any(|event| {
-                matches!(event, Event::Granted { model: Some(model), to, level: Level::CanManage, .. }
+                matches!(event, Event::Granted { model: Some(model), to, level: PermissionLevel::CanManage, .. }
                     if names.contains(model) && *to == Principal::User(by.clone()))
             });
             out.push(Creation { id: id.clone(), by: by.clone(), is_granted });
@@ -171,7 +171,7 @@ impl<'a> Proposal<'a> {
         if let Some(known) = self.changes.get() {
             return Ok(known);
         }
-        let events = diff::diff(&self.base, &self.state, Limits::default())?.events;
+        let events = diff::diff(&self.base, &self.state, CompareLimits::default())?.events;
         // If the branch changed nothing, the changes of its commits are not needed.
         let commits = match events.is_empty() {
             true => self.commits.iter().map(|_| CommitChanges::default()).collect(),
@@ -186,13 +186,13 @@ impl<'a> Proposal<'a> {
         let state = |root: Option<Oid>| Snapshot::follow(objects, root, self.state.at(), known);
         let after = state(Some(commit.tree))?;
         if let [] | [_] = commit.parents.as_slice() {
-            let diff = diff::diff(&state(commit.parents.first().copied())?, &after, Limits::default())?;
+            let diff = diff::diff(&state(commit.parents.first().copied())?, &after, CompareLimits::default())?;
             return Ok(CommitChanges { events: diff.events, paths: diff.files.into_iter().map(|f| f.path).collect() });
         }
         let mut paths: Option<BTreeSet<String>> = None;
         for parent in &commit.parents {
             let parent = state(Some(*parent))?;
-            let files = tree::changes((objects, parent.root()), (objects, after.root()), Limits::default())?;
+            let files = tree::changes((objects, parent.root()), (objects, after.root()), CompareLimits::default())?;
             let differing: BTreeSet<String> = files.into_iter().map(|f| f.path).collect();
             paths = Some(paths.map_or(differing.clone(), |known| &known & &differing));
         }

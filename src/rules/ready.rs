@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Faults, Step};
+use super::{Faults, StepContext};
 use crate::entity::AliasPointer;
 use crate::entity::settings::{Evidence, StageRule};
-use crate::entity::version::Status;
-use crate::event::{Cause, Event};
+use crate::entity::version::VersionStatus;
+use crate::event::{TransitionCause, Event};
 use crate::name::ModelName;
 use crate::tree::TreeError;
 
@@ -15,7 +15,7 @@ const HELP: &str = "complete or register it again first, or allow it: `greenroom
 
 /// Checks that a version without files gets none while it is in a stage with approvals or evidence, or has a guarded
 /// alias: the files would be neither approved nor checked.
-pub(super) fn completed(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn completed(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     // Steps before this rule existed stay valid.
     let Some(settings) = step.before.settings()?.filter(|_| !step.is_past) else { return Ok(()) };
     let mut seen = BTreeSet::new();
@@ -30,7 +30,7 @@ pub(super) fn completed(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
         let owner = step.before_name(model);
         let (Some(before), Some(after)) = (step.before.model(&owner)?, step.after.model(model)?) else { continue };
         let old = before.version(*version)?.map(|v| v.file()).transpose()?.flatten().and_then(|f| f.value);
-        if old.is_none_or(|v| v.status == Status::Ready) {
+        if old.is_none_or(|v| v.status == VersionStatus::Ready) {
             continue;
         }
         let path = step.after.full_path(&format!("{}/version.toml", step.after.paths()?.version(model, *version)));
@@ -60,7 +60,7 @@ pub(super) fn completed(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
     Ok(())
 }
 
-pub(super) fn ready(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn ready(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let Some(settings) = step.before.settings()? else { return Ok(()) };
     // Steps before this rule existed are judged by it only if the settings name it.
     let implied = step.is_past && settings.rules.unready.is_none();
@@ -70,7 +70,7 @@ pub(super) fn ready(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErro
     for event in &step.diff.events {
         match event {
             // A version that makes way enters Archived, which is not active.
-            Event::Transitioned { model, version, to, cause: Cause::Direct | Cause::Request { .. }, .. }
+            Event::Transitioned { model, version, to, cause: TransitionCause::Direct | TransitionCause::Request { .. }, .. }
                 if to.is_active() =>
             {
                 let path = step.after.full_path(&format!("{}/stages/{to}.toml", step.after.paths()?.model(model)));
@@ -88,7 +88,7 @@ pub(super) fn ready(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErro
 }
 
 fn judge(
-    step: &Step<'_>,
+    step: &StepContext<'_>,
     model: &ModelName,
     number: u64,
     what: &str,
@@ -96,7 +96,7 @@ fn judge(
     faults: &mut Faults,
 ) -> Result<(), TreeError> {
     let Some(version) = super::stage::version_of(step.after, model, number)? else { return Ok(()) };
-    if version.status != Status::Ready {
+    if version.status != VersionStatus::Ready {
         let status = version.status.as_str();
         faults.add(path, format!("version {number} of '{model}' may not {what}: it is {status}, not READY"), HELP);
     }

@@ -1,7 +1,7 @@
 //! The rule of renames: a new name must not lead stage references to versions that were approved under the old name.
 
 use super::stage::source;
-use super::{Faults, Step};
+use super::{Faults, StepContext};
 use crate::entity::settings::StageRule;
 use crate::event::Event;
 use crate::tree::TreeError;
@@ -13,7 +13,7 @@ fn asks_for_entry(rule: &StageRule) -> bool {
 
 /// Checks versions that a reference `models:/NAME/STAGE` reaches only because their model takes the name. Their
 /// approvals name the model by its old name.
-pub(super) fn renamed(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn renamed(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let Some(settings) = step.before.settings()?.filter(|s| s.stages.values().any(asks_for_entry)) else {
         return Ok(());
     };

@@ -1,26 +1,26 @@
 //! The rule of changes without an event: comments and formatting of files, and the layout.
 
-use super::{Faults, Step};
-use crate::entity::Level;
+use super::{Faults, StepContext};
+use crate::entity::PermissionLevel;
 use crate::entity::{Access, AliasPointer, Comment, Model, Person, Request, Settings, StagePointer, Version, Webhook};
-use crate::format::Record;
+use crate::format::EntityFile;
 use crate::format::path::Location;
 use crate::name::UserName;
 use crate::snapshot::Snapshot;
 use crate::tree::TreeError;
 
-pub(super) fn rewrites(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn rewrites(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     if step.founds()? {
         return Ok(());
     }
     let user = &step.actor.user;
-    let manages = step.before.registry_level(user)? >= Some(Level::CanManage);
+    let manages = step.before.registry_level(user)? >= Some(PermissionLevel::CanManage);
     if manages {
         return Ok(());
     }
     if step.before.layout()? != step.after.layout()? {
         let message = format!("{user} may not change the layout: it needs CAN_MANAGE of the registry");
-        let help = super::access::managers(step, None, Level::CanManage, &[])?;
+        let help = super::access::managers(step, None, PermissionLevel::CanManage, &[])?;
         faults.add(step.after.full_path("greenroom.toml"), message, help);
         return Ok(());
     }
@@ -31,17 +31,17 @@ pub(super) fn rewrites(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
         }
         let model = place.model().and_then(crate::format::path::ModelDir::name);
         let (asks, help) = match (rewriter(step, place, &file.path)?, model) {
-            (Rewriter::Person(person), _) if person == *user => continue,
-            (Rewriter::Level(level), Some(model)) if step.level(&model)? >= Some(level) => continue,
-            (Rewriter::Level(level), Some(model)) => {
+            (RewriteRight::Person(person), _) if person == *user => continue,
+            (RewriteRight::Level(level), Some(model)) if step.level(&model)? >= Some(level) => continue,
+            (RewriteRight::Level(level), Some(model)) => {
                 (level.to_string(), super::access::managers(step, Some(&model), level, &[])?)
             }
-            (Rewriter::Person(person), _) => {
-                let who = super::access::managers(step, None, Level::CanManage, &[])?;
+            (RewriteRight::Person(person), _) => {
+                let who = super::access::managers(step, None, PermissionLevel::CanManage, &[])?;
                 (format!("{person}, whose words it holds, or CAN_MANAGE of the registry"), who)
             }
-            (Rewriter::Level(_), None) | (Rewriter::Manager, _) => {
-                (Level::CanManage.to_string(), super::access::managers(step, None, Level::CanManage, &[])?)
+            (RewriteRight::Level(_), None) | (RewriteRight::Manager, _) => {
+                (PermissionLevel::CanManage.to_string(), super::access::managers(step, None, PermissionLevel::CanManage, &[])?)
             }
         };
         let message = format!("{user} may not rewrite this file: it needs {asks}");
@@ -51,46 +51,46 @@ pub(super) fn rewrites(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
 }
 
 /// The person who may reword a file, apart from administrators.
-enum Rewriter {
+enum RewriteRight {
     /// Only administrators.
     Manager,
     /// The person whose words the file holds.
     Person(UserName),
     /// A person with this level on the model.
-    Level(Level),
+    Level(PermissionLevel),
 }
 
 /// Returns who may reword a file: the people who may change its content. Comments in a file with one person's words
 /// would be read as that person's.
-fn rewriter(step: &Step<'_>, place: &Location, path: &str) -> Result<Rewriter, TreeError> {
+fn rewriter(step: &StepContext<'_>, place: &Location, path: &str) -> Result<RewriteRight, TreeError> {
     let settings = step.before.settings()?;
     Ok(match place {
-        Location::Person(person) => Rewriter::Person(person.clone()),
+        Location::Person(person) => RewriteRight::Person(person.clone()),
         // Steps before this distinction existed stay valid.
-        _ if step.is_past && place.model().is_some() => Rewriter::Level(Level::CanEdit),
+        _ if step.is_past && place.model().is_some() => RewriteRight::Level(PermissionLevel::CanEdit),
         Location::Comment(..) => match step.before.file::<Comment>(path)?.and_then(|f| f.value) {
-            Some(comment) => Rewriter::Person(comment.created_by),
-            None => Rewriter::Manager,
+            Some(comment) => RewriteRight::Person(comment.created_by),
+            None => RewriteRight::Manager,
         },
         Location::Request(..) => match step.before.file::<Request>(path)?.and_then(|f| f.value) {
             Some(request) if request.review.is_empty() && request.closed_by.is_none() => {
-                Rewriter::Person(request.created_by)
+                RewriteRight::Person(request.created_by)
             }
-            Some(_) | None => Rewriter::Manager,
+            Some(_) | None => RewriteRight::Manager,
         },
-        Location::Stage(_, stage) => Rewriter::Level(settings.map_or(Level::CanManage, |s| s.level_for(stage))),
+        Location::Stage(_, stage) => RewriteRight::Level(settings.map_or(PermissionLevel::CanManage, |s| s.level_for(stage))),
         Location::Alias(_, alias) => match super::alias::rule(step, alias)? {
-            Some(rule) => rule.needed_level().map_or(Rewriter::Manager, Rewriter::Level),
-            None => Rewriter::Level(Level::CanEdit),
+            Some(rule) => rule.needed_level().map_or(RewriteRight::Manager, RewriteRight::Level),
+            None => RewriteRight::Level(PermissionLevel::CanEdit),
         },
-        Location::ModelAccess(_) => Rewriter::Level(Level::CanManage),
-        Location::Model(_) | Location::Version(..) => Rewriter::Level(Level::CanEdit),
+        Location::ModelAccess(_) => RewriteRight::Level(PermissionLevel::CanManage),
+        Location::Model(_) | Location::Version(..) => RewriteRight::Level(PermissionLevel::CanEdit),
         Location::Settings
         | Location::Access
         | Location::Webhook(_)
         | Location::Artifact(..)
         | Location::Attributes(..)
-        | Location::Companion(_) => Rewriter::Manager,
+        | Location::Companion(_) => RewriteRight::Manager,
     })
 }
 
@@ -125,7 +125,7 @@ pub(super) fn same_meaning(
     }
 }
 
-fn same<T: Record>(states: (&Snapshot<'_>, &Snapshot<'_>), path: &str) -> Result<bool, TreeError> {
+fn same<T: EntityFile>(states: (&Snapshot<'_>, &Snapshot<'_>), path: &str) -> Result<bool, TreeError> {
     let value = |s: &Snapshot<'_>| s.file::<T>(path).map(|f| f.and_then(|f| f.value));
     let (before, after) = (value(states.0)?, value(states.1)?);
     Ok(before.is_some() && before == after)

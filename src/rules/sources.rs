@@ -8,10 +8,10 @@ mod disguise;
 
 use std::borrow::Cow;
 
-use super::{Faults, Step};
-use crate::entity::version::Source;
+use super::{Faults, StepContext};
+use crate::entity::version::VersionSource;
 use crate::event::Event;
-use crate::reference::origin::{self, Origin};
+use crate::reference::origin::{self, SourceOrigin};
 use crate::text::is_plain;
 use crate::tree::TreeError;
 
@@ -255,7 +255,7 @@ fn lies_under(address: &str, prefix: &str) -> bool {
     address.strip_prefix(prefix).is_some_and(at_part)
 }
 
-pub(super) fn sources(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn sources(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     for event in &step.diff.events {
         let (before, version) = match event {
             Event::VersionCreated { created, .. } => (None, created),
@@ -271,8 +271,8 @@ pub(super) fn sources(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
     Ok(())
 }
 
-fn one(step: &Step<'_>, source: &Source, path: &str, faults: &mut Faults) -> Result<(), TreeError> {
-    let Source { uri, run_link, location, run_id: _, model_id: _ } = source;
+fn one(step: &StepContext<'_>, source: &VersionSource, path: &str, faults: &mut Faults) -> Result<(), TreeError> {
+    let VersionSource { uri, run_link, location, run_id: _, model_id: _ } = source;
     let found = [
         ("uri", bad_address(uri.as_str())),
         ("location", bad_address(location.as_str())),
@@ -301,13 +301,13 @@ fn one(step: &Step<'_>, source: &Source, path: &str, faults: &mut Faults) -> Res
 /// the location of that version's files. Beside any other source, a location would send clients elsewhere than
 /// reviewers see.
 fn reference(
-    step: &Step<'_>,
-    source: &Source,
-    origin: Option<&Origin>,
+    step: &StepContext<'_>,
+    source: &VersionSource,
+    origin: Option<&SourceOrigin>,
     path: &str,
     faults: &mut Faults,
 ) -> Result<(), TreeError> {
-    let Source { uri, location, .. } = source;
+    let VersionSource { uri, location, .. } = source;
     let is_reference = origin::registered(uri.as_str()).is_some();
     let found = match origin {
         _ if !is_reference && location.is_empty() => None,
@@ -351,9 +351,9 @@ fn reference(
 /// Checks that every URI that clients may load lies under a prefix of the settings: the uri and the location. Without a
 /// location, the location of the version that the uri names is checked.
 fn allowed(
-    step: &Step<'_>,
-    source: &Source,
-    origin: Option<&Origin>,
+    step: &StepContext<'_>,
+    source: &VersionSource,
+    origin: Option<&SourceOrigin>,
     path: &str,
     faults: &mut Faults,
 ) -> Result<(), TreeError> {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::proposal::VersionMove;
 use super::subject::{content, differences, subject};
-use super::{Faults, Step, line_of};
-use crate::entity::request::Subject;
+use super::{Faults, StepContext, line_of};
+use crate::entity::request::ReviewSubject;
 use crate::entity::settings::{Authority, Evidence, Removal, StageRule};
-use crate::entity::{Request, RequestState, Review, Settings, Verdict, Version};
-use crate::event::{Cause, Event};
+use crate::entity::{Request, RequestState, Review, Settings, ReviewVerdict, Version};
+use crate::event::{TransitionCause, Event};
 use crate::format::path::{Location, ModelDir};
 use crate::name::{Id, ModelName, Principal, UserName};
 use crate::snapshot::{ModelView, Snapshot, VersionView};
@@ -16,43 +16,43 @@ use crate::stage::Stage;
 use crate::tree::TreeError;
 
 /// A version that enters a stage in the step.
-pub(super) struct Entry<'e> {
+pub(super) struct StageEntry<'e> {
     pub(super) model: &'e ModelName,
     pub(super) version: u64,
     pub(super) from: &'e Stage,
     pub(super) to: &'e Stage,
-    pub(super) cause: &'e Cause,
+    pub(super) cause: &'e TransitionCause,
 }
 
-pub(super) fn entries<'e>(step: &'e Step<'_>) -> impl Iterator<Item = Entry<'e>> {
+pub(super) fn entries<'e>(step: &'e StepContext<'_>) -> impl Iterator<Item = StageEntry<'e>> {
     step.diff.events.iter().filter_map(|e| match e {
         Event::Transitioned { model, version, from, to, cause } => {
-            Some(Entry { model, version: *version, from, to, cause })
+            Some(StageEntry { model, version: *version, from, to, cause })
         }
         _ => None,
     })
 }
 
 /// Returns entries into stages that have a rule, by the settings before the step.
-fn ruled<'e>(step: &'e Step<'_>) -> Result<Vec<(Entry<'e>, &'e StageRule)>, TreeError> {
+fn ruled<'e>(step: &'e StepContext<'_>) -> Result<Vec<(StageEntry<'e>, &'e StageRule)>, TreeError> {
     let Some(settings) = step.before.settings()? else { return Ok(Vec::new()) };
     Ok(entries(step).filter_map(|e| Some((settings.rule(e.to)?, e))).map(|(r, e)| (e, r)).collect())
 }
 
 /// Returns the path of the stage pointer of an entry.
-pub(super) fn pointer(step: &Step<'_>, e: &Entry<'_>) -> Result<String, TreeError> {
+pub(super) fn pointer(step: &StepContext<'_>, e: &StageEntry<'_>) -> Result<String, TreeError> {
     let stage = if *e.to == Stage::None { e.from } else { e.to };
     Ok(step.after.full_path(&format!("{}/stages/{stage}.toml", step.after.paths()?.model(e.model))))
 }
 
 /// Returns the path and line of a stage rule, for the finding.
-pub(super) fn source(step: &Step<'_>, stage: &Stage) -> Result<String, TreeError> {
+pub(super) fn source(step: &StepContext<'_>, stage: &Stage) -> Result<String, TreeError> {
     let path = step.before.full_path("greenroom.toml");
     let line = line_of(step.before, &path, &format!("[stages.{stage}"))?;
     Ok(if line > 0 { format!("{path}:{line}") } else { path })
 }
 
-pub(super) fn known(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn known(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let settings = step.after.settings()?;
     let known = settings.map_or_else(|| Stage::BUILT_IN.to_vec(), Settings::known_stages);
     let list = known.iter().map(Stage::as_str).collect::<Vec<_>>().join(", ");
@@ -107,11 +107,11 @@ pub(super) fn known(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErro
     Ok(())
 }
 
-fn touches_settings(step: &Step<'_>) -> bool {
+fn touches_settings(step: &StepContext<'_>) -> bool {
     step.diff.events.iter().any(|e| matches!(e, Event::SettingsChanged { .. } | Event::RegistryCreated { .. }))
 }
 
-pub(super) fn one(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn one(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     // Reads the files, not the events: a second pointer that readers ignore has no event.
     let touched = step.touched()?;
     let dirs: BTreeSet<&ModelDir> =
@@ -131,10 +131,10 @@ pub(super) fn one(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError>
     Ok(())
 }
 
-pub(super) fn from(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn from(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     for (e, rule) in ruled(step)? {
         let Some(allowed) = rule.from.as_ref().filter(|a| !a.contains(e.from)) else { continue };
-        if matches!(e.cause, Cause::MadeWay { .. }) {
+        if matches!(e.cause, TransitionCause::MadeWay { .. }) {
             continue;
         }
         let list = allowed.iter().map(Stage::as_str).collect::<Vec<_>>().join(", ");
@@ -150,7 +150,7 @@ pub(super) fn from(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError
     Ok(())
 }
 
-pub(super) fn exclusive(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn exclusive(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     for (e, _) in ruled(step)?.into_iter().filter(|(_, r)| r.exclusive) {
         let Some(view) = step.after.model(e.model)? else { continue };
         let there = view.stage_map()?.values().filter(|s| *s == e.to).count();
@@ -163,7 +163,7 @@ pub(super) fn exclusive(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
     Ok(())
 }
 
-pub(super) fn frozen(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn frozen(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     for (e, rule) in ruled(step)? {
         if let Some(freeze) = rule.frozen.iter().find(|f| f.holds_at(step.at)) {
             let reason = if freeze.reason.is_empty() { String::new() } else { format!(" ({})", freeze.reason) };
@@ -179,7 +179,7 @@ pub(super) fn frozen(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErr
     Ok(())
 }
 
-pub(super) fn evidence(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn evidence(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     for (e, rule) in ruled(step)? {
         let version = version_of(step.after, e.model, e.version)?;
         let missing = match &version {
@@ -247,7 +247,7 @@ pub fn lacking(v: &Version, asked: &Evidence, signed: bool) -> Vec<(String, Stri
     out
 }
 
-pub(super) fn active(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn active(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     if step.before.settings()?.is_some_and(|s| s.rules.removal == Removal::Any) {
         return Ok(());
     }
@@ -272,7 +272,7 @@ pub(super) fn active(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErr
 }
 
 pub(super) fn request_path(
-    step: &Step<'_>,
+    step: &StepContext<'_>,
     model: &ModelName,
     version: u64,
     request: &Request,
@@ -281,14 +281,14 @@ pub(super) fn request_path(
     Ok(step.after.full_path(&format!("{folder}/requests/{}.toml", request.id)))
 }
 
-pub(super) fn approvals(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn approvals(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let nothing = StageRule::default();
     let Some(settings) = step.before.settings()? else { return Ok(()) };
-    for e in entries(step).filter(|e| !matches!(e.cause, Cause::MadeWay { .. })) {
+    for e in entries(step).filter(|e| !matches!(e.cause, TransitionCause::MadeWay { .. })) {
         let rule = settings.rule(e.to).unwrap_or(&nothing);
         let request = match e.cause {
-            Cause::Request { id } => approved_request(step, e.model, e.version, id)?,
-            Cause::Direct | Cause::MadeWay { .. } => None,
+            TransitionCause::Request { id } => approved_request(step, e.model, e.version, id)?,
+            TransitionCause::Direct | TransitionCause::MadeWay { .. } => None,
         };
         if rule.needed() == 0 {
             continue;
@@ -333,7 +333,7 @@ pub(super) fn approvals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
             continue;
         }
         let subject = subject(step.before, &view, e.version, e.to)?;
-        let tally = tally(step, &e, &request, settings, &subject, End::In)?;
+        let tally = tally(step, &e, &request, settings, &subject, StageSide::In)?;
         let needed = rule.needed();
         if (tally.counted.len() as u64) < needed {
             let mut message = format!("{} of {needed} approval(s) count", tally.counted.len());
@@ -351,7 +351,7 @@ pub(super) fn approvals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
 
 /// Returns whether the entry is a proven proposal of other people on a branch, merged by an actor who may approve it. A
 /// pull request counts as a request, and its merge as one approval.
-pub(super) fn merged(step: &Step<'_>, e: &Entry<'_>) -> Result<bool, TreeError> {
+pub(super) fn merged(step: &StepContext<'_>, e: &StageEntry<'_>) -> Result<bool, TreeError> {
     let user = &step.actor.user;
     let Some(proposal) = step.proposal.filter(|p| p.is_proven(user)) else { return Ok(false) };
     if proposal.authors().contains(user) {
@@ -381,7 +381,7 @@ pub(super) fn merged(step: &Step<'_>, e: &Entry<'_>) -> Result<bool, TreeError> 
 }
 
 /// Returns whether a merge changes the version exactly as the branch did, so that the requester saw all of it.
-fn only_asked_changes(step: &Step<'_>, proposal: &super::Proposal<'_>, e: &Entry<'_>) -> Result<bool, TreeError> {
+fn only_asked_changes(step: &StepContext<'_>, proposal: &super::Proposal<'_>, e: &StageEntry<'_>) -> Result<bool, TreeError> {
     let read = |snapshot: &Snapshot<'_>, name: &ModelName| match snapshot.model(name)? {
         Some(view) => content(snapshot, &view, e.version, (e.from, e.to)).map(Some),
         None => Ok(None),
@@ -397,7 +397,7 @@ fn only_asked_changes(step: &Step<'_>, proposal: &super::Proposal<'_>, e: &Entry
 }
 
 /// Returns what a step changes of a version besides moving it. Only the approved content may enter.
-pub(super) fn altered(step: &Step<'_>, before: &ModelView<'_>, e: &Entry<'_>) -> Result<Vec<String>, TreeError> {
+pub(super) fn altered(step: &StepContext<'_>, before: &ModelView<'_>, e: &StageEntry<'_>) -> Result<Vec<String>, TreeError> {
     let Some(after) = step.after.model(e.model)? else { return Ok(Vec::new()) };
     let ends = (e.from, e.to);
     let (old, new) = (content(step.before, before, e.version, ends)?, content(step.after, &after, e.version, ends)?);
@@ -405,12 +405,12 @@ pub(super) fn altered(step: &Step<'_>, before: &ModelView<'_>, e: &Entry<'_>) ->
 }
 
 /// Refuses a recorded approval that cannot count, because readers would take it for a valid one.
-pub(super) fn reviews(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn reviews(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let Some(settings) = step.before.settings()?.filter(|_| !step.is_past) else { return Ok(()) };
     for event in &step.diff.events {
         let Event::RequestReviewed { model, version, review, request } = event else { continue };
         let name = step.before_name(model);
-        let Some(view) = step.before.model(&name)?.filter(|_| review.verdict == Verdict::Approved) else { continue };
+        let Some(view) = step.before.model(&name)?.filter(|_| review.verdict == ReviewVerdict::Approved) else { continue };
         let from = view.stage_of(*version)?;
         if settings.approvals_between(&from, &request.to) == 0 {
             continue;
@@ -445,7 +445,7 @@ pub(super) fn reviews(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
 
 /// The end of a transition for which approvals are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum StageSide {
     /// The stage that the version enters.
     In,
     /// The stage that the version leaves.
@@ -453,25 +453,25 @@ pub(super) enum End {
 }
 
 /// The approvals that count, and those that do not, with the reason.
-pub(super) struct Tally {
+pub(super) struct ApprovalTally {
     pub(super) counted: BTreeSet<UserName>,
     pub(super) void: Vec<(UserName, &'static str)>,
 }
 
 pub(super) fn tally(
-    step: &Step<'_>,
-    e: &Entry<'_>,
+    step: &StepContext<'_>,
+    e: &StageEntry<'_>,
     request: &Request,
     settings: &Settings,
-    subject: &Subject,
-    end: End,
-) -> Result<Tally, TreeError> {
-    let mut out = Tally { counted: BTreeSet::new(), void: Vec::new() };
+    subject: &ReviewSubject,
+    end: StageSide,
+) -> Result<ApprovalTally, TreeError> {
+    let mut out = ApprovalTally { counted: BTreeSet::new(), void: Vec::new() };
     // A person who commits a request in another person's name counts as a requester too, and must not approve it.
     let model = step.before_name(e.model);
     let landed_before =
         matches!(step.before.model(&model)?.map(|m| requests(&m, e.version)), Some(Ok(r)) if r.contains(&request.id));
-    for review in request.review.iter().filter(|r| r.verdict == Verdict::Approved) {
+    for review in request.review.iter().filter(|r| r.verdict == ReviewVerdict::Approved) {
         if out.counted.contains(&review.by) {
             continue;
         }
@@ -481,8 +481,8 @@ pub(super) fn tally(
         // Steps before this reason existed stay valid.
         let why = why.filter(|why| !(step.is_past && *why == GONE));
         let has_right = match end {
-            End::In => step.before.may_let_in(&review.by, &model, e.from, e.to)?,
-            End::Out => step.before.may_let_out(&review.by, &model, e.from, e.to)?,
+            StageSide::In => step.before.may_let_in(&review.by, &model, e.from, e.to)?,
+            StageSide::Out => step.before.may_let_out(&review.by, &model, e.from, e.to)?,
         };
         match why.or(Some(NO_RIGHT).filter(|_| !has_right)) {
             Some(why) => out.void.push((review.by.clone(), why)),
@@ -493,7 +493,7 @@ pub(super) fn tally(
 }
 
 /// Returns whether the step creates a request that is proven to be another person's than the actor's.
-fn created_by_another(step: &Step<'_>, id: &Id) -> Result<bool, TreeError> {
+fn created_by_another(step: &StepContext<'_>, id: &Id) -> Result<bool, TreeError> {
     let created = step.diff.events.iter().find_map(|event| match event {
         Event::RequestCreated { request, .. } if request.id == *id => Some((event, &request.created_by)),
         _ => None,
@@ -532,7 +532,7 @@ pub fn objection(
     from: &Stage,
     request: &Request,
     review: &Review,
-    subject: &Subject,
+    subject: &ReviewSubject,
 ) -> Result<Option<&'static str>, TreeError> {
     let own = review.by == request.created_by && !snapshot.settings()?.is_some_and(|s| s.identity.self_approval);
     Ok(if own {
@@ -557,8 +557,8 @@ fn requests(model: &ModelView<'_>, version: u64) -> Result<Vec<Id>, TreeError> {
 
 /// Returns the people who can approve, except the actor, the authors of the branch, and the people of `besides`.
 pub(super) fn who(
-    step: &Step<'_>,
-    e: &Entry<'_>,
+    step: &StepContext<'_>,
+    e: &StageEntry<'_>,
     rule: &StageRule,
     settings: &Settings,
     besides: &[UserName],
@@ -580,7 +580,7 @@ pub(super) fn who(
 }
 
 pub(super) fn approved_request(
-    step: &Step<'_>,
+    step: &StepContext<'_>,
     model: &ModelName,
     version: u64,
     id: &Id,

@@ -9,7 +9,7 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::entity::request::Subject;
+use crate::entity::request::ReviewSubject;
 use crate::entity::settings::{Evidence, StageRule};
 use crate::entity::version::Metric;
 use crate::entity::{Model, Version};
@@ -25,12 +25,12 @@ const FREE_MAPS: [&str; 4] = ["tags", "params", "metrics", "flavors"];
 ///
 /// # Errors
 /// If an object of the tree cannot be read.
-pub fn subject(snapshot: &Snapshot<'_>, model: &ModelView<'_>, number: u64, to: &Stage) -> Result<Subject, TreeError> {
+pub fn subject(snapshot: &Snapshot<'_>, model: &ModelView<'_>, number: u64, to: &Stage) -> Result<ReviewSubject, TreeError> {
     let from = model.stage_of(number)?;
-    let read = Read::of(snapshot, model, number, (&from, to))?;
+    let read = VersionContent::of(snapshot, model, number, (&from, to))?;
     let current = read.digest(&from, to);
     let former = read.former(&from, to);
-    Ok(Subject { current: hashed(&current, model.tree)?, former: hashed(&former, model.tree)? })
+    Ok(ReviewSubject { current: hashed(&current, model.tree)?, former: hashed(&former, model.tree)? })
 }
 
 /// Returns the names of the parts by which the digests of two states differ.
@@ -45,7 +45,7 @@ pub fn changes(
 ) -> Result<Vec<String>, TreeError> {
     let parts = |snapshot: &Snapshot<'_>, model: &ModelView<'_>| {
         let from = model.stage_of(number)?;
-        let whole = Read::of(snapshot, model, number, (&from, to))?.digest(&from, to);
+        let whole = VersionContent::of(snapshot, model, number, (&from, to))?.digest(&from, to);
         let Value::Object(mut parts) = whole else { return Ok(Map::new()) };
         if let Some(Value::Object(seen)) = parts.remove("seen") {
             parts.extend(seen.into_iter().filter(|(name, _)| name != "model"));
@@ -64,7 +64,7 @@ pub(super) fn content(
     number: u64,
     ends: (&Stage, &Stage),
 ) -> Result<Map<String, Value>, TreeError> {
-    Ok(Read::of(snapshot, model, number, ends)?.content())
+    Ok(VersionContent::of(snapshot, model, number, ends)?.content())
 }
 
 /// Returns the names of the parts by which two contents differ.
@@ -79,7 +79,7 @@ fn hashed(value: &Value, place: Oid) -> Result<Digest, TreeError> {
 }
 
 /// The parts of a version that its digests are made of.
-struct Read {
+struct VersionContent {
     model: Option<Model>,
     folder: String,
     number: u64,
@@ -91,7 +91,7 @@ struct Read {
     leaving: Option<StageRule>,
 }
 
-impl Read {
+impl VersionContent {
     fn of(
         snapshot: &Snapshot<'_>,
         model: &ModelView<'_>,

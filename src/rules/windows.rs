@@ -1,11 +1,11 @@
 //! The rule of freezes: each freeze window of a stage or alias rule ends after it begins.
 
-use super::{Faults, Step, line_of};
+use super::{Faults, StepContext, line_of};
 use crate::entity::settings::Freeze;
 use crate::tree::TreeError;
 
 /// Checks the windows that this step adds. Older windows stay.
-pub(super) fn windows(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn windows(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let Some(settings) = step.after.settings()?.filter(|_| !step.is_past) else { return Ok(()) };
     let path = step.after.full_path("greenroom.toml");
     let before = step.before.settings()?;

@@ -37,7 +37,7 @@ use super::comparison::{
     MetricTest, NumberTest, Test, TextTest, attribute_test, metric_test, number_test, tag_test, time_test,
 };
 use super::error::{SearchError, at_most};
-use super::keys::{Attribute, Key, Keys, MODEL_KEYS, Sides, VERSION_KEYS, Value};
+use super::keys::{Attribute, ClauseKey, TargetKeys, MODEL_KEYS, ClauseSides, VERSION_KEYS, Value};
 use super::{ModelRow, Models, Target, VersionRow, Versions, group, nest};
 
 /// The maximum length of a filter, in bytes.
@@ -137,17 +137,17 @@ impl Filter<Models> {
     pub fn models(filter: &str) -> Result<Self, SearchError> {
         Self::read(filter, MODEL_KEYS, |key, comparator, value| {
             Ok(match key {
-                Key::Tag(key) => ModelClause::Tag(key, tag_test("tag", &comparator, value)?),
-                Key::Attribute(Attribute::Name) => ModelClause::Name(attribute_test(comparator, value)?),
-                Key::Attribute(Attribute::Description) => ModelClause::Description(attribute_test(comparator, value)?),
-                Key::Attribute(Attribute::Alias) => ModelClause::Alias(attribute_test(comparator, value)?),
-                Key::Attribute(Attribute::Stage) => ModelClause::Stage(attribute_test(comparator, value)?),
-                Key::Attribute(Attribute::Created) => ModelClause::Created(time_test(comparator, &value)?),
-                Key::Attribute(Attribute::LastUpdated) => ModelClause::LastUpdated(time_test(comparator, &value)?),
-                Key::Attribute(other @ (Attribute::VersionNumber | Attribute::RunId | Attribute::SourcePath)) => {
+                ClauseKey::Tag(key) => ModelClause::Tag(key, tag_test("tag", &comparator, value)?),
+                ClauseKey::Attribute(Attribute::Name) => ModelClause::Name(attribute_test(comparator, value)?),
+                ClauseKey::Attribute(Attribute::Description) => ModelClause::Description(attribute_test(comparator, value)?),
+                ClauseKey::Attribute(Attribute::Alias) => ModelClause::Alias(attribute_test(comparator, value)?),
+                ClauseKey::Attribute(Attribute::Stage) => ModelClause::Stage(attribute_test(comparator, value)?),
+                ClauseKey::Attribute(Attribute::Created) => ModelClause::Created(time_test(comparator, &value)?),
+                ClauseKey::Attribute(Attribute::LastUpdated) => ModelClause::LastUpdated(time_test(comparator, &value)?),
+                ClauseKey::Attribute(other @ (Attribute::VersionNumber | Attribute::RunId | Attribute::SourcePath)) => {
                     return Err(MODEL_KEYS.unknown(other.as_str()));
                 }
-                Key::Param(key) | Key::Metric(key) => return Err(MODEL_KEYS.unknown(&key)),
+                ClauseKey::Param(key) | ClauseKey::Metric(key) => return Err(MODEL_KEYS.unknown(&key)),
             })
         })
     }
@@ -181,20 +181,20 @@ impl Filter<Versions> {
     pub fn versions(filter: &str) -> Result<Self, SearchError> {
         Self::read(filter, VERSION_KEYS, |key, comparator, value| {
             Ok(match key {
-                Key::Tag(key) => VersionClause::Tag(key, tag_test("tag", &comparator, value)?),
-                Key::Param(key) => VersionClause::Param(key, tag_test("param", &comparator, value)?),
-                Key::Metric(key) => VersionClause::Metric(key, metric_test(comparator, &value)?),
-                Key::Attribute(Attribute::Name) => VersionClause::Name(attribute_test(comparator, value)?),
-                Key::Attribute(Attribute::VersionNumber) => VersionClause::Number(number_test(comparator, value)?),
-                Key::Attribute(Attribute::RunId) => VersionClause::RunId(attribute_test(comparator, value)?),
-                Key::Attribute(Attribute::SourcePath) => VersionClause::SourcePath(attribute_test(comparator, value)?),
-                Key::Attribute(Attribute::Description) => {
+                ClauseKey::Tag(key) => VersionClause::Tag(key, tag_test("tag", &comparator, value)?),
+                ClauseKey::Param(key) => VersionClause::Param(key, tag_test("param", &comparator, value)?),
+                ClauseKey::Metric(key) => VersionClause::Metric(key, metric_test(comparator, &value)?),
+                ClauseKey::Attribute(Attribute::Name) => VersionClause::Name(attribute_test(comparator, value)?),
+                ClauseKey::Attribute(Attribute::VersionNumber) => VersionClause::Number(number_test(comparator, value)?),
+                ClauseKey::Attribute(Attribute::RunId) => VersionClause::RunId(attribute_test(comparator, value)?),
+                ClauseKey::Attribute(Attribute::SourcePath) => VersionClause::SourcePath(attribute_test(comparator, value)?),
+                ClauseKey::Attribute(Attribute::Description) => {
                     VersionClause::Description(attribute_test(comparator, value)?)
                 }
-                Key::Attribute(Attribute::Alias) => VersionClause::Alias(attribute_test(comparator, value)?),
-                Key::Attribute(Attribute::Stage) => VersionClause::Stage(attribute_test(comparator, value)?),
-                Key::Attribute(Attribute::Created) => VersionClause::Created(time_test(comparator, &value)?),
-                Key::Attribute(Attribute::LastUpdated) => VersionClause::LastUpdated(time_test(comparator, &value)?),
+                ClauseKey::Attribute(Attribute::Alias) => VersionClause::Alias(attribute_test(comparator, value)?),
+                ClauseKey::Attribute(Attribute::Stage) => VersionClause::Stage(attribute_test(comparator, value)?),
+                ClauseKey::Attribute(Attribute::Created) => VersionClause::Created(time_test(comparator, &value)?),
+                ClauseKey::Attribute(Attribute::LastUpdated) => VersionClause::LastUpdated(time_test(comparator, &value)?),
             })
         })
     }
@@ -261,8 +261,8 @@ impl<T: Target> Filter<T> {
     /// Parses a filter. `clause` makes a clause of a key, a comparator in upper case and a value.
     fn read(
         filter: &str,
-        keys: Keys,
-        clause: impl Fn(Key, String, Value<'_>) -> Result<T::Clause, SearchError>,
+        keys: TargetKeys,
+        clause: impl Fn(ClauseKey, String, Value<'_>) -> Result<T::Clause, SearchError>,
     ) -> Result<Self, SearchError> {
         at_most(MAX_FILTER, "filter", filter.len(), "bytes")?;
         if filter.is_empty() {
@@ -282,7 +282,7 @@ impl<T: Target> Filter<T> {
             let extended = sides(filter, keys).and_then(|sides| Self::of(vec![Condition::of(sides)], &clause));
             return extended.map_err(|e| if keys.extends(&refusal) { e } else { refusal });
         };
-        let is_flat = matches!(any.as_slice(), [all] if !all.iter().any(|part| matches!(part, nest::Part::Any(_))));
+        let is_flat = matches!(any.as_slice(), [all] if !all.iter().any(|part| matches!(part, nest::ConjunctionPart::Any(_))));
         let mut count = 0;
         let extended = read_any(any, keys, &mut count).and_then(|any| {
             at_most(MAX_CLAUSES, "filter", count, "clauses")?;
@@ -294,8 +294,8 @@ impl<T: Target> Filter<T> {
     /// Makes a filter of parsed conjunctions, at least one of which must hold. All keys and values were checked before
     /// the first comparator, which is the order of MLflow's errors.
     fn of(
-        any: Vec<Vec<Condition<Sides<'_>>>>,
-        clause: &impl Fn(Key, String, Value<'_>) -> Result<T::Clause, SearchError>,
+        any: Vec<Vec<Condition<ClauseSides<'_>>>>,
+        clause: &impl Fn(ClauseKey, String, Value<'_>) -> Result<T::Clause, SearchError>,
     ) -> Result<Self, SearchError> {
         let shows_prompts =
             first_on_prompt(&any).is_some_and(|(_, comparator, value)| asks_for_prompts(comparator, value));
@@ -305,15 +305,15 @@ impl<T: Target> Filter<T> {
     }
 }
 
-impl<'a> Condition<Sides<'a>> {
+impl<'a> Condition<ClauseSides<'a>> {
     /// Makes a conjunction of clauses.
-    fn of(sides: Vec<Sides<'a>>) -> Vec<Self> {
+    fn of(sides: Vec<ClauseSides<'a>>) -> Vec<Self> {
         sides.into_iter().map(Self::Clause).collect()
     }
 }
 
 /// Parses clauses in MLflow's grammar.
-fn sides(filter: &str, keys: Keys) -> Result<Vec<Sides<'_>>, SearchError> {
+fn sides(filter: &str, keys: TargetKeys) -> Result<Vec<ClauseSides<'_>>, SearchError> {
     let written = group::clauses(filter)?;
     at_most(MAX_CLAUSES, "filter", written.len(), "clauses")?;
     written.into_iter().map(|c| keys.sides(c)).collect()
@@ -322,20 +322,20 @@ fn sides(filter: &str, keys: Keys) -> Result<Vec<Sides<'_>>, SearchError> {
 /// Parses nested conjunctions, and adds the number of their clauses to `count`.
 fn read_any<'a>(
     any: Vec<nest::All<'a>>,
-    keys: Keys,
+    keys: TargetKeys,
     count: &mut usize,
-) -> Result<Vec<Vec<Condition<Sides<'a>>>>, SearchError> {
+) -> Result<Vec<Vec<Condition<ClauseSides<'a>>>>, SearchError> {
     let mut out = Vec::with_capacity(any.len());
     for all in any {
         let mut conditions = Vec::with_capacity(all.len());
         for part in all {
             match part {
-                nest::Part::Clauses(text) => {
+                nest::ConjunctionPart::Clauses(text) => {
                     let found = sides(text, keys)?;
                     *count += found.len();
                     conditions.extend(Condition::of(found));
                 }
-                nest::Part::Any(inner) => conditions.push(Condition::Any(read_any(inner, keys, count)?)),
+                nest::ConjunctionPart::Any(inner) => conditions.push(Condition::Any(read_any(inner, keys, count)?)),
             }
         }
         out.push(conditions);
@@ -344,12 +344,12 @@ fn read_any<'a>(
 }
 
 /// Returns whether a key is the tag [`IS_PROMPT`].
-fn is_on_prompt(key: &Key) -> bool {
-    matches!(key, Key::Tag(key) if key == IS_PROMPT)
+fn is_on_prompt(key: &ClauseKey) -> bool {
+    matches!(key, ClauseKey::Tag(key) if key == IS_PROMPT)
 }
 
 /// Returns the first clause on the tag [`IS_PROMPT`], in the order of the filter.
-fn first_on_prompt<'s, 'a>(any: &'s [Vec<Condition<Sides<'a>>>]) -> Option<&'s Sides<'a>> {
+fn first_on_prompt<'s, 'a>(any: &'s [Vec<Condition<ClauseSides<'a>>>]) -> Option<&'s ClauseSides<'a>> {
     any.iter().flatten().find_map(|condition| match condition {
         Condition::Clause(sides) => Some(sides).filter(|(key, ..)| is_on_prompt(key)),
         Condition::Any(any) => first_on_prompt(any),
@@ -358,9 +358,9 @@ fn first_on_prompt<'s, 'a>(any: &'s [Vec<Condition<Sides<'a>>>]) -> Option<&'s S
 
 /// Makes the clauses of nested conjunctions. Clauses on the tag [`IS_PROMPT`] are dropped unless prompts are shown.
 fn clauses<C>(
-    any: Vec<Vec<Condition<Sides<'_>>>>,
+    any: Vec<Vec<Condition<ClauseSides<'_>>>>,
     shows_prompts: bool,
-    clause: &impl Fn(Key, String, Value<'_>) -> Result<C, SearchError>,
+    clause: &impl Fn(ClauseKey, String, Value<'_>) -> Result<C, SearchError>,
 ) -> Result<Vec<Vec<Condition<C>>>, SearchError> {
     let mut out = Vec::with_capacity(any.len());
     for all in any {

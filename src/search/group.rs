@@ -4,12 +4,12 @@
 //! stays one opaque item.
 
 use super::error::SearchError;
-use super::lex::{Kind, Token, is_space, tokens};
+use super::lex::{TokenKind, Token, is_space, tokens};
 use super::python;
 
 /// The kind of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Piece {
+pub(super) enum TextPiece {
     /// A name with its dots, or a text in double quotes, or any item followed by a name as its SQL alias.
     Identifier,
     /// A text in single quotes.
@@ -46,27 +46,27 @@ pub(super) enum Piece {
 
 /// An item of the filter: its kind and its byte range.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Item {
-    piece: Piece,
+pub(super) struct PositionedPiece {
+    piece: TextPiece,
     start: usize,
     end: usize,
 }
 
 /// A clause `left comparator right`, as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Clause<'a> {
+pub(super) struct RawClause<'a> {
     /// The left side. It is a key if it is an identifier.
-    pub(super) left: (Piece, &'a str),
+    pub(super) left: (TextPiece, &'a str),
     /// The comparator in upper case, including `IN` and `NOT IN`.
     pub(super) comparator: String,
     /// The right side. `None` for `IS NULL` and `IS NOT NULL`.
-    pub(super) right: Option<(Piece, &'a str)>,
+    pub(super) right: Option<(TextPiece, &'a str)>,
 }
 
 /// Parses the clauses of a filter. The filter holds if all clauses hold.
-pub(super) fn clauses(filter: &str) -> Result<Vec<Clause<'_>>, SearchError> {
+pub(super) fn clauses(filter: &str) -> Result<Vec<RawClause<'_>>, SearchError> {
     let words = tokens(filter);
-    if words.iter().all(|t| t.kind == Kind::Space) {
+    if words.iter().all(|t| t.kind == TokenKind::Space) {
         return Err(SearchError::Filter(filter.to_owned()));
     }
     if has_several_statements(&words) {
@@ -77,7 +77,7 @@ pub(super) fn clauses(filter: &str) -> Result<Vec<Clause<'_>>, SearchError> {
 }
 
 /// Returns the items of an entry of an order. The caller refuses white space at its beginning and end.
-pub(super) fn pieces(order: &str) -> Vec<(Piece, &str)> {
+pub(super) fn pieces(order: &str) -> Vec<(TextPiece, &str)> {
     let items = identifiers(&parentheses(&tokens(order)));
     items.iter().map(|i| (i.piece, order.get(i.start..i.end).unwrap_or_default())).collect()
 }
@@ -87,14 +87,14 @@ fn has_several_statements(words: &[Token<'_>]) -> bool {
     let mut level = 0_i32;
     let mut ended = false;
     for word in words {
-        if word.kind == Kind::Space {
+        if word.kind == TokenKind::Space {
             continue;
         }
         if ended {
             return true;
         }
-        level += i32::from(word.kind == Kind::Open) - i32::from(word.kind == Kind::Close);
-        ended = word.kind == Kind::Semicolon && level <= 0;
+        level += i32::from(word.kind == TokenKind::Open) - i32::from(word.kind == TokenKind::Close);
+        ended = word.kind == TokenKind::Semicolon && level <= 0;
     }
     false
 }
@@ -102,16 +102,16 @@ fn has_several_statements(words: &[Token<'_>]) -> bool {
 /// A filter, grouped into items and comparisons.
 struct Grouped<'a> {
     filter: &'a str,
-    items: Vec<Item>,
+    items: Vec<PositionedPiece>,
     /// The left side, comparator and right side of each comparison.
-    comparisons: Vec<[Item; 3]>,
+    comparisons: Vec<[PositionedPiece; 3]>,
 }
 
 /// A clause that [`Grouped::pick`] found.
-enum Found {
+enum GroupedComparison {
     Comparison(usize),
-    In { left: Item, not: bool, list: Item },
-    Null { left: Item, not: bool },
+    In { left: PositionedPiece, not: bool, list: PositionedPiece },
+    Null { left: PositionedPiece, not: bool },
 }
 
 impl<'a> Grouped<'a> {
@@ -121,18 +121,18 @@ impl<'a> Grouped<'a> {
         Self { filter, items: lists(&aliases(&items)), comparisons }
     }
 
-    fn text(&self, item: Item) -> &'a str {
+    fn text(&self, item: PositionedPiece) -> &'a str {
         self.filter.get(item.start..item.end).unwrap_or_default()
     }
 
-    fn is_keyword(&self, item: Item, word: &str) -> bool {
+    fn is_keyword(&self, item: PositionedPiece, word: &str) -> bool {
         let text = self.text(item);
-        matches!(item.piece, Piece::Keyword | Piece::Null | Piece::And)
+        matches!(item.piece, TextPiece::Keyword | TextPiece::Null | TextPiece::And)
             && text.split(is_space).filter(|w| !w.is_empty()).map(str::to_ascii_uppercase).eq(word.split(' '))
     }
 
     /// Picks the clauses. Any remaining item other than `AND` is an error.
-    fn clauses(&self) -> Result<Vec<Clause<'a>>, SearchError> {
+    fn clauses(&self) -> Result<Vec<RawClause<'a>>, SearchError> {
         let mut found = Vec::new();
         let mut wrong = Vec::new();
         let mut rest = self.items.as_slice();
@@ -141,13 +141,13 @@ impl<'a> Grouped<'a> {
             let is_picked = one.is_some();
             found.extend(one);
             // MLflow expects a list after a name. Without a list, MLflow skips all four items.
-            let taken = if !is_picked && first.piece == Piece::Identifier { 4.min(rest.len()) } else { taken };
+            let taken = if !is_picked && first.piece == TextPiece::Identifier { 4.min(rest.len()) } else { taken };
             let (passed, behind) = rest.split_at(taken);
             rest = behind;
             for item in passed.iter().filter(|_| !is_picked) {
-                if let Piece::Comparison(at) = item.piece {
-                    found.push(Found::Comparison(at));
-                } else if item.piece != Piece::And {
+                if let TextPiece::Comparison(at) = item.piece {
+                    found.push(GroupedComparison::Comparison(at));
+                } else if item.piece != TextPiece::And {
                     wrong.push(self.text(*item));
                 }
             }
@@ -161,58 +161,58 @@ impl<'a> Grouped<'a> {
 
     /// Finds `key IN (…)`, `key NOT IN (…)` or `key IS [NOT] NULL` at the start. Returns the number of its items and
     /// the clause.
-    fn pick(&self, items: &[Item]) -> (usize, Option<Found>) {
+    fn pick(&self, items: &[PositionedPiece]) -> (usize, Option<GroupedComparison>) {
         let &[left, second, third, ..] = items else { return (1, None) };
         let keyword = |item, word| self.is_keyword(item, word);
-        if left.piece != Piece::Identifier {
+        if left.piece != TextPiece::Identifier {
             (1, None)
-        } else if keyword(second, "IN") && third.piece == Piece::Parenthesis {
-            (3, Some(Found::In { left, not: false, list: third }))
+        } else if keyword(second, "IN") && third.piece == TextPiece::Parenthesis {
+            (3, Some(GroupedComparison::In { left, not: false, list: third }))
         } else if keyword(second, "IS") && keyword(third, "NULL") {
-            (3, Some(Found::Null { left, not: false }))
+            (3, Some(GroupedComparison::Null { left, not: false }))
         } else if keyword(second, "IS") && keyword(third, "NOT NULL") {
-            (3, Some(Found::Null { left, not: true }))
-        } else if let Some(&list) = items.get(3).filter(|l| l.piece == Piece::Parenthesis)
+            (3, Some(GroupedComparison::Null { left, not: true }))
+        } else if let Some(&list) = items.get(3).filter(|l| l.piece == TextPiece::Parenthesis)
             && keyword(second, "NOT")
             && keyword(third, "IN")
         {
-            (4, Some(Found::In { left, not: true, list }))
+            (4, Some(GroupedComparison::In { left, not: true, list }))
         } else {
             (1, None)
         }
     }
 
-    fn clause(&self, found: &Found) -> Clause<'a> {
-        let side = |item: Item| (item.piece, self.text(item));
+    fn clause(&self, found: &GroupedComparison) -> RawClause<'a> {
+        let side = |item: PositionedPiece| (item.piece, self.text(item));
         match *found {
-            Found::Comparison(at) => match self.comparisons.get(at) {
-                Some(&[left, comparator, right]) => Clause {
+            GroupedComparison::Comparison(at) => match self.comparisons.get(at) {
+                Some(&[left, comparator, right]) => RawClause {
                     left: side(left),
                     comparator: self.text(comparator).to_uppercase(),
                     right: Some(side(right)),
                 },
-                None => Clause { left: (Piece::Other, ""), comparator: String::new(), right: None },
+                None => RawClause { left: (TextPiece::Other, ""), comparator: String::new(), right: None },
             },
-            Found::In { left, not, list } => {
+            GroupedComparison::In { left, not, list } => {
                 let comparator = if not { "NOT IN" } else { "IN" }.to_owned();
-                Clause { left: side(left), comparator, right: Some(side(list)) }
+                RawClause { left: side(left), comparator, right: Some(side(list)) }
             }
-            Found::Null { left, not } => {
+            GroupedComparison::Null { left, not } => {
                 let comparator = if not { "IS NOT NULL" } else { "IS NULL" }.to_owned();
-                Clause { left: side(left), comparator, right: None }
+                RawClause { left: side(left), comparator, right: None }
             }
         }
     }
 }
 
 /// Makes each word an item, and each pair of parentheses with its contents one item.
-fn parentheses(words: &[Token<'_>]) -> Vec<Item> {
+fn parentheses(words: &[Token<'_>]) -> Vec<PositionedPiece> {
     let mut closes = vec![None; words.len()];
     let mut open = Vec::new();
     for (i, word) in words.iter().enumerate() {
-        if word.kind == Kind::Open {
+        if word.kind == TokenKind::Open {
             open.push(i);
-        } else if word.kind == Kind::Close
+        } else if word.kind == TokenKind::Close
             && let Some(close) = open.pop().and_then(|o: usize| closes.get_mut(o))
         {
             *close = Some(i);
@@ -223,12 +223,12 @@ fn parentheses(words: &[Token<'_>]) -> Vec<Item> {
     while let Some(word) = words.get(i) {
         if let Some(close) = closes.get(i).copied().flatten() {
             let end = words.get(close).map_or(word.end(), Token::end);
-            out.push(Item { piece: Piece::Parenthesis, start: word.start, end });
+            out.push(PositionedPiece { piece: TextPiece::Parenthesis, start: word.start, end });
             i = close + 1;
             continue;
         }
         if let Some(piece) = piece(word) {
-            out.push(Item { piece, start: word.start, end: word.end() });
+            out.push(PositionedPiece { piece, start: word.start, end: word.end() });
         }
         i += 1;
     }
@@ -236,44 +236,44 @@ fn parentheses(words: &[Token<'_>]) -> Vec<Item> {
 }
 
 /// Returns the kind of item for a single word, or `None` for white space.
-fn piece(word: &Token<'_>) -> Option<Piece> {
+fn piece(word: &Token<'_>) -> Option<TextPiece> {
     Some(match word.kind {
-        Kind::Space => return None,
-        Kind::Name | Kind::Quoted => Piece::Identifier,
-        Kind::Text => Piece::Text,
-        Kind::Integer => Piece::Integer,
-        Kind::Float => Piece::Float,
-        Kind::Comparator => Piece::Comparator,
-        Kind::Keyword if word.is_keyword("AND") => Piece::And,
-        Kind::Keyword if word.is_keyword("NULL") => Piece::Null,
-        Kind::Keyword => Piece::Keyword,
-        Kind::Operator => Piece::Operator,
-        Kind::Dot => Piece::Dot,
-        Kind::Comma => Piece::Comma,
-        Kind::Open | Kind::Close | Kind::Semicolon | Kind::Other => Piece::Other,
+        TokenKind::Space => return None,
+        TokenKind::Name | TokenKind::Quoted => TextPiece::Identifier,
+        TokenKind::Text => TextPiece::Text,
+        TokenKind::Integer => TextPiece::Integer,
+        TokenKind::Float => TextPiece::Float,
+        TokenKind::Comparator => TextPiece::Comparator,
+        TokenKind::Keyword if word.is_keyword("AND") => TextPiece::And,
+        TokenKind::Keyword if word.is_keyword("NULL") => TextPiece::Null,
+        TokenKind::Keyword => TextPiece::Keyword,
+        TokenKind::Operator => TextPiece::Operator,
+        TokenKind::Dot => TextPiece::Dot,
+        TokenKind::Comma => TextPiece::Comma,
+        TokenKind::Open | TokenKind::Close | TokenKind::Semicolon | TokenKind::Other => TextPiece::Other,
     })
 }
 
 /// Joins names with following parentheses, and names with dots.
-fn identifiers(items: &[Item]) -> Vec<Item> {
-    let mut called: Vec<Item> = Vec::with_capacity(items.len());
+fn identifiers(items: &[PositionedPiece]) -> Vec<PositionedPiece> {
+    let mut called: Vec<PositionedPiece> = Vec::with_capacity(items.len());
     for &item in items {
         match called.last_mut() {
-            Some(last) if item.piece == Piece::Parenthesis && last.piece == Piece::Identifier => {
-                *last = Item { piece: Piece::Function, end: item.end, ..*last };
+            Some(last) if item.piece == TextPiece::Parenthesis && last.piece == TextPiece::Identifier => {
+                *last = PositionedPiece { piece: TextPiece::Function, end: item.end, ..*last };
             }
             _ => called.push(item),
         }
     }
-    let mut out: Vec<Item> = Vec::with_capacity(called.len());
+    let mut out: Vec<PositionedPiece> = Vec::with_capacity(called.len());
     let mut after_dot = false;
     for item in called {
-        let is_name = matches!(item.piece, Piece::Identifier | Piece::Text | Piece::Function);
-        let joins = item.piece == Piece::Dot || (after_dot && is_name);
+        let is_name = matches!(item.piece, TextPiece::Identifier | TextPiece::Text | TextPiece::Function);
+        let joins = item.piece == TextPiece::Dot || (after_dot && is_name);
         match out.last_mut() {
-            Some(last) if joins && last.piece == Piece::Identifier => {
+            Some(last) if joins && last.piece == TextPiece::Identifier => {
                 last.end = item.end;
-                after_dot = item.piece == Piece::Dot;
+                after_dot = item.piece == TextPiece::Dot;
             }
             _ => {
                 out.push(item);
@@ -285,26 +285,26 @@ fn identifiers(items: &[Item]) -> Vec<Item> {
 }
 
 /// Joins operands that have an operator between them.
-fn operations(items: &[Item]) -> Vec<Item> {
-    let operand = |p: Piece| is_value(p) && p != Piece::Null;
-    join(items, Piece::Operator, Piece::Operation, operand)
+fn operations(items: &[PositionedPiece]) -> Vec<PositionedPiece> {
+    let operand = |p: TextPiece| is_value(p) && p != TextPiece::Null;
+    join(items, TextPiece::Operator, TextPiece::Operation, operand)
 }
 
 /// Joins lists with commas; this affects only error messages.
-fn lists(items: &[Item]) -> Vec<Item> {
-    let listed = |p: Piece| is_value(p) || matches!(p, Piece::Comparison(_) | Piece::Keyword | Piece::And);
-    join(items, Piece::Comma, Piece::Other, |p| listed(p) || p == Piece::Other)
+fn lists(items: &[PositionedPiece]) -> Vec<PositionedPiece> {
+    let listed = |p: TextPiece| is_value(p) || matches!(p, TextPiece::Comparison(_) | TextPiece::Keyword | TextPiece::And);
+    join(items, TextPiece::Comma, TextPiece::Other, |p| listed(p) || p == TextPiece::Other)
 }
 
 /// Joins pairs of operands with a `middle` between them, from left to right. `operand` tells which items are operands.
-fn join(items: &[Item], middle: Piece, into: Piece, operand: impl Fn(Piece) -> bool) -> Vec<Item> {
-    let mut out: Vec<Item> = Vec::with_capacity(items.len());
+fn join(items: &[PositionedPiece], middle: TextPiece, into: TextPiece, operand: impl Fn(TextPiece) -> bool) -> Vec<PositionedPiece> {
+    let mut out: Vec<PositionedPiece> = Vec::with_capacity(items.len());
     let mut i = 0;
     while let Some(&item) = items.get(i) {
         let next = items.get(i + 1).filter(|n| operand(n.piece));
         match (out.last_mut(), next) {
             (Some(last), Some(next)) if item.piece == middle && operand(last.piece) => {
-                *last = Item { piece: into, end: next.end, ..*last };
+                *last = PositionedPiece { piece: into, end: next.end, ..*last };
                 i += 2;
             }
             _ => {
@@ -317,41 +317,41 @@ fn join(items: &[Item], middle: Piece, into: Piece, operand: impl Fn(Piece) -> b
 }
 
 /// Returns whether the item may be a side of a comparison.
-const fn is_value(piece: Piece) -> bool {
+const fn is_value(piece: TextPiece) -> bool {
     match piece {
-        Piece::Identifier
-        | Piece::Text
-        | Piece::Integer
-        | Piece::Float
-        | Piece::Parenthesis
-        | Piece::Function
-        | Piece::Operation
-        | Piece::Null => true,
-        Piece::Comparator
-        | Piece::Comparison(_)
-        | Piece::And
-        | Piece::Keyword
-        | Piece::Dot
-        | Piece::Comma
-        | Piece::Operator
-        | Piece::Other => false,
+        TextPiece::Identifier
+        | TextPiece::Text
+        | TextPiece::Integer
+        | TextPiece::Float
+        | TextPiece::Parenthesis
+        | TextPiece::Function
+        | TextPiece::Operation
+        | TextPiece::Null => true,
+        TextPiece::Comparator
+        | TextPiece::Comparison(_)
+        | TextPiece::And
+        | TextPiece::Keyword
+        | TextPiece::Dot
+        | TextPiece::Comma
+        | TextPiece::Operator
+        | TextPiece::Other => false,
     }
 }
 
 /// Joins comparisons. A comparison may be the left side of another comparison, as in `a = b = c`.
-fn comparisons(items: &[Item]) -> (Vec<Item>, Vec<[Item; 3]>) {
-    let mut out: Vec<Item> = Vec::with_capacity(items.len());
+fn comparisons(items: &[PositionedPiece]) -> (Vec<PositionedPiece>, Vec<[PositionedPiece; 3]>) {
+    let mut out: Vec<PositionedPiece> = Vec::with_capacity(items.len());
     let mut found = Vec::new();
     let mut i = 0;
     while let Some(&item) = items.get(i) {
         let next = items.get(i + 1).filter(|n| is_value(n.piece));
         match (out.last_mut(), next) {
             (Some(last), Some(&next))
-                if item.piece == Piece::Comparator
-                    && (is_value(last.piece) || matches!(last.piece, Piece::Comparison(_))) =>
+                if item.piece == TextPiece::Comparator
+                    && (is_value(last.piece) || matches!(last.piece, TextPiece::Comparison(_))) =>
             {
                 found.push([*last, item, next]);
-                *last = Item { piece: Piece::Comparison(found.len() - 1), end: next.end, ..*last };
+                *last = PositionedPiece { piece: TextPiece::Comparison(found.len() - 1), end: next.end, ..*last };
                 i += 2;
             }
             _ => {
@@ -364,15 +364,15 @@ fn comparisons(items: &[Item]) -> (Vec<Item>, Vec<[Item; 3]>) {
 }
 
 /// Joins an item and a following name, which SQL reads as an alias.
-fn aliases(items: &[Item]) -> Vec<Item> {
+fn aliases(items: &[PositionedPiece]) -> Vec<PositionedPiece> {
     let mut out = Vec::with_capacity(items.len());
     let mut i = 0;
     while let Some(&item) = items.get(i) {
-        let is_value = is_value(item.piece) && !matches!(item.piece, Piece::Text | Piece::Null);
-        let takes = is_value || matches!(item.piece, Piece::Comparison(_));
-        match items.get(i + 1).filter(|n| takes && n.piece == Piece::Identifier) {
+        let is_value = is_value(item.piece) && !matches!(item.piece, TextPiece::Text | TextPiece::Null);
+        let takes = is_value || matches!(item.piece, TextPiece::Comparison(_));
+        match items.get(i + 1).filter(|n| takes && n.piece == TextPiece::Identifier) {
             Some(next) => {
-                out.push(Item { piece: Piece::Identifier, end: next.end, ..item });
+                out.push(PositionedPiece { piece: TextPiece::Identifier, end: next.end, ..item });
                 i += 2;
             }
             None => {

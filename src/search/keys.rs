@@ -1,7 +1,7 @@
 //! The keys of clauses: MLflow's keys, the keys of the extended language, and the values that they take.
 
 use super::error::SearchError;
-use super::group::{self, Piece};
+use super::group::{self, TextPiece};
 use super::python;
 
 /// The valid words before the dot of a key, as Python prints them.
@@ -43,7 +43,7 @@ const MORE: [Attribute; 5] =
 
 /// The keys for models or for versions.
 #[derive(Clone, Copy)]
-pub(super) struct Keys {
+pub(super) struct TargetKeys {
     attributes: &'static [Attribute],
     /// The names of the attributes, as Python prints the set.
     valid: &'static str,
@@ -57,7 +57,7 @@ pub(super) struct Keys {
     is_extended: bool,
 }
 
-pub(super) const MODEL_KEYS: Keys = Keys {
+pub(super) const MODEL_KEYS: TargetKeys = TargetKeys {
     attributes: &[Attribute::Name],
     valid: "{'name'}",
     lists: "['name']",
@@ -66,7 +66,7 @@ pub(super) const MODEL_KEYS: Keys = Keys {
     is_extended: false,
 };
 
-pub(super) const VERSION_KEYS: Keys = Keys {
+pub(super) const VERSION_KEYS: TargetKeys = TargetKeys {
     attributes: &[Attribute::Name, Attribute::VersionNumber, Attribute::RunId, Attribute::SourcePath],
     valid: "{'name', 'version_number', 'run_id', 'source_path'}",
     lists: "['name', 'run_id']",
@@ -76,7 +76,7 @@ pub(super) const VERSION_KEYS: Keys = Keys {
 };
 
 /// The left side of a clause.
-pub(super) enum Key {
+pub(super) enum ClauseKey {
     Attribute(Attribute),
     Tag(String),
     Param(String),
@@ -95,43 +95,43 @@ pub(super) enum Value<'a> {
 }
 
 /// The key, the comparator in upper case, and the value of a clause.
-pub(super) type Sides<'a> = (Key, String, Value<'a>);
+pub(super) type ClauseSides<'a> = (ClauseKey, String, Value<'a>);
 
-impl Keys {
+impl TargetKeys {
     /// Returns the keys, including those of the extended language.
     pub(super) fn extended(self) -> Self {
         Self { is_extended: true, ..self }
     }
 
     /// Parses the key, comparator and value of a clause.
-    pub(super) fn sides<'a>(self, clause: group::Clause<'a>) -> Result<Sides<'a>, SearchError> {
+    pub(super) fn sides<'a>(self, clause: group::RawClause<'a>) -> Result<ClauseSides<'a>, SearchError> {
         let (piece, left) = clause.left;
-        if piece != Piece::Identifier {
+        if piece != TextPiece::Identifier {
             return Err(SearchError::LeftSide(left.to_owned()));
         }
         let Some((piece, right)) = clause.right else { return Err(SearchError::Null(self.what)) };
         let key = self.key(left)?;
         let value = match &key {
-            Key::Tag(_) if matches!(piece, Piece::Text | Piece::Identifier) => Value::Text(unquoted(right)?),
-            Key::Tag(_) => return Err(SearchError::TagValue(right.to_owned())),
-            Key::Param(_) if matches!(piece, Piece::Text | Piece::Identifier) => Value::Text(unquoted(right)?),
-            Key::Param(_) => return Err(SearchError::ParamValue(right.to_owned())),
-            Key::Metric(_) if matches!(piece, Piece::Integer | Piece::Float) => Value::Float(right),
-            Key::Metric(_) => return Err(SearchError::MetricValue(right.to_owned())),
-            Key::Attribute(attribute) => self.value(*attribute, piece, right)?,
+            ClauseKey::Tag(_) if matches!(piece, TextPiece::Text | TextPiece::Identifier) => Value::Text(unquoted(right)?),
+            ClauseKey::Tag(_) => return Err(SearchError::TagValue(right.to_owned())),
+            ClauseKey::Param(_) if matches!(piece, TextPiece::Text | TextPiece::Identifier) => Value::Text(unquoted(right)?),
+            ClauseKey::Param(_) => return Err(SearchError::ParamValue(right.to_owned())),
+            ClauseKey::Metric(_) if matches!(piece, TextPiece::Integer | TextPiece::Float) => Value::Float(right),
+            ClauseKey::Metric(_) => return Err(SearchError::MetricValue(right.to_owned())),
+            ClauseKey::Attribute(attribute) => self.value(*attribute, piece, right)?,
         };
         Ok((key, clause.comparator, value))
     }
 
-    fn key(self, written: &str) -> Result<Key, SearchError> {
+    fn key(self, written: &str) -> Result<ClauseKey, SearchError> {
         let (entity, key) = written.split_once('.').unwrap_or(("attribute", written));
         match entity {
-            "tag" | "tags" => Ok(Key::Tag(bare_key(key).to_owned())),
-            "param" | "params" if self.is_extended && self.has_evidence => Ok(Key::Param(bare_key(key).to_owned())),
-            "metric" | "metrics" if self.is_extended && self.has_evidence => Ok(Key::Metric(bare_key(key).to_owned())),
+            "tag" | "tags" => Ok(ClauseKey::Tag(bare_key(key).to_owned())),
+            "param" | "params" if self.is_extended && self.has_evidence => Ok(ClauseKey::Param(bare_key(key).to_owned())),
+            "metric" | "metrics" if self.is_extended && self.has_evidence => Ok(ClauseKey::Metric(bare_key(key).to_owned())),
             "attribute" => match self.attributes.iter().find(|a| a.as_str() == key) {
-                Some(&attribute) => Ok(Key::Attribute(attribute)),
-                None if self.is_extended => more(key).map(Key::Attribute).ok_or_else(|| self.unknown(key)),
+                Some(&attribute) => Ok(ClauseKey::Attribute(attribute)),
+                None if self.is_extended => more(key).map(ClauseKey::Attribute).ok_or_else(|| self.unknown(key)),
                 None => Err(self.unknown(key)),
             },
             _ => Err(SearchError::EntityType { given: entity.to_owned(), valid: ENTITY_TYPES }),
@@ -153,19 +153,19 @@ impl Keys {
         SearchError::Attribute { key: key.to_owned(), valid: self.valid }
     }
 
-    fn value<'a>(self, attribute: Attribute, piece: Piece, right: &'a str) -> Result<Value<'a>, SearchError> {
+    fn value<'a>(self, attribute: Attribute, piece: TextPiece, right: &'a str) -> Result<Value<'a>, SearchError> {
         let takes_numbers = self.attributes.contains(&Attribute::VersionNumber);
         match (piece, attribute) {
-            (Piece::Text | Piece::Identifier, _) => Ok(Value::Text(unquoted(right)?)),
-            (Piece::Parenthesis, Attribute::Name | Attribute::RunId | Attribute::Alias | Attribute::Stage) => {
+            (TextPiece::Text | TextPiece::Identifier, _) => Ok(Value::Text(unquoted(right)?)),
+            (TextPiece::Parenthesis, Attribute::Name | Attribute::RunId | Attribute::Alias | Attribute::Stage) => {
                 Ok(Value::List(python::texts(right)?, right))
             }
-            (Piece::Parenthesis, _) => Err(SearchError::ListKey(self.lists)),
-            (Piece::Integer, Attribute::VersionNumber | Attribute::Created | Attribute::LastUpdated) => {
+            (TextPiece::Parenthesis, _) => Err(SearchError::ListKey(self.lists)),
+            (TextPiece::Integer, Attribute::VersionNumber | Attribute::Created | Attribute::LastUpdated) => {
                 Ok(Value::Integer(right))
             }
-            (Piece::Float, Attribute::VersionNumber) => Ok(Value::Float(right)),
-            (Piece::Integer | Piece::Float, _) if takes_numbers => Err(SearchError::NotNumeric),
+            (TextPiece::Float, Attribute::VersionNumber) => Ok(Value::Float(right)),
+            (TextPiece::Integer | TextPiece::Float, _) if takes_numbers => Err(SearchError::NotNumeric),
             _ => Err(SearchError::AttributeValue(right.to_owned())),
         }
     }

@@ -6,7 +6,7 @@
 
 /// The kind of a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     /// White space.
     Space,
     /// A name, plain or in backticks.
@@ -43,7 +43,7 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Token<'a> {
     /// The kind of the word.
-    pub(super) kind: Kind,
+    pub(super) kind: TokenKind,
     /// The text of the word.
     pub(super) text: &'a str,
     /// The position of its first byte in the filter.
@@ -58,7 +58,7 @@ impl Token<'_> {
 
     /// Returns whether the word is a reserved word. `word` is in upper case.
     pub(super) fn is_keyword(&self, word: &str) -> bool {
-        self.kind == Kind::Keyword && self.text.eq_ignore_ascii_case(word)
+        self.kind == TokenKind::Keyword && self.text.eq_ignore_ascii_case(word)
     }
 }
 
@@ -129,14 +129,14 @@ const KEYWORDS: &[&str] = &[
 const NEVER_FUNCTIONS: &[&str] = &["CASE", "IN", "VALUES", "USING", "FROM", "AS"];
 
 /// Keywords of two words, and comparators with NOT.
-const PAIRS: &[(&str, &str, Kind)] = &[
-    ("ORDER", "BY", Kind::Keyword),
-    ("GROUP", "BY", Kind::Keyword),
-    ("NOT", "NULL", Kind::Keyword),
-    ("NOT", "LIKE", Kind::Comparator),
-    ("NOT", "ILIKE", Kind::Comparator),
-    ("NOT", "RLIKE", Kind::Comparator),
-    ("NOT", "REGEXP", Kind::Comparator),
+const PAIRS: &[(&str, &str, TokenKind)] = &[
+    ("ORDER", "BY", TokenKind::Keyword),
+    ("GROUP", "BY", TokenKind::Keyword),
+    ("NOT", "NULL", TokenKind::Keyword),
+    ("NOT", "LIKE", TokenKind::Comparator),
+    ("NOT", "ILIKE", TokenKind::Comparator),
+    ("NOT", "RLIKE", TokenKind::Comparator),
+    ("NOT", "REGEXP", TokenKind::Comparator),
 ];
 
 /// Returns whether `c` is white space for Python and `sqlparse`.
@@ -153,7 +153,7 @@ pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut out: Vec<Token<'_>> = Vec::new();
     let mut start = 0;
     while let Some(rest) = text.get(start..).filter(|r| !r.is_empty()) {
-        let after_dot = out.last().is_some_and(|t| t.kind == Kind::Dot);
+        let after_dot = out.last().is_some_and(|t| t.kind == TokenKind::Dot);
         let after_word = text.get(..start).and_then(|s| s.chars().next_back()).is_some_and(in_word);
         let (kind, len) = word(rest, after_dot, after_word);
         out.push(Token { kind, text: rest.get(..len).unwrap_or(rest), start });
@@ -164,19 +164,19 @@ pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
 
 /// Returns the kind and length of the first word. `after_dot`: the word directly follows a dot. `after_word`: the word
 /// follows a letter, digit or underscore.
-fn word(rest: &str, after_dot: bool, after_word: bool) -> (Kind, usize) {
+fn word(rest: &str, after_dot: bool, after_word: bool) -> (TokenKind, usize) {
     let first = rest.chars().next().unwrap_or(' ');
     if let Some(len) = comment(rest) {
-        return (Kind::Other, len);
+        return (TokenKind::Other, len);
     }
     if is_space(first) {
-        return (Kind::Space, rest.find(|c| !is_space(c)).unwrap_or(rest.len()));
+        return (TokenKind::Space, rest.find(|c| !is_space(c)).unwrap_or(rest.len()));
     }
     let quoted = match first {
-        '`' => quoted(rest, b'`', false).map(|len| (Kind::Name, len)),
-        '\'' => quoted(rest, b'\'', true).map(|len| (Kind::Text, len)),
-        '"' => quoted(rest, b'"', true).map(|len| (Kind::Quoted, len)),
-        '?' | '$' | ':' | '%' => placeholder(rest, after_word).map(|len| (Kind::Name, len)),
+        '`' => quoted(rest, b'`', false).map(|len| (TokenKind::Name, len)),
+        '\'' => quoted(rest, b'\'', true).map(|len| (TokenKind::Text, len)),
+        '"' => quoted(rest, b'"', true).map(|len| (TokenKind::Quoted, len)),
+        '?' | '$' | ':' | '%' => placeholder(rest, after_word).map(|len| (TokenKind::Name, len)),
         _ => number(rest),
     };
     if let Some(found) = quoted {
@@ -187,17 +187,17 @@ fn word(rest: &str, after_dot: bool, after_word: bool) -> (Kind, usize) {
     }
     let run = |set: &str| rest.find(|c| !set.contains(c)).unwrap_or(rest.len());
     match first {
-        '(' => (Kind::Open, 1),
-        ')' => (Kind::Close, 1),
-        '.' => (Kind::Dot, 1),
-        ',' => (Kind::Comma, 1),
-        ';' => (Kind::Semicolon, 1),
-        '<' if rest.starts_with("<@") => (Kind::Operator, 2),
-        '<' | '>' | '=' | '~' | '!' => (Kind::Comparator, run("<>=~!")),
-        '-' => (Kind::Operator, 1),
-        '*' => (Kind::Operator, 1),
-        '+' | '/' | '@' | '#' | '%' | '^' | '&' | '|' => (Kind::Operator, run("+/@#%^&|-")),
-        other => (Kind::Other, other.len_utf8()),
+        '(' => (TokenKind::Open, 1),
+        ')' => (TokenKind::Close, 1),
+        '.' => (TokenKind::Dot, 1),
+        ',' => (TokenKind::Comma, 1),
+        ';' => (TokenKind::Semicolon, 1),
+        '<' if rest.starts_with("<@") => (TokenKind::Operator, 2),
+        '<' | '>' | '=' | '~' | '!' => (TokenKind::Comparator, run("<>=~!")),
+        '-' => (TokenKind::Operator, 1),
+        '*' => (TokenKind::Operator, 1),
+        '+' | '/' | '@' | '#' | '%' | '^' | '&' | '|' => (TokenKind::Operator, run("+/@#%^&|-")),
+        other => (TokenKind::Other, other.len_utf8()),
     }
 }
 
@@ -249,7 +249,7 @@ fn placeholder(rest: &str, after_word: bool) -> Option<usize> {
 
 /// Returns the kind and length of a number at the start of the text. A number directly before a letter does not count,
 /// except for a number with an exponent.
-fn number(rest: &str) -> Option<(Kind, usize)> {
+fn number(rest: &str) -> Option<(TokenKind, usize)> {
     let bytes = rest.as_bytes();
     let digits = |from: usize| bytes.iter().skip(from).take_while(|b| b.is_ascii_digit()).count();
     let sign = usize::from(bytes.first() == Some(&b'-'));
@@ -257,7 +257,7 @@ fn number(rest: &str) -> Option<(Kind, usize)> {
     let mut end = sign + whole;
     let hex = rest.get(sign..)?.strip_prefix(['0']).and_then(|r| r.strip_prefix(['x', 'X']));
     if let Some(len) = hex.map(|h| h.bytes().take_while(u8::is_ascii_hexdigit).count()).filter(|&len| len > 0) {
-        return Some((Kind::Other, sign + 2 + len));
+        return Some((TokenKind::Other, sign + 2 + len));
     }
     let fraction = if bytes.get(end) == Some(&b'.') { digits(end + 1) } else { 0 };
     let exponent_at = if fraction > 0 { end + 1 + fraction } else { end };
@@ -265,20 +265,20 @@ fn number(rest: &str) -> Option<(Kind, usize)> {
         let minus = usize::from(bytes.get(exponent_at + 1) == Some(&b'-'));
         let exponent = digits(exponent_at + 1 + minus);
         if exponent > 0 {
-            return Some((Kind::Float, exponent_at + 1 + minus + exponent));
+            return Some((TokenKind::Float, exponent_at + 1 + minus + exponent));
         }
     }
-    let mut kind = Kind::Integer;
+    let mut kind = TokenKind::Integer;
     if bytes.get(end) == Some(&b'.') && whole + fraction > 0 {
-        kind = Kind::Float;
+        kind = TokenKind::Float;
         end += 1 + fraction;
     }
     let runs_on = rest.get(end..).and_then(|r| r.chars().next()).is_some_and(|c| c == '_' || c.is_alphabetic());
-    if runs_on || (kind == Kind::Integer && whole == 0) { None } else { Some((kind, end)) }
+    if runs_on || (kind == TokenKind::Integer && whole == 0) { None } else { Some((kind, end)) }
 }
 
 /// Returns the kind and length of a name or keyword at the start of the text.
-fn name(rest: &str, after_dot: bool) -> (Kind, usize) {
+fn name(rest: &str, after_dot: bool) -> (TokenKind, usize) {
     let len = rest.find(|c| !in_word(c)).unwrap_or(rest.len());
     let (word, behind) = rest.split_at(len);
     let is = |w: &&str| word.eq_ignore_ascii_case(w);
@@ -286,7 +286,7 @@ fn name(rest: &str, after_dot: bool) -> (Kind, usize) {
     let before_dot = behind.trim_start_matches(is_space).strip_prefix('.');
     let before_dot = before_dot.is_some_and(|r| !r.starts_with(|c: char| c.is_ascii_digit()));
     if !never_function && (after_dot || before_dot || behind.starts_with('(')) {
-        return (Kind::Name, len);
+        return (TokenKind::Name, len);
     }
     for (one, two, kind) in PAIRS {
         let second = behind.trim_start_matches(is_space);
@@ -296,9 +296,9 @@ fn name(rest: &str, after_dot: bool) -> (Kind, usize) {
         }
     }
     if ["LIKE", "ILIKE", "RLIKE", "REGEXP"].iter().any(is) {
-        return (Kind::Comparator, len);
+        return (TokenKind::Comparator, len);
     }
-    (if KEYWORDS.iter().any(is) { Kind::Keyword } else { Kind::Name }, len)
+    (if KEYWORDS.iter().any(is) { TokenKind::Keyword } else { TokenKind::Name }, len)
 }
 
 fn starts_with_word(text: &str, word: &str) -> bool {
@@ -308,10 +308,10 @@ fn starts_with_word(text: &str, word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Kind::*;
+    use super::TokenKind::*;
     use super::*;
 
-    fn kinds(text: &str) -> Vec<(Kind, &str)> {
+    fn kinds(text: &str) -> Vec<(TokenKind, &str)> {
         tokens(text).into_iter().filter(|t| t.kind != Space).map(|t| (t.kind, t.text)).collect()
     }
 

@@ -9,17 +9,17 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern {
     /// The start of the text, up to the first `%`.
-    first: Part,
+    first: PatternPart,
     /// The segments that follow anywhere, in this order.
     middle: Vec<Search>,
     /// The end of the text, after the last `%`. `None` if the pattern has no `%`: the text is then exactly `first`.
-    last: Option<Part>,
+    last: Option<PatternPart>,
     any_case: bool,
 }
 
 /// The start or the end of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+enum PatternPart {
     /// A segment without `_`.
     Plain(String),
     /// A segment with `_`, which is stored as `None`.
@@ -51,9 +51,9 @@ impl Pattern {
     pub(super) fn new(pattern: &str, any_case: bool) -> Self {
         let pattern = if any_case { lower(pattern) } else { pattern.to_owned() };
         let mut parts: Vec<&str> = pattern.split('%').collect();
-        let last = if parts.len() > 1 { parts.pop().map(Part::new) } else { None };
+        let last = if parts.len() > 1 { parts.pop().map(PatternPart::new) } else { None };
         let mut parts = parts.into_iter();
-        let first = Part::new(parts.next().unwrap_or_default());
+        let first = PatternPart::new(parts.next().unwrap_or_default());
         let middle = parts.filter(|p| !p.is_empty()).map(Search::new).collect();
         Self { first, middle, last, any_case }
     }
@@ -85,7 +85,7 @@ fn lower(text: &str) -> String {
     text.chars().flat_map(char::to_lowercase).collect()
 }
 
-impl Part {
+impl PatternPart {
     fn new(part: &str) -> Self {
         if part.contains('_') {
             Self::Wild(part.chars().map(|c| (c != '_').then_some(c)).collect())

@@ -43,7 +43,7 @@ pub use comparison::{MetricTest, NumberTest, TextTest};
 pub use error::SearchError;
 pub use filter::{Filter, IS_PROMPT, MAX_CLAUSES, MAX_FILTER, ModelClause, VersionClause};
 pub use order::{ModelKey, Order, VersionKey};
-pub use page::{Listing, Page, PageLimits, PageSize, Start, TokenKey};
+pub use page::{Listing, ResultPage, PageLimits, PageSize, PageStart, TokenKey};
 
 use std::fmt::Debug;
 
@@ -235,9 +235,9 @@ impl Query<Models> {
     }
 
     /// Returns a page of the matching rows in order, beginning at `offset`. `rows` are all rows of the registry.
-    pub fn page<R: ModelRow>(&self, rows: impl IntoIterator<Item = R>, offset: usize, size: PageSize) -> Page<R> {
+    pub fn page<R: ModelRow>(&self, rows: impl IntoIterator<Item = R>, offset: usize, size: PageSize) -> ResultPage<R> {
         let rows = rows.into_iter().filter(|row| self.filter.matches(row)).collect();
-        Page::cut(rows, offset, size, |a, b| self.order.compare(a, b))
+        ResultPage::cut(rows, offset, size, |a, b| self.order.compare(a, b))
     }
 }
 
@@ -253,9 +253,9 @@ impl Query<Versions> {
     }
 
     /// Returns a page of the matching rows in order, beginning at `offset`. `rows` are all rows of the registry.
-    pub fn page<R: VersionRow>(&self, rows: impl IntoIterator<Item = R>, offset: usize, size: PageSize) -> Page<R> {
+    pub fn page<R: VersionRow>(&self, rows: impl IntoIterator<Item = R>, offset: usize, size: PageSize) -> ResultPage<R> {
         let rows = rows.into_iter().filter(|row| self.filter.matches(row)).collect();
-        Page::cut(rows, offset, size, |a, b| self.order.compare(a, b))
+        ResultPage::cut(rows, offset, size, |a, b| self.order.compare(a, b))
     }
 }
 
@@ -265,7 +265,7 @@ impl<T: Target> Query<T> {
     /// # Errors
     /// Returns [`SearchError`] if the token was made with another key or for another search, or if it was not made by
     /// [`Query::token`].
-    pub fn start(&self, token: &str, key: &TokenKey) -> Result<Start, SearchError> {
+    pub fn start(&self, token: &str, key: &TokenKey) -> Result<PageStart, SearchError> {
         page::open(&self.id, token, key)
     }
 

@@ -4,17 +4,17 @@
 //! A parenthesis groups clauses if it is at a position where a clause could begin. Elsewhere, for example after `IN`,
 //! it is a part of its clause.
 
-use super::lex::{Kind, Token, tokens};
+use super::lex::{TokenKind, Token, tokens};
 
 /// The maximum nesting depth of parentheses.
 const MAX_DEPTH: usize = 16;
 
 /// A conjunction, which is one side of an `OR`: all of its parts must hold.
-pub(super) type All<'a> = Vec<Part<'a>>;
+pub(super) type All<'a> = Vec<ConjunctionPart<'a>>;
 
 /// A part of a conjunction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Part<'a> {
+pub(super) enum ConjunctionPart<'a> {
     /// Clauses in MLflow's own grammar.
     Clauses(&'a str),
     /// A disjunction of conjunctions: at least one must hold.
@@ -24,20 +24,20 @@ pub(super) enum Part<'a> {
 /// Parses a filter as a disjunction of conjunctions. Returns `None` if its parentheses or words do not match, or if it
 /// nests deeper than [`MAX_DEPTH`].
 pub(super) fn alternatives(filter: &str) -> Option<Vec<All<'_>>> {
-    let words: Vec<Token<'_>> = tokens(filter).into_iter().filter(|t| t.kind != Kind::Space).collect();
-    let mut reader = Reader { filter, words: &words, at: 0 };
+    let words: Vec<Token<'_>> = tokens(filter).into_iter().filter(|t| t.kind != TokenKind::Space).collect();
+    let mut reader = NestReader { filter, words: &words, at: 0 };
     let found = reader.any(0)?;
     (reader.at == words.len()).then_some(found)
 }
 
-struct Reader<'a, 't> {
+struct NestReader<'a, 't> {
     filter: &'a str,
     words: &'t [Token<'a>],
     at: usize,
 }
 
-impl<'a> Reader<'a, '_> {
-    fn next_is(&self, kind: Kind) -> bool {
+impl<'a> NestReader<'a, '_> {
+    fn next_is(&self, kind: TokenKind) -> bool {
         self.words.get(self.at).is_some_and(|t| t.kind == kind)
     }
 
@@ -70,35 +70,35 @@ impl<'a> Reader<'a, '_> {
     }
 
     /// Parses `( any )`, or clauses up to the next `AND`, `OR` or `)`.
-    fn part(&mut self, depth: usize) -> Option<Part<'a>> {
-        if self.next_is(Kind::Open) {
+    fn part(&mut self, depth: usize) -> Option<ConjunctionPart<'a>> {
+        if self.next_is(TokenKind::Open) {
             self.at += 1;
             let found = self.any(depth + 1)?;
-            let is_closed = self.next_is(Kind::Close);
+            let is_closed = self.next_is(TokenKind::Close);
             self.at += 1;
-            return is_closed.then_some(Part::Any(found));
+            return is_closed.then_some(ConjunctionPart::Any(found));
         }
         let first = self.at;
         let mut open = 0_usize;
         while let Some(word) = self.words.get(self.at) {
             match word.kind {
-                Kind::Open => open += 1,
-                Kind::Close if open == 0 => break,
-                Kind::Close => open -= 1,
-                Kind::Keyword if open == 0 && (word.is_keyword("AND") || word.is_keyword("OR")) => break,
+                TokenKind::Open => open += 1,
+                TokenKind::Close if open == 0 => break,
+                TokenKind::Close => open -= 1,
+                TokenKind::Keyword if open == 0 && (word.is_keyword("AND") || word.is_keyword("OR")) => break,
                 _ => {}
             }
             self.at += 1;
         }
         let (begin, end) = (self.words.get(first)?, self.words.get(self.at.checked_sub(1)?)?);
         let text = self.filter.get(begin.start..end.end()).filter(|_| self.at > first && open == 0)?;
-        Some(Part::Clauses(text))
+        Some(ConjunctionPart::Clauses(text))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Part::{Any, Clauses};
+    use super::ConjunctionPart::{Any, Clauses};
     use super::*;
 
     #[test]

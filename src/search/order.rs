@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::error::{SearchError, at_most};
-use super::group::{Piece, pieces};
+use super::group::{TextPiece, pieces};
 use super::keys::bare_key;
 use super::{ModelRow, Models, Target, VersionRow, Versions, python};
 
@@ -109,11 +109,11 @@ impl Order<Versions> {
 }
 
 impl<T: Target> Order<T> {
-    fn read(entries: &[String], key: impl Fn(&Entry) -> Result<T::Key, SearchError>) -> Result<Self, SearchError> {
+    fn read(entries: &[String], key: impl Fn(&OrderEntry) -> Result<T::Key, SearchError>) -> Result<Self, SearchError> {
         at_most(MAX_ENTRIES, "order_by", entries.len(), "entries")?;
         let mut keys: Vec<(T::Key, Direction)> = Vec::with_capacity(entries.len() + 2);
         for written in entries {
-            let entry = Entry::read(written)?;
+            let entry = OrderEntry::read(written)?;
             let key = key(&entry)?;
             if keys.iter().any(|(k, _)| *k == key) {
                 return Err(SearchError::OrderTwice(python::list(entries)));
@@ -137,7 +137,7 @@ impl<T: Target> Order<T> {
 }
 
 /// An entry of an order, as written.
-struct Entry {
+struct OrderEntry {
     /// The key, with its dots and quotes.
     key: String,
     /// Whether the entry has a direction.
@@ -145,7 +145,7 @@ struct Entry {
     direction: Direction,
 }
 
-impl Entry {
+impl OrderEntry {
     fn read(written: &str) -> Result<Self, SearchError> {
         at_most(MAX_ENTRY, "order_by entry", written.len(), "bytes")?;
         let unreadable = || SearchError::Order(written.to_owned());
@@ -153,13 +153,13 @@ impl Entry {
             return Err(unreadable());
         }
         let (key, second) = match pieces(written).as_slice() {
-            [(Piece::Identifier, key)] => (*key, None),
-            [(Piece::Keyword, "timestamp")] => ("timestamp", None),
-            [(Piece::Identifier | Piece::Integer | Piece::Float, key), (Piece::Identifier, second)] => {
+            [(TextPiece::Identifier, key)] => (*key, None),
+            [(TextPiece::Keyword, "timestamp")] => ("timestamp", None),
+            [(TextPiece::Identifier | TextPiece::Integer | TextPiece::Float, key), (TextPiece::Identifier, second)] => {
                 (*key, Some(*second))
             }
-            [(Piece::Identifier | Piece::Integer | Piece::Float, key), (Piece::Keyword, second)]
-            | [(Piece::Keyword, key @ "timestamp"), (Piece::Keyword, second)]
+            [(TextPiece::Identifier | TextPiece::Integer | TextPiece::Float, key), (TextPiece::Keyword, second)]
+            | [(TextPiece::Keyword, key @ "timestamp"), (TextPiece::Keyword, second)]
                 if direction(second).is_some() =>
             {
                 (*key, Some(*second))

@@ -64,14 +64,14 @@ impl PageSize {
 
 /// A page of results.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page<R> {
+pub struct ResultPage<R> {
     /// The rows of the page, in order.
     pub rows: Vec<R>,
     /// The offset of the next page, or `None` for the last page.
     pub next: Option<usize>,
 }
 
-impl<R> Page<R> {
+impl<R> ResultPage<R> {
     /// Cuts a page out of unsorted rows, and sorts only as many rows as the page needs. The page is empty if the offset
     /// is behind the last row.
     pub(super) fn cut(
@@ -97,7 +97,7 @@ impl<R> Page<R> {
 
 /// The start of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Start {
+pub struct PageStart {
     /// The number of rows before the page.
     pub offset: usize,
     /// The commit of the first page, as passed to [`Query::token`](super::Query::token). `None` for the first page
@@ -193,9 +193,9 @@ pub(super) fn seal(search: &SearchId, offset: usize, commit: &str, key: &TokenKe
 }
 
 /// Verifies and parses a token. An empty token is the first page.
-pub(super) fn open(search: &SearchId, token: &str, key: &TokenKey) -> Result<Start, SearchError> {
+pub(super) fn open(search: &SearchId, token: &str, key: &TokenKey) -> Result<PageStart, SearchError> {
     if token.is_empty() {
-        return Ok(Start { offset: 0, commit: None });
+        return Ok(PageStart { offset: 0, commit: None });
     }
     at_most(MAX_TOKEN, "page_token", token.len(), "bytes")?;
     let bytes = BASE64.decode(token).map_err(|_| SearchError::TokenEncoding)?;
@@ -204,7 +204,7 @@ pub(super) fn open(search: &SearchId, token: &str, key: &TokenKey) -> Result<Sta
     let fields = Fields::deserialize(&json).map_err(|_| SearchError::TokenFields(json.to_string()))?;
     let code = hex(&key.code(search, fields.offset, &fields.commit));
     match usize::try_from(fields.offset) {
-        Ok(offset) if is_same(&code, &fields.code) => Ok(Start { offset, commit: Some(fields.commit) }),
+        Ok(offset) if is_same(&code, &fields.code) => Ok(PageStart { offset, commit: Some(fields.commit) }),
         _ => Err(SearchError::TokenForeign),
     }
 }

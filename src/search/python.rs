@@ -96,7 +96,7 @@ fn tuple(items: &[Value]) -> String {
 /// Parses a list of texts in parentheses as Python parses a tuple. Adjacent texts are joined, escapes are decoded, and
 /// a trailing comma and additional outer parentheses are allowed.
 pub(super) fn texts(source: &str) -> Result<Vec<String>, SearchError> {
-    let mut reader = Reader { rest: source };
+    let mut reader = LiteralReader { rest: source };
     let value = reader.value(0).filter(|_| reader.rest.is_empty()).ok_or(SearchError::IllFormedList)?;
     let items = match value {
         Value::Tuple(items) => items,
@@ -110,11 +110,11 @@ pub(super) fn texts(source: &str) -> Result<Vec<String>, SearchError> {
 }
 
 /// A parser of Python literals. Its methods return `None` if the source is not a list of texts and numbers.
-struct Reader<'a> {
+struct LiteralReader<'a> {
     rest: &'a str,
 }
 
-impl Reader<'_> {
+impl LiteralReader<'_> {
     fn value(&mut self, depth: usize) -> Option<Value> {
         self.skip_space();
         let value = match self.rest.bytes().next()? {

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::catalog::Catalog;
 use super::error::{ApiError, Code};
-use super::tokens::{self, Token, TokenError, Tokens};
+use super::tokens::{self, TokenRecord, TokenError, Tokens};
 use crate::entity::Person;
 use crate::git::Ident;
 use crate::name::UserName;
@@ -59,7 +59,7 @@ impl Caller {
 /// The ways in which callers are authenticated.
 pub struct Auth {
     tokens: Tokens,
-    known: RwLock<(Option<Stamp>, Arc<[Token]>)>,
+    known: RwLock<(Option<FileStamp>, Arc<[TokenRecord]>)>,
     /// The caller without credentials. `None` means that credentials are required.
     local: Option<Arc<Caller>>,
     proxy: Option<Proxy>,
@@ -78,7 +78,7 @@ pub struct Proxy {
 }
 
 /// The modification time, size and inode of a file, to detect a change.
-type Stamp = (SystemTime, u64, u64);
+type FileStamp = (SystemTime, u64, u64);
 
 impl Auth {
     /// Authenticates callers by tokens, by a proxy if there is one, and otherwise as `local`.
@@ -164,7 +164,7 @@ impl Auth {
     }
 
     /// Returns the tokens as they are in the file now.
-    fn list(&self) -> Result<Arc<[Token]>, TokenError> {
+    fn list(&self) -> Result<Arc<[TokenRecord]>, TokenError> {
         let stamp = self.tokens.stamp();
         {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -172,7 +172,7 @@ impl Auth {
                 return Ok(Arc::clone(&known.1));
             }
         }
-        let list: Arc<[Token]> = self.tokens.list()?.into();
+        let list: Arc<[TokenRecord]> = self.tokens.list()?.into();
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = (stamp, Arc::clone(&list));
         Ok(list)
     }
@@ -200,7 +200,7 @@ impl Auth {
 
 impl Tokens {
     /// Returns a stamp of the file, to detect a change. `None` if there is no file.
-    fn stamp(&self) -> Option<Stamp> {
+    fn stamp(&self) -> Option<FileStamp> {
         let meta = std::fs::metadata(self.path()).ok()?;
         #[cfg(unix)]
         let inode = std::os::unix::fs::MetadataExt::ino(&meta);

@@ -5,16 +5,16 @@ use std::sync::{Arc, OnceLock};
 
 use axum::http::HeaderMap;
 
-use super::args::Args;
+use super::arguments::Args;
 use super::auth::Caller;
-use super::catalog::{Catalog, ModelCard, Standing};
+use super::catalog::{Catalog, ModelCard, PersonRights};
 use super::databricks::shapes::Viewer;
 use super::error::ApiError;
-use super::places::Places;
-use super::state::{Landed, State};
+use super::id_lookup::IdLookup;
+use super::state::{ChangeResult, ServerState};
 use crate::action::Action;
 use crate::apply::Refusal;
-use crate::entity::Level;
+use crate::entity::PermissionLevel;
 use crate::index::Index;
 use crate::name::ModelName;
 use crate::registry::Registry;
@@ -24,13 +24,13 @@ use crate::tree::Oid;
 /// An authenticated request.
 pub struct Call {
     /// The state of the server.
-    pub state: Arc<State>,
+    pub state: Arc<ServerState>,
     /// The caller.
     pub caller: Arc<Caller>,
     /// The catalog, at least as new as in any earlier response.
     pub catalog: Arc<Catalog>,
     /// The caller's permissions in that catalog.
-    pub standing: Standing,
+    pub standing: PersonRights,
     /// The arguments.
     pub args: Args,
     /// The values of `{…}` in the path, decoded.
@@ -46,9 +46,9 @@ pub struct Call {
 }
 
 /// A request without a caller, with a token in the URL.
-pub struct Visit {
+pub struct AnonymousCall {
     /// The state of the server.
-    pub state: Arc<State>,
+    pub state: Arc<ServerState>,
     /// The query of the URL.
     pub args: Args,
     /// The commit that the request made, if it has made one.
@@ -135,7 +135,7 @@ impl Call {
     /// As [`Self::read`].
     pub async fn find<T: Send + 'static>(
         &self,
-        find: impl FnOnce(&Registry, &Places) -> Result<T, ApiError> + Send + 'static,
+        find: impl FnOnce(&Registry, &IdLookup) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         self.read(self.state.with_places(|registry, _, places| find(registry, places))).await
     }
@@ -145,7 +145,7 @@ impl Call {
     /// # Errors
     ///
     /// `PERMISSION_DENIED` for a read-only token, and the reason when the change is refused.
-    pub async fn write(&self, actions: Vec<Action>) -> Result<Landed, ApiError> {
+    pub async fn write(&self, actions: Vec<Action>) -> Result<ChangeResult, ApiError> {
         self.write_with(actions, String::new()).await
     }
 
@@ -154,7 +154,7 @@ impl Call {
     /// # Errors
     ///
     /// As [`Self::write`].
-    pub async fn write_with(&self, actions: Vec<Action>, comment: String) -> Result<Landed, ApiError> {
+    pub async fn write_with(&self, actions: Vec<Action>, comment: String) -> Result<ChangeResult, ApiError> {
         if self.caller.read_only {
             return Err(ApiError::denied("This token may only read."));
         }
@@ -171,7 +171,7 @@ impl Call {
     /// # Errors
     ///
     /// `PERMISSION_DENIED` when the caller does not have it.
-    pub fn demand(&self, level: Level, model: &ModelCard) -> Result<(), ApiError> {
+    pub fn demand(&self, level: PermissionLevel, model: &ModelCard) -> Result<(), ApiError> {
         if self.standing.level(model) >= Some(level) {
             return Ok(());
         }

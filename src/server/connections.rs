@@ -67,7 +67,7 @@ impl Limits {
 
 /// The holder of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Holder {
+enum ConnectionOwner {
     Address(IpAddr),
     Caller(UserName),
 }
@@ -82,8 +82,8 @@ fn group(address: IpAddr) -> IpAddr {
 
 /// One connection.
 #[derive(Debug)]
-struct Entry {
-    holder: Holder,
+struct ConnectionEntry {
+    holder: ConnectionOwner,
     /// Whether the peer is this machine or the proxy in front of it.
     is_near: bool,
     /// Whether a request is in progress on it.
@@ -93,14 +93,14 @@ struct Entry {
     close: Arc<Notify>,
 }
 
-impl Entry {
+impl ConnectionEntry {
     /// Returns the rank in which connections are closed. Within a rank, the number of connections of the holder
     /// decides.
     fn tier(&self) -> u8 {
         match (&self.holder, self.is_near) {
-            (Holder::Address(_), false) => 0,
-            (Holder::Address(_), true) => 1,
-            (Holder::Caller(_), _) => 2,
+            (ConnectionOwner::Address(_), false) => 0,
+            (ConnectionOwner::Address(_), true) => 1,
+            (ConnectionOwner::Caller(_), _) => 2,
         }
     }
 }
@@ -120,11 +120,11 @@ struct Table {
     limits: Limits,
     /// The number of the next event.
     next: u64,
-    entries: HashMap<u64, Entry>,
+    entries: HashMap<u64, ConnectionEntry>,
     /// The number of connections of each holder.
-    held: HashMap<Holder, usize>,
+    held: HashMap<ConnectionOwner, usize>,
     /// The number of requests in progress of each holder.
-    serving: HashMap<Holder, usize>,
+    serving: HashMap<ConnectionOwner, usize>,
     served: usize,
 }
 
@@ -150,7 +150,7 @@ impl Table {
 
     /// Adds a connection, and closes others if necessary. Returns its number and how many were closed.
     fn open(&mut self, address: IpAddr, is_near: bool, close: Arc<Notify>) -> (u64, usize) {
-        let holder = Holder::Address(group(address));
+        let holder = ConnectionOwner::Address(group(address));
         let held = self.held.get(&holder).copied().unwrap_or_default();
         let mut closed = 0;
         if !is_near && held >= self.limits.of_address {
@@ -161,14 +161,14 @@ impl Table {
         }
         let id = self.event();
         *self.held.entry(holder.clone()).or_default() += 1;
-        self.entries.insert(id, Entry { holder, is_near, is_serving: false, since: id, close });
+        self.entries.insert(id, ConnectionEntry { holder, is_near, is_serving: false, since: id, close });
         (id, closed)
     }
 
     /// Closes the waiting connection that ranks lowest. Returns false if no connection waits.
-    fn evict(&mut self, may: impl Fn(&Entry) -> bool) -> bool {
+    fn evict(&mut self, may: impl Fn(&ConnectionEntry) -> bool) -> bool {
         let spare = self.entries.iter().filter(|(_, entry)| !entry.is_serving && may(entry));
-        let held = |entry: &Entry| self.held.get(&entry.holder).copied().unwrap_or_default();
+        let held = |entry: &ConnectionEntry| self.held.get(&entry.holder).copied().unwrap_or_default();
         let first = spare.min_by_key(|(_, entry)| (entry.tier(), Reverse(held(entry)), entry.since));
         let Some(id) = first.map(|(id, _)| *id) else { return false };
         if let Some(entry) = self.close(id) {
@@ -177,19 +177,19 @@ impl Table {
         true
     }
 
-    fn close(&mut self, id: u64) -> Option<Entry> {
+    fn close(&mut self, id: u64) -> Option<ConnectionEntry> {
         let entry = self.entries.remove(&id)?;
         less(&mut self.held, &entry.holder);
         Some(entry)
     }
 
     /// Starts a request, of a caller if one is known. Returns the holder that it counts for.
-    fn begin(&mut self, id: u64, caller: Option<&UserName>) -> Result<Holder, Excess> {
-        let held = |entry: &Entry| entry.holder.clone();
-        let nobody = || Holder::Address(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+    fn begin(&mut self, id: u64, caller: Option<&UserName>) -> Result<ConnectionOwner, Excess> {
+        let held = |entry: &ConnectionEntry| entry.holder.clone();
+        let nobody = || ConnectionOwner::Address(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
         let known = self.entries.get(&id).map_or_else(nobody, held);
         let holder = match caller {
-            Some(caller) => Holder::Caller(caller.clone()),
+            Some(caller) => ConnectionOwner::Caller(caller.clone()),
             None => known.clone(),
         };
         // A connection stays with its authenticated caller, whatever a later request says.
@@ -201,8 +201,8 @@ impl Table {
             *self.held.entry(holder.clone()).or_default() += 1;
         }
         let share = match holder {
-            Holder::Caller(_) => self.limits.of_caller,
-            Holder::Address(_) => self.limits.of_nobody,
+            ConnectionOwner::Caller(_) => self.limits.of_caller,
+            ConnectionOwner::Address(_) => self.limits.of_nobody,
         };
         if self.serving.get(&holder).is_some_and(|count| *count >= share) {
             return Err(Excess::Caller);
@@ -219,7 +219,7 @@ impl Table {
     }
 
     /// Ends a request.
-    fn end(&mut self, id: u64, holder: &Holder) {
+    fn end(&mut self, id: u64, holder: &ConnectionOwner) {
         self.served = self.served.saturating_sub(1);
         less(&mut self.serving, holder);
         let now = self.event();
@@ -241,7 +241,7 @@ pub struct Connections {
 
 /// The slot of one connection, until it is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct ConnectionSlot {
     id: u64,
     close: Arc<Notify>,
     connections: Arc<Connections>,
@@ -249,7 +249,7 @@ pub struct Place {
 
 /// A handle to the slot of a connection, for its requests.
 #[derive(Debug, Clone)]
-pub struct Seat {
+pub struct ConnectionHandle {
     id: u64,
     connections: Arc<Connections>,
 }
@@ -257,9 +257,9 @@ pub struct Seat {
 /// A request in progress, until it is dropped.
 #[derive(Debug)]
 #[must_use = "the request counts as served when the value is dropped"]
-pub struct Serving {
-    holder: Holder,
-    seat: Seat,
+pub struct ActiveRequest {
+    holder: ConnectionOwner,
+    seat: ConnectionHandle,
 }
 
 impl Connections {
@@ -279,12 +279,12 @@ impl Connections {
     }
 
     /// Adds a connection from an address.
-    pub fn open(self: &Arc<Self>, address: IpAddr) -> Place {
+    pub fn open(self: &Arc<Self>, address: IpAddr) -> ConnectionSlot {
         let is_near = address.to_canonical().is_loopback() || self.proxies.contains(&address.to_canonical());
         let close = Arc::new(Notify::new());
         let (id, closed) = self.lock().open(address, is_near, Arc::clone(&close));
         self.metrics.evicted(closed);
-        Place { id, close, connections: Arc::clone(self) }
+        ConnectionSlot { id, close, connections: Arc::clone(self) }
     }
 
     /// Closes a waiting connection, because the system allows no more open files.
@@ -294,34 +294,34 @@ impl Connections {
     }
 }
 
-impl Place {
+impl ConnectionSlot {
     /// Waits until the slot is needed for another connection.
     pub async fn taken(&self) {
         self.close.notified().await;
     }
 
     /// Returns a handle to the slot, for requests.
-    pub fn seat(&self) -> Seat {
-        Seat { id: self.id, connections: Arc::clone(&self.connections) }
+    pub fn seat(&self) -> ConnectionHandle {
+        ConnectionHandle { id: self.id, connections: Arc::clone(&self.connections) }
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.connections.lock().close(self.id);
     }
 }
 
-impl Seat {
+impl ConnectionHandle {
     /// Starts a request on the connection.
     ///
     /// # Errors
     ///
     /// `REQUEST_LIMIT_EXCEEDED` when the caller has too many requests in progress, and `TEMPORARILY_UNAVAILABLE` when
     /// the server has.
-    pub fn begin(&self, caller: Option<&UserName>) -> Result<Serving, ApiError> {
+    pub fn begin(&self, caller: Option<&UserName>) -> Result<ActiveRequest, ApiError> {
         match self.connections.lock().begin(self.id, caller) {
-            Ok(holder) => Ok(Serving { holder, seat: self.clone() }),
+            Ok(holder) => Ok(ActiveRequest { holder, seat: self.clone() }),
             Err(Excess::Caller) => Err(ApiError::new(
                 Code::RequestLimitExceeded,
                 "Too many of your requests are being served; wait for some of them to end.",
@@ -334,7 +334,7 @@ impl Seat {
     }
 }
 
-impl Drop for Serving {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         self.seat.connections.lock().end(self.seat.id, &self.holder);
     }

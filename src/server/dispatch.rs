@@ -12,13 +12,13 @@ use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
-use super::args::Args;
-use super::call::{Call, Visit};
+use super::arguments::Args;
+use super::call::{Call, AnonymousCall};
 use super::error::{ApiError, Code};
-use super::guard::{Guard, Known, Made, Matched, Peer, pass};
-use super::pace;
-use super::route::{Answer, Handler, Needs, Reply, Route};
-use crate::entity::Level;
+use super::guard::{Guard, CachedCaller, ResponseCommit, MatchedRoute, Peer, pass};
+use super::body_pace;
+use super::route::{HandlerResult, Handler, RouteAccess, Reply, Route};
+use crate::entity::PermissionLevel;
 use crate::name::Id;
 use crate::tree::Oid;
 
@@ -30,10 +30,10 @@ const BODY_TIME: Duration = Duration::from_secs(60);
 
 /// Builds the server's router from the routes and from nothing else.
 pub fn router(mut guard: Guard, table: Vec<Route>) -> Router {
-    guard.signed = table.iter().filter(|r| r.needs == Needs::Signed).map(|r| r.path.clone()).collect();
+    guard.signed = table.iter().filter(|r| r.needs == RouteAccess::Signed).map(|r| r.path.clone()).collect();
     guard.open =
-        table.iter().filter(|r| matches!(r.needs, Needs::Nothing | Needs::Token)).map(|r| r.path.clone()).collect();
-    guard.fixed = table.iter().filter(|r| r.needs == Needs::Nothing).map(|r| r.path.clone()).collect();
+        table.iter().filter(|r| matches!(r.needs, RouteAccess::Nothing | RouteAccess::Token)).map(|r| r.path.clone()).collect();
+    guard.fixed = table.iter().filter(|r| r.needs == RouteAccess::Nothing).map(|r| r.path.clone()).collect();
     let guard = Arc::new(guard);
     let mut router = Router::new();
     for route in table {
@@ -58,7 +58,7 @@ fn no_such(what: &str) -> Response {
 fn method_router(guard: &Arc<Guard>, route: Route) -> MethodRouter {
     // The routes use only methods that have a filter.
     let filter = MethodFilter::try_from(route.method.clone()).unwrap_or(MethodFilter::TRACE);
-    let matched = Matched(route.path.as_str().into());
+    let matched = MatchedRoute(route.path.as_str().into());
     let (guard, route) = (Arc::clone(guard), Arc::new(route));
     on(filter, move |request: Request| {
         let (guard, route, matched) = (Arc::clone(&guard), Arc::clone(&route), matched.clone());
@@ -74,7 +74,7 @@ fn method_router(guard: &Arc<Guard>, route: Route) -> MethodRouter {
 /// Handles a request by its route.
 async fn answer(guard: &Guard, route: &Route, request: Request) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
-    let body = pace::paced(body);
+    let body = body_pace::paced(body);
     match &route.handler {
         Handler::Fixed(fixed) => Ok(fixed()?.into_response()),
         Handler::Ask(ask) => {
@@ -103,7 +103,7 @@ async fn answer(guard: &Guard, route: &Route, request: Request) -> Result<Respon
         Handler::Visit(visit) => {
             let made: Arc<OnceLock<Oid>> = Arc::default();
             let args = Args::new(parts.uri.query(), b"")?;
-            let answer = visit(Visit { state: Arc::clone(&guard.state), args, made: Arc::clone(&made) }).await;
+            let answer = visit(AnonymousCall { state: Arc::clone(&guard.state), args, made: Arc::clone(&made) }).await;
             Ok(settled(answer, &made))
         }
         Handler::Stream(stream) => {
@@ -118,7 +118,7 @@ async fn answer(guard: &Guard, route: &Route, request: Request) -> Result<Respon
 
 /// Returns the response with the commit that the request made, for the log. If there is a commit, the response never
 /// tells the client to try again, because the client would make the change again.
-fn settled(answer: Answer, made: &OnceLock<Oid>) -> Response {
+fn settled(answer: HandlerResult, made: &OnceLock<Oid>) -> Response {
     let Some(commit) = made.get() else { return answer.map_or_else(ApiError::into_response, Reply::into_response) };
     let mut response = match answer {
         Ok(reply) => reply.into_response(),
@@ -129,7 +129,7 @@ fn settled(answer: Answer, made: &OnceLock<Oid>) -> Response {
         }
         Err(e) => e.into_response(),
     };
-    response.extensions_mut().insert(Made(*commit));
+    response.extensions_mut().insert(ResponseCommit(*commit));
     response
 }
 
@@ -142,7 +142,7 @@ async fn arguments(route: &Route, parts: &request::Parts, body: Body) -> Result<
 /// Parses the arguments: from the query of GET and DELETE, and from a JSON body. A change needs the JSON content type,
 /// which a page of another site cannot send without permission.
 async fn read(parts: &request::Parts, body: Body) -> Result<Args, ApiError> {
-    let unread = |e: axum::Error| match pace::is_too_slow(&e) {
+    let unread = |e: axum::Error| match body_pace::is_too_slow(&e) {
         true => ApiError::new(Code::BadRequest, "The body came too slowly; send it again."),
         false => ApiError::new(Code::TooLarge, format!("The body is larger than {MAX_BODY} bytes.")),
     };
@@ -168,7 +168,7 @@ async fn read(parts: &request::Parts, body: Body) -> Result<Args, ApiError> {
 
 /// Collects the parts of a request for its handler.
 async fn call(guard: &Guard, parts: &mut request::Parts, args: Args) -> Result<Call, ApiError> {
-    let Some(Known { caller, catalog }) = parts.extensions.remove() else {
+    let Some(CachedCaller { caller, catalog }) = parts.extensions.remove() else {
         return Err(ApiError::new(Code::Unauthenticated, "You are not authenticated."));
     };
     let not_text = |_| ApiError::new(Code::BadRequest, "The address is not valid UTF-8.");
@@ -195,25 +195,25 @@ async fn call(guard: &Guard, parts: &mut request::Parts, args: Args) -> Result<C
 
 /// Checks the level that a route demands of the caller. If the model does not exist, or the caller may not see it, the
 /// handler returns the error.
-fn permit(needs: Needs, call: &Call) -> Result<(), ApiError> {
+fn permit(needs: RouteAccess, call: &Call) -> Result<(), ApiError> {
     match needs {
         // The guard has verified signed URLs.
-        Needs::Nothing | Needs::Token | Needs::Caller | Needs::Signed => Ok(()),
-        Needs::Writer if call.caller.read_only => Err(ApiError::denied("This token may only read.")),
-        Needs::Writer => Ok(()),
-        Needs::ModelId(level) => match Id::new(call.segment("id")).ok().and_then(|id| call.catalog.model_by_id(&id)) {
+        RouteAccess::Nothing | RouteAccess::Token | RouteAccess::Caller | RouteAccess::Signed => Ok(()),
+        RouteAccess::Writer if call.caller.read_only => Err(ApiError::denied("This token may only read.")),
+        RouteAccess::Writer => Ok(()),
+        RouteAccess::ModelId(level) => match Id::new(call.segment("id")).ok().and_then(|id| call.catalog.model_by_id(&id)) {
             Some(model) if call.standing.reads(model) => call.demand(level, model),
             Some(_) | None => Ok(()),
         },
-        Needs::Model(level) => match call.args.text("name").ok().flatten().and_then(|name| call.catalog.model(name)) {
+        RouteAccess::Model(level) => match call.args.text("name").ok().flatten().and_then(|name| call.catalog.model(name)) {
             Some(model) if call.standing.reads(model) => call.demand(level, model),
             Some(_) | None => Ok(()),
         },
-        Needs::Registry(level) => registry(level, call),
+        RouteAccess::Registry(level) => registry(level, call),
     }
 }
 
-fn registry(level: Level, call: &Call) -> Result<(), ApiError> {
+fn registry(level: PermissionLevel, call: &Call) -> Result<(), ApiError> {
     if call.standing.registry() >= Some(level) {
         return Ok(());
     }
@@ -244,6 +244,6 @@ mod tests {
             assert_eq!((status(code, &none), status(code, &made)), (before, after), "{code:?}");
         }
         let done = settled(Ok(Reply::done()), &made);
-        assert_eq!((done.status().as_u16(), done.extensions().get::<Made>().is_some()), (200, true));
+        assert_eq!((done.status().as_u16(), done.extensions().get::<ResponseCommit>().is_some()), (200, true));
     }
 }

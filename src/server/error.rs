@@ -6,13 +6,13 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::catalog::LoadError;
-use crate::apply::{Noun, Refusal};
+use super::catalog::CatalogError;
+use crate::apply::{EntityKind, Refusal};
 use crate::git::PublishError;
 use crate::index::IndexError;
 use crate::name::InvalidName;
 use crate::registry::RegistryError;
-use crate::rules::{Class, Fault};
+use crate::rules::{RuleClass, Fault};
 use crate::search::SearchError;
 use crate::text::InvalidText;
 use crate::tree::TreeError;
@@ -76,11 +76,11 @@ impl Code {
     }
 
     /// Returns the code for a broken rule of a class.
-    pub const fn of(class: Class) -> Self {
+    pub const fn of(class: RuleClass) -> Self {
         match class {
-            Class::Permission => Self::PermissionDenied,
-            Class::Policy | Class::History => Self::InvalidState,
-            Class::Format | Class::Link => Self::InvalidParameterValue,
+            RuleClass::Permission => Self::PermissionDenied,
+            RuleClass::Policy | RuleClass::History => Self::InvalidState,
+            RuleClass::Format | RuleClass::Link => Self::InvalidParameterValue,
         }
     }
 
@@ -219,7 +219,7 @@ impl From<Refusal> for ApiError {
     fn from(e: Refusal) -> Self {
         match e {
             // MLflow's clients and tests expect an invalid parameter for a missing alias.
-            Refusal::NotFound { noun: Noun::Alias, name: _, message } => Self::invalid(message),
+            Refusal::NotFound { noun: EntityKind::Alias, name: _, message } => Self::invalid(message),
             Refusal::NotFound { noun: _, name: _, message } => Self::not_found(message),
             Refusal::Exists { noun: _, message } => Self::new(Code::ResourceAlreadyExists, message),
             Refusal::Outdated { .. } => Self::new(Code::ResourceConflict, e.to_string()),
@@ -265,10 +265,10 @@ impl ApiError {
     /// Returns the error for broken rules. A missing permission comes first, because the caller can act on it.
     fn broken(faults: &[Fault]) -> Self {
         let rank = |fault: &&Fault| match fault.class {
-            Class::Permission => 0,
-            Class::Policy => 1,
-            Class::History => 2,
-            Class::Format | Class::Link => 3,
+            RuleClass::Permission => 0,
+            RuleClass::Policy => 1,
+            RuleClass::History => 2,
+            RuleClass::Format | RuleClass::Link => 3,
         };
         let Some(first) = faults.iter().min_by_key(rank) else {
             return Self::new(Code::InvalidState, "The rules of the registry refuse the change.");
@@ -303,13 +303,13 @@ impl From<IndexError> for ApiError {
     }
 }
 
-impl From<LoadError> for ApiError {
-    fn from(e: LoadError) -> Self {
+impl From<CatalogError> for ApiError {
+    fn from(e: CatalogError) -> Self {
         match e {
-            LoadError::Registry(e @ (RegistryError::BranchGone { .. } | RegistryError::RegistryGone { .. })) => {
+            CatalogError::Registry(e @ (RegistryError::BranchGone { .. } | RegistryError::RegistryGone { .. })) => {
                 e.into()
             }
-            LoadError::Registry(_) | LoadError::Index(_) | LoadError::Tree(_) | LoadError::Git(_) => Self::internal(&e),
+            CatalogError::Registry(_) | CatalogError::Index(_) | CatalogError::Tree(_) | CatalogError::Git(_) => Self::internal(&e),
         }
     }
 }

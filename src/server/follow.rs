@@ -8,7 +8,7 @@ use super::log::Log;
 use super::metrics::Metrics;
 use crate::registry::Registry;
 use crate::supervisor::Supervisor;
-use crate::watch::{Home, Level, Message, Options, Vouched, WatchError, Watcher};
+use crate::watch::{WatchedBranch, MessageLevel, Message, WatchOptions, JudgedCommits, WatchError, Watcher};
 
 /// Starts to watch the registry. If another process watches already, this one stands by. The server's writer vouches
 /// for the commits of the server.
@@ -16,25 +16,25 @@ pub(super) fn start(
     registry: &Registry,
     log: Log,
     metrics: &Metrics,
-    vouched: &Arc<Vouched>,
+    vouched: &Arc<JudgedCommits>,
     supervisor: &Arc<Supervisor>,
 ) -> Result<Watcher, WatchError> {
     let tell = move |message: &Message| {
         let mut fields = Map::from_iter([("message".to_owned(), json!(message.text))]);
         fields.extend(message.details.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
         match message.level {
-            Level::Info => log.info(Value::Object(fields)),
-            Level::Warn => log.line("warn", Value::Object(fields)),
-            Level::Error => log.error(Value::Object(fields)),
+            MessageLevel::Info => log.info(Value::Object(fields)),
+            MessageLevel::Warn => log.line("warn", Value::Object(fields)),
+            MessageLevel::Error => log.error(Value::Object(fields)),
         }
     };
-    let options = Options {
+    let options = WatchOptions {
         counters: Arc::clone(&metrics.deliveries),
         vouched: Arc::clone(vouched),
         supervisor: Arc::clone(supervisor),
-        ..Options::new(Arc::new(tell))
+        ..WatchOptions::new(Arc::new(tell))
     };
-    Watcher::start(Home::of(registry), options)
+    Watcher::start(WatchedBranch::of(registry), options)
 }
 
 /// Stops the watcher after its running attempts.

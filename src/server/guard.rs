@@ -17,12 +17,12 @@ use serde_json::json;
 
 use super::auth::Caller;
 use super::catalog::Catalog;
-use super::connections::{Seat, Serving};
+use super::connections::{ConnectionHandle, ActiveRequest};
 use super::error::{ApiError, Code};
-use super::idle::{Activity, until_sent};
+use super::idle::{IdleTimer, until_sent};
 use super::log::Log;
 use super::rate::Rate;
-use super::state::State;
+use super::state::ServerState;
 use super::writer::clock;
 use crate::name::UserName;
 use crate::tree::Oid;
@@ -36,7 +36,7 @@ pub struct Peer(pub SocketAddr);
 
 /// The authenticated caller, and the catalog in which they were found.
 #[derive(Clone)]
-pub struct Known {
+pub struct CachedCaller {
     /// The caller.
     pub caller: Arc<Caller>,
     /// The catalog at that time.
@@ -45,16 +45,16 @@ pub struct Known {
 
 /// The commit that a request made, for the log.
 #[derive(Debug, Clone, Copy)]
-pub struct Made(pub Oid);
+pub struct ResponseCommit(pub Oid);
 
 /// The path of the route, for the metrics.
 #[derive(Debug, Clone)]
-pub struct Matched(pub Arc<str>);
+pub struct MatchedRoute(pub Arc<str>);
 
 /// The checks for all requests.
 pub struct Guard {
     /// The state of the server.
-    pub state: Arc<State>,
+    pub state: Arc<ServerState>,
     /// The paths that need no credentials.
     pub open: HashSet<String>,
     /// The open paths that are served regardless of the server's load.
@@ -64,7 +64,7 @@ pub struct Guard {
     /// The hosts that the server accepts. `None` accepts all.
     pub hosts: Option<HashSet<String>>,
     /// Counts requests, if an idle server ends.
-    pub activity: Option<Arc<Activity>>,
+    pub activity: Option<Arc<IdleTimer>>,
     /// Whether clients reach the server through TLS.
     pub https: bool,
     /// The log.
@@ -83,7 +83,7 @@ impl Guard {
     /// Makes a guard that accepts `hosts` (`None`: all), and limits each caller to `max_rate` requests per second
     /// (`None`: no limit).
     pub fn new(
-        state: Arc<State>,
+        state: Arc<ServerState>,
         hosts: Option<HashSet<String>>,
         https: bool,
         log: Log,
@@ -127,15 +127,15 @@ impl Guard {
     }
 
     /// Counts a request as in progress.
-    fn begin(&self, request: &Parts, caller: Option<&UserName>) -> Result<Option<Serving>, ApiError> {
+    fn begin(&self, request: &Parts, caller: Option<&UserName>) -> Result<Option<ActiveRequest>, ApiError> {
         if self.fixed.contains(request.uri.path()) {
             return Ok(None);
         }
-        request.extensions.get::<Seat>().map(|seat| seat.begin(caller)).transpose()
+        request.extensions.get::<ConnectionHandle>().map(|seat| seat.begin(caller)).transpose()
     }
 
     /// Authenticates the caller. `None` for paths that need no credentials.
-    async fn enter(&self, request: &Parts, peer: Option<Peer>) -> Result<Option<Known>, ApiError> {
+    async fn enter(&self, request: &Parts, peer: Option<Peer>) -> Result<Option<CachedCaller>, ApiError> {
         self.check_origin(&request.method, &request.headers)?;
         if self.open.contains(request.uri.path()) {
             return Ok(None);
@@ -145,11 +145,11 @@ impl Guard {
         if request.method == Method::GET && self.signed.contains(request.uri.path()) {
             let grant = self.state.shelf.grants.read(request.uri.query(), clock())?;
             let caller = self.state.auth.reader(&grant.user, &catalog)?;
-            return Ok(Some(Known { caller, catalog }));
+            return Ok(Some(CachedCaller { caller, catalog }));
         }
         let caller = self.state.auth.caller(&request.headers, peer.0.ip(), &catalog, clock())?;
         self.rate.count(&caller.user, Instant::now())?;
-        Ok(Some(Known { caller, catalog }))
+        Ok(Some(CachedCaller { caller, catalog }))
     }
 }
 
@@ -160,8 +160,8 @@ pub async fn pass(
     next: Next,
 ) -> Response {
     let begun = Instant::now();
-    let busy = guard.activity.as_ref().map(Activity::begin);
-    let asked = Asked {
+    let busy = guard.activity.as_ref().map(IdleTimer::begin);
+    let asked = RequestLog {
         id: format!("{}-{}", guard.ids.salt, guard.ids.next.fetch_add(1, Ordering::Relaxed)),
         method: name_of(request.method()),
         path: request.uri().path().to_owned(),
@@ -203,7 +203,7 @@ fn is_small(response: &Response) -> bool {
 }
 
 /// The parts of a request that the log needs.
-struct Asked {
+struct RequestLog {
     id: String,
     method: &'static str,
     path: String,
@@ -211,9 +211,9 @@ struct Asked {
 }
 
 /// Counts a response, and writes it to the log.
-fn tell(guard: &Guard, asked: &Asked, user: Option<UserName>, response: &Response, took: Duration) {
+fn tell(guard: &Guard, asked: &RequestLog, user: Option<UserName>, response: &Response, took: Duration) {
     let status = response.status().as_u16();
-    let route = response.extensions().get::<Matched>().map_or("none", |m| &m.0);
+    let route = response.extensions().get::<MatchedRoute>().map_or("none", |m| &m.0);
     guard.state.metrics.served(route, asked.method, status, took);
     // An operation that is not offered is not a failure.
     let failed = response.status().is_server_error() && response.status() != StatusCode::NOT_IMPLEMENTED;
@@ -229,7 +229,7 @@ fn tell(guard: &Guard, asked: &Asked, user: Option<UserName>, response: &Respons
         "ms": took.as_secs_f64() * 1000.0,
         "user": user,
         "peer": asked.peer.map(|p| p.0.ip().to_string()),
-        "commit": response.extensions().get::<Made>().map(|m| m.0),
+        "commit": response.extensions().get::<ResponseCommit>().map(|m| m.0),
         "code": error.map(|e| e.code.as_str()),
         "error": error.and_then(|e| e.internal.as_deref()),
     });

@@ -11,11 +11,11 @@ use hyper::body::{Frame, SizeHint};
 
 /// The number of running activities, and the time of the last one.
 #[derive(Debug)]
-pub struct Activity {
+pub struct IdleTimer {
     state: Mutex<(usize, Instant)>,
 }
 
-impl Default for Activity {
+impl Default for IdleTimer {
     fn default() -> Self {
         Self { state: Mutex::new((0, Instant::now())) }
     }
@@ -24,7 +24,7 @@ impl Default for Activity {
 /// A running activity, until it is dropped.
 #[derive(Debug)]
 #[must_use = "it is over when the value is dropped"]
-pub struct Busy(Arc<Activity>);
+pub struct Busy(Arc<IdleTimer>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
@@ -33,7 +33,7 @@ impl Drop for Busy {
     }
 }
 
-impl Activity {
+impl IdleTimer {
     fn lock(&self) -> MutexGuard<'_, (usize, Instant)> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -65,17 +65,17 @@ impl Activity {
 }
 
 /// The body of a response, with a value that is held until the body is sent.
-struct Sending<T> {
+struct TrackedBody<T> {
     body: Body,
     _held: T,
 }
 
 /// Holds a value until the whole response is sent.
 pub fn until_sent<T: Send + Unpin + 'static>(response: Response, held: T) -> Response {
-    response.map(|body| Body::new(Sending { body, _held: held }))
+    response.map(|body| Body::new(TrackedBody { body, _held: held }))
 }
 
-impl<T: Send + Unpin + 'static> HttpBody for Sending<T> {
+impl<T: Send + Unpin + 'static> HttpBody for TrackedBody<T> {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn what_is_being_done_is_not_idle() {
-        let activity = Arc::new(Activity::default());
+        let activity = Arc::new(IdleTimer::default());
         let (one, two) = (activity.begin(), activity.begin());
         std::thread::sleep(Duration::from_millis(5));
         assert_eq!(activity.idle(), Duration::ZERO);

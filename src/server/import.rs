@@ -15,14 +15,14 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use super::auth::Caller;
 use super::catalog::{Catalog, ModelCard};
 use super::error::{ApiError, Code};
-use super::idle::Activity;
+use super::idle::IdleTimer;
 use super::log::Log;
-use super::writer::Job;
+use super::writer::WriterJob;
 use crate::action::{Action, Arrived};
 use crate::artifact::evidence::Evidence;
 use crate::artifact::import::{ImportError, Sources};
-use crate::artifact::{self, Ingested, Limits, Store};
-use crate::entity::version::{ModelInfo, Status};
+use crate::artifact::{self, IngestedFolder, ArtifactLimits, Store};
+use crate::entity::version::{ModelInfo, VersionStatus};
 use crate::index::VersionFacts;
 use crate::name::{Id, UserName};
 use crate::supervisor::Supervisor;
@@ -60,19 +60,19 @@ pub struct Imports {
 
 /// The parts that workers need.
 #[derive(Clone)]
-pub struct Parts {
+pub struct WorkerContext {
     /// The sources of models.
     pub sources: Arc<Sources>,
     /// The limits of a copy.
-    pub limits: Limits,
+    pub limits: ArtifactLimits,
     /// The content store.
     pub store: Store,
     /// The newest catalog.
     pub catalog: watch::Receiver<Option<Arc<Catalog>>>,
     /// The writer's queue. It is weak, because the server may stop during a copy.
-    pub jobs: tokio::sync::mpsc::WeakSender<Job>,
+    pub jobs: tokio::sync::mpsc::WeakSender<WriterJob>,
     /// Counts running activities.
-    pub activity: Arc<Activity>,
+    pub activity: Arc<IdleTimer>,
     /// The log.
     pub log: Log,
 }
@@ -83,7 +83,7 @@ impl Imports {
     /// # Errors
     ///
     /// When a thread cannot be started.
-    pub fn start(parts: &Parts, supervisor: &Arc<Supervisor>) -> std::io::Result<Self> {
+    pub fn start(parts: &WorkerContext, supervisor: &Arc<Supervisor>) -> std::io::Result<Self> {
         let (tasks, receive) = mpsc::channel();
         let receive = Arc::new(Mutex::new(receive));
         let workers = if parts.sources.is_empty() { 0 } else { WORKERS };
@@ -146,7 +146,7 @@ fn unknown(why: &dyn std::fmt::Display) -> String {
 }
 
 fn is_pending(version: &VersionFacts<'_>) -> bool {
-    version.status == Status::PendingRegistration.as_str()
+    version.status == VersionStatus::PendingRegistration.as_str()
 }
 
 /// Returns a message as a version stores it: one line, cut to the largest length.
@@ -166,7 +166,7 @@ pub fn findings(info: Option<&ModelInfo>) -> Text {
 }
 
 /// Copies one model after the other.
-fn work(tasks: &Mutex<mpsc::Receiver<Task>>, parts: &Parts) {
+fn work(tasks: &Mutex<mpsc::Receiver<Task>>, parts: &WorkerContext) {
     loop {
         let next = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(task) = next else { return };
@@ -188,7 +188,7 @@ enum Failed {
 }
 
 /// Copies a model and completes its version, or marks the version as failed.
-fn import(parts: &Parts, task: &Task) {
+fn import(parts: &WorkerContext, task: &Task) {
     let begun = Instant::now();
     let name = find(parts, task).map(|(model, _)| model.name.clone());
     let mut attempt = 0;
@@ -212,7 +212,7 @@ fn import(parts: &Parts, task: &Task) {
     parts.log.error(json!({ "message": "a model could not be copied", "model": name, "version": task.version,
         "error": failed }));
     let Some((model, version)) = find(parts, task) else { return };
-    let status = Status::FailedRegistration;
+    let status = VersionStatus::FailedRegistration;
     let action =
         Action::SetStatus { model: model.name.clone(), version: task.version, status, message: message(&failed) };
     if let Err(Failed::Refused(e)) = write(parts, &caller(parts, &version.created_by), action) {
@@ -223,14 +223,14 @@ fn import(parts: &Parts, task: &Task) {
 }
 
 /// Returns the version, if it still exists and is pending.
-fn find(parts: &Parts, task: &Task) -> Option<(Arc<ModelCard>, Arc<VersionFacts<'static>>)> {
+fn find(parts: &WorkerContext, task: &Task) -> Option<(Arc<ModelCard>, Arc<VersionFacts<'static>>)> {
     let catalog = parts.catalog.borrow().clone()?;
     let model = catalog.model_by_id(&task.model)?;
     let version = model.version(task.version).filter(|v| is_pending(v))?;
     Some((Arc::clone(model), Arc::clone(version)))
 }
 
-fn try_import(parts: &Parts, task: &Task) -> Result<crate::entity::version::Artifacts, Failed> {
+fn try_import(parts: &WorkerContext, task: &Task) -> Result<crate::entity::version::Artifacts, Failed> {
     let (_, version) = find(parts, task).ok_or(Failed::Moot)?;
     let shown = || crate::text::quoted(&version.source);
     let origin = parts.sources.origin(&version.source).ok_or_else(|| Failed::Import(ImportError::Revoked(shown())))?;
@@ -252,7 +252,7 @@ fn try_import(parts: &Parts, task: &Task) -> Result<crate::entity::version::Arti
 }
 
 /// Returns the copied files and their facts, for the version.
-fn arrived(taken: Ingested, [run_id, model_id]: [Text; 2], evidence: Result<Evidence, ImportError>) -> Arrived {
+fn arrived(taken: IngestedFolder, [run_id, model_id]: [Text; 2], evidence: Result<Evidence, ImportError>) -> Arrived {
     let (evidence, note) = match evidence {
         Ok(found) => (found, findings(taken.facts.model.as_ref())),
         Err(e) => (Evidence::default(), message(&unknown(&e))),
@@ -260,7 +260,7 @@ fn arrived(taken: Ingested, [run_id, model_id]: [Text; 2], evidence: Result<Evid
     let mut files = crate::tree::Patch::default();
     artifact::add_to_patch(&taken, "", &mut files);
     let attributes = artifact::attributes(&taken);
-    let Ingested { artifacts, facts, .. } = taken;
+    let IngestedFolder { artifacts, facts, .. } = taken;
     Arrived {
         artifacts,
         files,
@@ -277,7 +277,7 @@ fn arrived(taken: Ingested, [run_id, model_id]: [Text; 2], evidence: Result<Evid
 }
 
 /// Returns the person who registered a version, as the caller who completes it.
-fn caller(parts: &Parts, created_by: &str) -> Arc<Caller> {
+fn caller(parts: &WorkerContext, created_by: &str) -> Arc<Caller> {
     let user = UserName::new(created_by).unwrap_or_else(|_| UserName::nobody());
     let catalog = parts.catalog.borrow().clone();
     let known = catalog.and_then(|c| Caller::of(&user, c.people().get(&user)?));
@@ -287,10 +287,10 @@ fn caller(parts: &Parts, created_by: &str) -> Arc<Caller> {
 }
 
 /// Makes a change and waits until it is on disk.
-fn write(parts: &Parts, caller: &Arc<Caller>, action: Action) -> Result<(), Failed> {
+fn write(parts: &WorkerContext, caller: &Arc<Caller>, action: Action) -> Result<(), Failed> {
     let jobs = parts.jobs.upgrade().ok_or(Failed::Moot)?;
     let (reply, answer) = oneshot::channel();
-    let job = Job::Change { caller: Arc::clone(caller), actions: vec![action], comment: String::new(), reply };
+    let job = WriterJob::Change { caller: Arc::clone(caller), actions: vec![action], comment: String::new(), reply };
     jobs.blocking_send(job).map_err(|_| Failed::Moot)?;
     // While waiting for the writer, hold no handle that keeps the writer running.
     drop(jobs);

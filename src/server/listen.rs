@@ -15,10 +15,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::connections::{Connections, Place};
+use super::connections::{Connections, ConnectionSlot};
 use super::guard::Peer;
 use super::metrics::Metrics;
-use super::wire::Wire;
+use super::smuggling_guard::GuardedConnection;
 
 /// The number of connections that may be ending while new ones start.
 const ENDING: usize = 128;
@@ -76,7 +76,7 @@ pub async fn serve(
 }
 
 /// Handles one connection.
-async fn one(stream: TcpStream, peer: SocketAddr, place: Place, router: Router, mut stop: watch::Receiver<bool>) {
+async fn one(stream: TcpStream, peer: SocketAddr, place: ConnectionSlot, router: Router, mut stop: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
     let inner = TowerToHyperService::new(router);
     let seat = place.seat();
@@ -87,7 +87,7 @@ async fn one(stream: TcpStream, peer: SocketAddr, place: Place, router: Router, 
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(IDLE_TIME).max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS);
-    let wire = Wire::new(stream);
+    let wire = GuardedConnection::new(stream);
     let pace = wire.pace();
     let connection = builder.serve_connection(TokioIo::new(wire), service);
     tokio::pin!(connection);

@@ -13,7 +13,7 @@ const BUCKETS: [u64; 8] = [100, 500, 1_000, 5_000, 20_000, 100_000, 1_000_000, 1
 
 /// The requests of one route with one status.
 #[derive(Debug, Default, Clone)]
-struct Served {
+struct RequestCounter {
     count: u64,
     micros: u64,
     buckets: [u64; BUCKETS.len()],
@@ -22,7 +22,7 @@ struct Served {
 /// The metrics since the start.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    served: Mutex<BTreeMap<(String, &'static str, u16), Served>>,
+    served: Mutex<BTreeMap<(String, &'static str, u16), RequestCounter>>,
     batches: AtomicU64,
     commits: AtomicU64,
     connections: AtomicU64,

@@ -5,43 +5,43 @@
 //! [`Action`](crate::action::Action), and prints the result. Reads come from memory. Writes go through one thread,
 //! which commits all waiting changes together and responds when they are on disk.
 
-pub mod args;
+pub mod arguments;
 pub mod artifacts;
 pub mod auth;
 pub mod call;
 pub mod catalog;
 mod connections;
 pub mod databricks;
-mod desk;
+mod reader_pool;
 mod dispatch;
 pub mod error;
 mod follow;
 pub mod guard;
 mod idle;
 pub mod import;
-mod keep;
+mod index_refresh;
 mod listen;
 pub mod log;
 pub mod metrics;
 pub mod mlflow;
-mod notice;
+mod server_file;
 mod notifications;
-pub mod own;
-mod pace;
-mod places;
-mod probe;
+pub mod greenroom_api;
+mod body_pace;
+mod id_lookup;
+mod health;
 mod rate;
-pub mod repeat;
+pub mod idempotency;
 pub mod route;
-mod share;
-mod site;
+mod caller_slots;
+mod served_location;
 pub mod state;
-pub mod stop;
+pub mod stop_signals;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
 pub mod webhooks;
-mod wire;
+mod smuggling_guard;
 mod writer;
 
 use std::collections::HashSet;
@@ -56,25 +56,25 @@ use axum::http::HeaderName;
 use axum::http::header::AUTHORIZATION;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use artifacts::Shelf;
+use artifacts::FileCache;
 use auth::{Auth, Caller, Proxy};
-use catalog::LoadError;
+use catalog::CatalogError;
 use connections::{Connections, Limits as Places};
 use guard::Guard;
-use idle::Activity;
+use idle::IdleTimer;
 use import::Imports;
 use log::Log;
 use metrics::Metrics;
-use notice::Notice;
-use site::Site;
-use state::{Parts, State};
+use server_file::Notice;
+use served_location::ServedLocation;
+use state::{ServerParts, ServerState};
 use tokens::{TokenError, Tokens};
 use webhooks::Hooks;
 use writer::Writer;
 
 use crate::artifact::Guarded;
 use crate::artifact::import::Sources;
-use crate::artifact::{Limits, Store};
+use crate::artifact::{ArtifactLimits, Store};
 use crate::deliver::webhook::{Outgoing, OutgoingError};
 use crate::git::{GitError, Ident, Repo};
 use crate::registry::{Registry, RegistryError};
@@ -149,7 +149,7 @@ pub enum ServeError {
     Git(#[from] GitError),
     /// The registry cannot be loaded into memory.
     #[error(transparent)]
-    Load(#[from] LoadError),
+    Load(#[from] CatalogError),
     /// The tokens cannot be read.
     #[error(transparent)]
     Tokens(#[from] TokenError),
@@ -228,29 +228,29 @@ fn supervised(
     let committer = committer.unwrap_or_else(|_| Ident::new("greenroom", "greenroom@localhost", writer::clock()));
     let (mut key, mut grants) = ([0; 32], [0; 32]);
     getrandom::fill(&mut key).and_then(|()| getrandom::fill(&mut grants)).map_err(start)?;
-    let shelf = Shelf::new(&registry.repo().lfs_dir(), config.max_upload, grants);
+    let shelf = FileCache::new(&registry.repo().lfs_dir(), config.max_upload, grants);
     let metrics = Arc::new(Metrics::default());
     let log = Log { requests: config.log_requests };
 
     let (jobs, queue) = mpsc::channel(writer::QUEUE);
     let (publish, catalog) = watch::channel(None);
     let (loaded, is_loaded) = oneshot::channel::<Result<(), ServeError>>();
-    let site = Arc::new(Site::of(&registry));
+    let site = Arc::new(ServedLocation::of(&registry));
     let vouched = Arc::default();
     let following = config.watch.then(|| follow::start(&registry, log, &metrics, &vouched, supervisor)).transpose()?;
-    let desks = desk::Desks::start(&site, supervisor).map_err(start)?;
-    let activity = Arc::new(Activity::default());
-    let imports = import::Parts {
+    let desks = reader_pool::ReaderPool::start(&site, supervisor).map_err(start)?;
+    let activity = Arc::new(IdleTimer::default());
+    let imports = import::WorkerContext {
         sources: Arc::new(config.sources.clone().guarding(Guarded::new(registry.own_folders()))),
-        limits: Limits { total: config.max_upload, ..Limits::default() },
+        limits: ArtifactLimits { total: config.max_upload, ..ArtifactLimits::default() },
         store: Store::at(registry.repo().lfs_dir()),
         catalog: catalog.clone(),
         jobs: jobs.downgrade(),
         activity: Arc::clone(&activity),
         log,
     };
-    let kept = Box::pin(keep::keep(catalog.clone(), desks.clone()));
-    let parts = Parts {
+    let kept = Box::pin(index_refresh::keep(catalog.clone(), desks.clone()));
+    let parts = ServerParts {
         catalog,
         site: Arc::clone(&site),
         jobs,
@@ -264,9 +264,9 @@ fn supervised(
     };
     let state_dir = registry.state_dir();
     drop(registry);
-    let voices = writer::Voices { publish, metrics: Arc::clone(&metrics), vouched, log, site };
-    let writer = Work { committer, voices }.begin(queue, loaded, supervisor)?;
-    let mut guard = Guard::new(Arc::new(State::new(parts)), hosts(config), config.behind_proxy, log, config.max_rate);
+    let voices = writer::WriterListeners { publish, metrics: Arc::clone(&metrics), vouched, log, site };
+    let writer = WriterSetup { committer, voices }.begin(queue, loaded, supervisor)?;
+    let mut guard = Guard::new(Arc::new(ServerState::new(parts)), hosts(config), config.behind_proxy, log, config.max_rate);
     guard.activity = config.idle_exit.map(|_| Arc::clone(&activity));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(start)?;
     let proxies = config.proxy.as_ref().map(|(_, from)| from.clone()).unwrap_or_default();
@@ -274,7 +274,7 @@ fn supervised(
     let (bind, idle_exit) = (config.bind, config.idle_exit);
     let supervisor = Arc::clone(supervisor);
     let serving =
-        Serving { bind, guard, connections, metrics, is_loaded, activity, idle_exit, state_dir, log, supervisor, kept };
+        BoundServer { bind, guard, connections, metrics, is_loaded, activity, idle_exit, state_dir, log, supervisor, kept };
     let finished = runtime.block_on(serving.run(listening));
     // The runtime owns all senders of the writer's queue. So the writer ends after its waiting jobs.
     runtime.shutdown_background();
@@ -286,16 +286,16 @@ fn supervised(
 }
 
 /// The parts that the writer's thread starts with.
-struct Work {
+struct WriterSetup {
     committer: Ident,
-    voices: writer::Voices,
+    voices: writer::WriterListeners,
 }
 
-impl Work {
+impl WriterSetup {
     /// Starts the writer's thread, which loads the registry into memory, reports that, and writes.
     fn begin(
         self,
-        queue: mpsc::Receiver<writer::Job>,
+        queue: mpsc::Receiver<writer::WriterJob>,
         loaded: oneshot::Sender<Result<(), ServeError>>,
         supervisor: &Arc<Supervisor>,
     ) -> Result<JoinHandle<Option<()>>, ServeError> {
@@ -372,17 +372,17 @@ fn hosts(config: &Config) -> Option<HashSet<String>> {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
     };
-    Some(loopback.into_iter().chain([own]).chain(named).collect())
+    Some(loopback.into_iter().chain([greenroom_api]).chain(named).collect())
 }
 
 /// A server that is ready to listen.
-struct Serving {
+struct BoundServer {
     bind: SocketAddr,
     guard: Guard,
     connections: Arc<Connections>,
     metrics: Arc<Metrics>,
     is_loaded: oneshot::Receiver<Result<(), ServeError>>,
-    activity: Arc<Activity>,
+    activity: Arc<IdleTimer>,
     idle_exit: Option<Duration>,
     state_dir: PathBuf,
     log: Log,
@@ -390,7 +390,7 @@ struct Serving {
     kept: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-impl Serving {
+impl BoundServer {
     /// Listens until the process is told to stop, or is idle for too long. Returns false if open requests took too long
     /// or a second signal came.
     async fn run(self, listening: impl FnOnce(SocketAddr)) -> Result<bool, ServeError> {
@@ -447,7 +447,7 @@ impl Serving {
         }
         // A program that needs a server from now on starts another one.
         drop(notice);
-        let _ = stop.send(true);
+        let _ = stop_signals.send(true);
         state.ending.send_replace(true);
         drop(state);
         if let Some(failure) = supervisor.failure() {

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use axum::http::Method;
 use serde_json::Value;
 
-use super::args::wrong_type;
+use super::arguments::wrong_type;
 use super::call::Call;
 use super::catalog::ModelCard;
 use super::error::{ApiError, Code};
-use super::route::{Answer, Needs, Reply, Route};
-use super::state::State;
+use super::route::{HandlerResult, RouteAccess, Reply, Route};
+use super::state::ServerState;
 use crate::action::Action;
-use crate::audience::{self, Subscription, Tie};
+use crate::audience::{self, Subscription, VersionInvolvement};
 use crate::entity::Person;
 use crate::entity::person::{Cadence, Notify};
 use crate::index::Index;
@@ -33,8 +33,8 @@ const ATTEMPTS: usize = 5;
 /// Returns the routes of this module.
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::act(Method::GET, PATH, Needs::Caller, show),
-        Route::act(Method::POST, PATH, Needs::Caller, change),
+        Route::act(Method::GET, PATH, RouteAccess::Caller, show),
+        Route::act(Method::POST, PATH, RouteAccess::Caller, change),
         Route::visit(Method::GET, UNSUBSCRIBE, unsubscribe::explain),
         Route::visit(Method::POST, UNSUBSCRIBE, unsubscribe::unsubscribe),
     ]
@@ -49,12 +49,12 @@ fn person(call: &Call) -> Result<&Person, ApiError> {
 }
 
 /// Returns the current name of a model, then its former names that no other model has now.
-async fn names(state: &State, model: ModelName) -> Result<Vec<ModelName>, ApiError> {
+async fn names(state: &ServerState, model: ModelName) -> Result<Vec<ModelName>, ApiError> {
     state.read(move |registry| Ok(Index::open(registry, &mut |_| {})?.names_of(&model)?)).await
 }
 
 /// Handles GET `notifications`; with `name` for one model, with `version` for one version.
-async fn show(call: Call) -> Answer {
+async fn show(call: Call) -> HandlerResult {
     let model = match call.args.text("name")? {
         Some(_) => Some(Arc::clone(call.named_model()?)),
         None => None,
@@ -106,7 +106,7 @@ fn of_model(
     user: &UserName,
     model: &ModelCard,
     names: &[ModelName],
-    version: Option<(u64, Option<Tie>)>,
+    version: Option<(u64, Option<VersionInvolvement>)>,
 ) -> ModelMailPreferences {
     let said = audience::said(person, names);
     let registered = model.created_by == *user;
@@ -128,7 +128,7 @@ fn of_model(
 }
 
 /// The requested change.
-struct Wanted {
+struct NotificationUpdate {
     off: Option<bool>,
     digest: Option<Cadence>,
     mute_approvals: Option<bool>,
@@ -140,7 +140,7 @@ struct Wanted {
 }
 
 /// Handles POST `notifications`.
-async fn change(call: Call) -> Answer {
+async fn change(call: Call) -> HandlerResult {
     let wanted = wanted(&call)?;
     person(&call)?;
     let names = match &wanted.model {
@@ -161,7 +161,7 @@ async fn change(call: Call) -> Answer {
     }
 }
 
-fn apply(person: &mut Person, wanted: &Wanted, names: &[ModelName]) {
+fn apply(person: &mut Person, wanted: &NotificationUpdate, names: &[ModelName]) {
     let wishes = &mut person.notifications;
     wishes.off = wanted.off.unwrap_or(wishes.off);
     wishes.digest = wanted.digest.unwrap_or(wishes.digest);
@@ -175,10 +175,10 @@ fn apply(person: &mut Person, wanted: &Wanted, names: &[ModelName]) {
 
 /// Changes a person's own file in the person's name. Tries again if the file changed meanwhile.
 async fn of_own_file(
-    state: &State,
+    state: &ServerState,
     caller: &Arc<super::auth::Caller>,
     change: impl Fn(&mut Person),
-) -> Result<super::state::Landed, ApiError> {
+) -> Result<super::state::ChangeResult, ApiError> {
     let mut last = ApiError::stopping();
     for _ in 0..ATTEMPTS {
         let catalog = state.catalog().await?;
@@ -197,7 +197,7 @@ async fn of_own_file(
 }
 
 /// Parses the requested change.
-fn wanted(call: &Call) -> Result<Wanted, ApiError> {
+fn wanted(call: &Call) -> Result<NotificationUpdate, ApiError> {
     let args = &call.args;
     let off = match args.value("off")? {
         Some(Value::Bool(off)) => Some(*off),
@@ -228,7 +228,7 @@ fn wanted(call: &Call) -> Result<Wanted, ApiError> {
     let (follow, unfollow) = (versions(call, "follow")?, versions(call, "unfollow")?);
     let of_model = notify.is_some() || !follow.is_empty() || !unfollow.is_empty();
     let model = match args.text("name")? {
-        None if of_model => return Err(super::args::missing("name")),
+        None if of_model => return Err(super::arguments::missing("name")),
         None => None,
         Some(_) => {
             let model = call.named_model()?;
@@ -240,7 +240,7 @@ fn wanted(call: &Call) -> Result<Wanted, ApiError> {
         }
     };
     let mute_approvals = args.value("mute_approvals")?.map(|_| args.flag("mute_approvals")).transpose()?;
-    Ok(Wanted { off, digest, mute_approvals, model, notify, follow, unfollow })
+    Ok(NotificationUpdate { off, digest, mute_approvals, model, notify, follow, unfollow })
 }
 
 /// Parses numbers of versions, as numbers or as strings.

@@ -9,14 +9,14 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::call::{Call, Visit};
+use super::call::{Call, AnonymousCall};
 use super::error::ApiError;
-use crate::entity::Level;
+use crate::entity::PermissionLevel;
 use crate::view::Output;
 
 /// The permission that a route requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
+pub enum RouteAccess {
     /// None, without credentials; only for responses that depend on nothing ([`Route::fixed`]).
     Nothing,
     /// A token in the URL, which is all the authority that the handler uses: links in mails.
@@ -25,16 +25,16 @@ pub enum Needs {
     Caller,
     /// A caller with this level on the model that the argument `name` names. A model that the caller may not read gives
     /// the same error as one that does not exist.
-    Model(Level),
+    Model(PermissionLevel),
     /// A caller with this level on the model whose id is `{id}` in the path.
-    ModelId(Level),
+    ModelId(PermissionLevel),
     /// Any authenticated caller who may write.
     Writer,
     /// A signed URL: it proves that the server gave it to an authenticated caller, minutes ago
     /// ([`super::artifacts::grant`]).
     Signed,
     /// A caller with this level on the whole registry.
-    Registry(Level),
+    Registry(PermissionLevel),
 }
 
 /// A successful response.
@@ -82,25 +82,25 @@ impl IntoResponse for Reply {
 }
 
 /// The result of a handler.
-pub type Answer = Result<Reply, ApiError>;
+pub type HandlerResult = Result<Reply, ApiError>;
 
 /// The future of a handler's result.
-pub type Coming = Pin<Box<dyn Future<Output = Answer> + Send>>;
+pub type ResponseFuture = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
 
 /// The handler of a route.
 #[derive(Clone)]
 pub enum Handler {
     /// A response that depends on nothing.
-    Fixed(fn() -> Answer),
+    Fixed(fn() -> HandlerResult),
     /// A pure function of the catalog, which runs at once. The same commit gives the same response, so clients may
     /// cache it.
-    Ask(fn(&Call) -> Answer),
+    Ask(fn(&Call) -> HandlerResult),
     /// A handler that writes or waits.
-    Act(Arc<dyn Fn(Call) -> Coming + Send + Sync>),
+    Act(Arc<dyn Fn(Call) -> ResponseFuture + Send + Sync>),
     /// A handler that acts on a token in the URL, without a caller.
-    Visit(Arc<dyn Fn(Visit) -> Coming + Send + Sync>),
+    Visit(Arc<dyn Fn(AnonymousCall) -> ResponseFuture + Send + Sync>),
     /// A handler that receives the body as a stream, of any length and type.
-    Stream(Arc<dyn Fn(Call, Body) -> Coming + Send + Sync>),
+    Stream(Arc<dyn Fn(Call, Body) -> ResponseFuture + Send + Sync>),
 }
 
 /// A row of the table.
@@ -111,7 +111,7 @@ pub struct Route {
     /// The path. `{name}` stands for one segment, `{*rest}` for all following segments.
     pub path: String,
     /// The required permission.
-    pub needs: Needs,
+    pub needs: RouteAccess,
     /// The handler.
     pub handler: Handler,
     /// Whether scalars in the body are converted to the expected type ([`Args::lenient`](super::args::Args::lenient)).
@@ -122,11 +122,11 @@ pub struct Route {
 
 impl Route {
     /// Makes a route without credentials whose response depends on nothing.
-    pub fn fixed(path: &str, handler: fn() -> Answer) -> Self {
+    pub fn fixed(path: &str, handler: fn() -> HandlerResult) -> Self {
         Self {
             method: Method::GET,
             path: path.to_owned(),
-            needs: Needs::Nothing,
+            needs: RouteAccess::Nothing,
             handler: Handler::Fixed(handler),
             is_lenient: false,
             is_mlflow: false,
@@ -134,15 +134,15 @@ impl Route {
     }
 
     /// Makes a route for a pure function of the catalog.
-    pub fn ask(method: Method, path: impl Into<String>, needs: Needs, handler: fn(&Call) -> Answer) -> Self {
+    pub fn ask(method: Method, path: impl Into<String>, needs: RouteAccess, handler: fn(&Call) -> HandlerResult) -> Self {
         Self { method, path: path.into(), needs, handler: Handler::Ask(handler), is_lenient: false, is_mlflow: false }
     }
 
     /// Makes a route for a handler that writes or waits.
-    pub fn act<F: Future<Output = Answer> + Send + 'static>(
+    pub fn act<F: Future<Output = HandlerResult> + Send + 'static>(
         method: Method,
         path: impl Into<String>,
-        needs: Needs,
+        needs: RouteAccess,
         handler: impl Fn(Call) -> F + Send + Sync + 'static,
     ) -> Self {
         let handler = Handler::Act(Arc::new(move |call| Box::pin(handler(call))));
@@ -150,20 +150,20 @@ impl Route {
     }
 
     /// Makes a route that acts on a token in the URL. Other arguments and credentials are ignored.
-    pub fn visit<F: Future<Output = Answer> + Send + 'static>(
+    pub fn visit<F: Future<Output = HandlerResult> + Send + 'static>(
         method: Method,
         path: impl Into<String>,
-        handler: impl Fn(Visit) -> F + Send + Sync + 'static,
+        handler: impl Fn(AnonymousCall) -> F + Send + Sync + 'static,
     ) -> Self {
         let handler = Handler::Visit(Arc::new(move |visit| Box::pin(handler(visit))));
-        Self { method, path: path.into(), needs: Needs::Token, handler, is_lenient: false, is_mlflow: false }
+        Self { method, path: path.into(), needs: RouteAccess::Token, handler, is_lenient: false, is_mlflow: false }
     }
 
     /// Makes a route that receives a body of any length.
-    pub fn stream<F: Future<Output = Answer> + Send + 'static>(
+    pub fn stream<F: Future<Output = HandlerResult> + Send + 'static>(
         method: Method,
         path: impl Into<String>,
-        needs: Needs,
+        needs: RouteAccess,
         handler: impl Fn(Call, Body) -> F + Send + Sync + 'static,
     ) -> Self {
         let handler = Handler::Stream(Arc::new(move |call, body| Box::pin(handler(call, body))));
@@ -188,11 +188,11 @@ impl Route {
 
 /// Returns all routes of the server.
 pub fn table() -> Vec<Route> {
-    let mut routes = super::probe::routes();
+    let mut routes = super::health::routes();
     routes.extend(super::mlflow::routes());
     routes.extend(super::webhooks::routes());
     routes.extend(super::databricks::routes());
-    routes.extend(super::own::routes());
+    routes.extend(super::greenroom_api::routes());
     routes.extend(super::artifacts::routes());
     routes.extend(super::notifications::routes());
     routes

@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::artifacts::Shelf;
+use super::artifacts::FileCache;
 use super::auth::{Auth, Caller};
 use super::catalog::Catalog;
-use super::desk::Desks;
+use super::reader_pool::ReaderPool;
 use super::error::{ApiError, Code};
 use super::import::Imports;
 use super::metrics::Metrics;
-use super::places::{Newest, Places};
-use super::repeat::Repeats;
-use super::share::Shares;
-use super::site::Site;
+use super::id_lookup::{NewestLookup, IdLookup};
+use super::idempotency::Repeats;
+use super::caller_slots::CallerSlots;
+use super::served_location::ServedLocation;
 use super::webhooks::Hooks;
-use super::writer::Job;
+use super::writer::WriterJob;
 use crate::action::Action;
 use crate::event::Event;
 use crate::index::Index;
@@ -40,7 +40,7 @@ const MAX_KEPT: usize = 64;
 
 /// The result of a change, also if nothing had to be changed.
 #[derive(Debug, Clone)]
-pub struct Landed {
+pub struct ChangeResult {
     /// The commit. `None` if nothing changed.
     pub commit: Option<Oid>,
     /// The catalog right after it.
@@ -50,11 +50,11 @@ pub struct Landed {
 }
 
 /// The state of the server.
-pub struct State {
+pub struct ServerState {
     catalog: watch::Receiver<Option<Arc<Catalog>>>,
-    site: Arc<Site>,
-    jobs: mpsc::Sender<Job>,
-    desks: Desks,
+    site: Arc<ServedLocation>,
+    jobs: mpsc::Sender<WriterJob>,
+    desks: ReaderPool,
     kept: Mutex<VecDeque<(Instant, Arc<Catalog>)>>,
     /// Authenticates callers.
     pub auth: Auth,
@@ -67,27 +67,27 @@ pub struct State {
     /// The responses that could not be delivered.
     pub repeats: Arc<Repeats>,
     /// The locations of open requests and comments.
-    places: Arc<Newest>,
+    places: Arc<NewestLookup>,
     /// The slots for streams and waiting requests.
-    pub streams: Shares,
+    pub streams: CallerSlots,
     /// Whether the server is stopping; streams end then.
     pub ending: watch::Sender<bool>,
     /// Model files and uploads.
-    pub shelf: Arc<Shelf>,
+    pub shelf: Arc<FileCache>,
     /// The copies in the background.
     pub imports: Imports,
 }
 
 /// The parts of a [`State`].
-pub struct Parts {
+pub struct ServerParts {
     /// The newest catalog, from the writer. `None` until it is loaded.
     pub catalog: watch::Receiver<Option<Arc<Catalog>>>,
     /// The location of the registry.
-    pub site: Arc<Site>,
+    pub site: Arc<ServedLocation>,
     /// The writer's queue.
-    pub jobs: mpsc::Sender<Job>,
+    pub jobs: mpsc::Sender<WriterJob>,
     /// The reader pool.
-    pub desks: Desks,
+    pub desks: ReaderPool,
     /// Authenticates callers.
     pub auth: Auth,
     /// Sends test deliveries to webhooks.
@@ -97,15 +97,15 @@ pub struct Parts {
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// Model files and uploads.
-    pub shelf: Arc<Shelf>,
+    pub shelf: Arc<FileCache>,
     /// The copies in the background.
     pub imports: Imports,
 }
 
-impl State {
+impl ServerState {
     /// Builds the state from its parts.
-    pub fn new(parts: Parts) -> Self {
-        let Parts { catalog, site, jobs, desks, auth, hooks, token_key, metrics, shelf, imports } = parts;
+    pub fn new(parts: ServerParts) -> Self {
+        let ServerParts { catalog, site, jobs, desks, auth, hooks, token_key, metrics, shelf, imports } = parts;
         Self {
             catalog,
             site,
@@ -118,7 +118,7 @@ impl State {
             metrics,
             repeats: Arc::default(),
             places: Arc::default(),
-            streams: Shares::new(STREAMS),
+            streams: CallerSlots::new(STREAMS),
             ending: watch::Sender::new(false),
             shelf,
             imports,
@@ -137,7 +137,7 @@ impl State {
             // Another program moved the branch, or git stores it elsewhere. The writer follows the branch, so it knows.
             Some(_) | None => {
                 let (send, receive) = oneshot::channel();
-                self.jobs.send(Job::Look(send)).await.map_err(|_| ApiError::stopping())?;
+                self.jobs.send(WriterJob::Look(send)).await.map_err(|_| ApiError::stopping())?;
                 receive.await.map_err(|_| ApiError::stopping())?
             }
         }
@@ -174,14 +174,14 @@ impl State {
     /// - `REQUEST_LIMIT_EXCEEDED` when too many changes wait.
     /// - `TEMPORARILY_UNAVAILABLE` when the server is stopping.
     /// - The reason when the change is refused.
-    pub async fn write(&self, caller: Arc<Caller>, actions: Vec<Action>, comment: String) -> Result<Landed, ApiError> {
+    pub async fn write(&self, caller: Arc<Caller>, actions: Vec<Action>, comment: String) -> Result<ChangeResult, ApiError> {
         if caller.delegated && !actions.iter().all(Action::may_be_delegated) {
             return Err(ApiError::denied(
                 "A service cannot do this in your name: it needs a token of your own, or the command line.",
             ));
         }
         let (reply, receive) = oneshot::channel();
-        self.jobs.try_send(Job::Change { caller, actions, comment, reply }).map_err(|e| match e {
+        self.jobs.try_send(WriterJob::Change { caller, actions, comment, reply }).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => {
                 ApiError::new(Code::RequestLimitExceeded, "Too many changes wait to be made; try again in a moment.")
             }
@@ -217,7 +217,7 @@ impl State {
     /// Returns a read that uses the locations and the index, both of the newest commit.
     pub fn with_places<T, F>(&self, look: F) -> impl FnOnce(&Registry) -> Result<T, ApiError> + use<T, F>
     where
-        F: FnOnce(&Registry, &mut Index<'_>, &Places) -> Result<T, ApiError>,
+        F: FnOnce(&Registry, &mut Index<'_>, &IdLookup) -> Result<T, ApiError>,
     {
         let places = Arc::clone(&self.places);
         move |registry| {

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::kept::{Kept, KeptError};
+use crate::private_file::{StateFile, KeptError};
 use crate::name::UserName;
 use crate::time::Timestamp;
 
@@ -41,7 +41,7 @@ pub enum TokenError {
 /// The stored part of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Token {
+pub struct TokenRecord {
     /// The beginning of the token, which identifies it.
     pub prefix: String,
     /// The person that the token authenticates.
@@ -65,7 +65,7 @@ pub struct Token {
     pub hash: String,
 }
 
-impl Token {
+impl TokenRecord {
     /// Returns whether the token has expired.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|end| end <= now.as_millis())
@@ -85,7 +85,7 @@ impl Token {
 
 /// The rights of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Rights {
+pub struct TokenRights {
     /// It may only read.
     pub read_only: bool,
     /// It belongs to a service that may act for other people.
@@ -95,21 +95,21 @@ pub struct Rights {
 /// The content of the file.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stored {
+struct TokensFile {
     #[serde(default)]
-    token: Vec<Token>,
+    token: Vec<TokenRecord>,
 }
 
 /// The tokens of a repository.
 #[derive(Debug, Clone)]
 pub struct Tokens {
-    kept: Kept,
+    kept: StateFile,
 }
 
 impl Tokens {
     /// Returns the tokens in a state folder ([`crate::registry::Registry::state_dir`]).
     pub fn of(state_dir: &Path) -> Self {
-        Self { kept: Kept::new(state_dir, "tokens.toml", "tokens", MAX_FILE) }
+        Self { kept: StateFile::new(state_dir, "tokens.toml", "tokens", MAX_FILE) }
     }
 
     /// Returns the path of the file.
@@ -127,10 +127,10 @@ impl Tokens {
         (person, since): (&UserName, Option<Timestamp>),
         now: Timestamp,
         expires: Option<Timestamp>,
-        rights: Rights,
+        rights: TokenRights,
     ) -> Result<String, TokenError> {
         let text = fresh()?;
-        let token = Token {
+        let token = TokenRecord {
             prefix: text.chars().take(SHOWN).collect(),
             person: person.as_str().to_owned(),
             created: now.as_millis(),
@@ -149,13 +149,13 @@ impl Tokens {
     /// # Errors
     ///
     /// [`TokenError::Kept`] when the file cannot be read or is damaged.
-    pub fn list(&self) -> Result<Vec<Token>, TokenError> {
+    pub fn list(&self) -> Result<Vec<TokenRecord>, TokenError> {
         Ok(self.read(self.kept.read()?)?)
     }
 
-    fn read(&self, text: Option<String>) -> Result<Vec<Token>, KeptError> {
+    fn read(&self, text: Option<String>) -> Result<Vec<TokenRecord>, KeptError> {
         // The parser's own message would quote the file.
-        let stored: Stored = toml::from_str(&text.unwrap_or_default())
+        let stored: TokensFile = toml::from_str(&text.unwrap_or_default())
             .map_err(|_| self.kept.damaged("it does not read as TOML of tokens"))?;
         Ok(stored.token)
     }
@@ -175,11 +175,11 @@ impl Tokens {
         Ok(gone)
     }
 
-    fn change(&self, change: impl FnOnce(&mut Vec<Token>)) -> Result<(), TokenError> {
+    fn change(&self, change: impl FnOnce(&mut Vec<TokenRecord>)) -> Result<(), TokenError> {
         self.kept.change(|text| {
             let mut tokens = self.read(text)?;
             change(&mut tokens);
-            let written = toml::to_string(&Stored { token: tokens });
+            let written = toml::to_string(&TokensFile { token: tokens });
             written.map_err(|e| self.kept.damaged(e.to_string()).into())
         })
     }
@@ -203,7 +203,7 @@ pub fn hash(token: &str) -> String {
 }
 
 /// Finds a token by its text. The comparison takes the same time for any wrong hash.
-pub fn find<'t>(tokens: &'t [Token], text: &str) -> Option<&'t Token> {
+pub fn find<'t>(tokens: &'t [TokenRecord], text: &str) -> Option<&'t TokenRecord> {
     let wanted = hash(text);
     let same = |a: &str| a.len() == wanted.len() && a.bytes().zip(wanted.bytes()).fold(0, |d, (a, b)| d | (a ^ b)) == 0;
     tokens.iter().fold(None, |found, token| if same(&token.hash) { Some(token) } else { found })
@@ -224,7 +224,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let tokens = Tokens::of(folder.path());
         let alice: UserName = "alice".parse().unwrap();
-        let text = tokens.create((&alice, None), now(), None, Rights::default()).unwrap();
+        let text = tokens.create((&alice, None), now(), None, TokenRights::default()).unwrap();
         assert_eq!(text.len(), 4 + 32);
         let list = tokens.list().unwrap();
         assert_eq!(find(&list, &text).map(|t| t.person.as_str()), Some("alice"));
@@ -245,8 +245,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let tokens = Tokens::of(folder.path());
         let alice: UserName = "alice".parse().unwrap();
-        let one = tokens.create((&alice, None), now(), Some(now().plus_millis(10)), Rights::default()).unwrap();
-        tokens.create((&alice, None), now(), None, Rights { read_only: true, ..Rights::default() }).unwrap();
+        let one = tokens.create((&alice, None), now(), Some(now().plus_millis(10)), TokenRights::default()).unwrap();
+        tokens.create((&alice, None), now(), None, TokenRights { read_only: true, ..TokenRights::default() }).unwrap();
         let list = tokens.list().unwrap();
         assert!(!list[0].is_over(now()) && list[0].is_over(now().plus_millis(10)) && !list[1].is_over(now()));
         assert_eq!(tokens.revoke(&one[..SHOWN]).unwrap(), 1);
@@ -260,9 +260,9 @@ mod tests {
         let tokens = Tokens::of(folder.path());
         let alice: UserName = "alice".parse().unwrap();
         let came = now().plus_millis(-500);
-        tokens.create((&alice, Some(came)), now(), None, Rights::default()).unwrap();
-        tokens.create((&alice, None), now(), None, Rights::default()).unwrap();
-        let [bound, old] = <[Token; 2]>::try_from(tokens.list().unwrap()).unwrap();
+        tokens.create((&alice, Some(came)), now(), None, TokenRights::default()).unwrap();
+        tokens.create((&alice, None), now(), None, TokenRights::default()).unwrap();
+        let [bound, old] = <[TokenRecord; 2]>::try_from(tokens.list().unwrap()).unwrap();
         assert!(!bound.is_void(Some(came)) && !old.is_void(Some(came)));
         assert!(bound.is_void(Some(now().plus_millis(1))) && bound.is_void(Some(came.plus_millis(-1))));
         assert!(old.is_void(Some(now().plus_millis(SKEW + 1))));
@@ -274,7 +274,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let tokens = Tokens::of(folder.path());
-        tokens.create((&"alice".parse().unwrap(), None), now(), None, Rights::default()).unwrap();
+        tokens.create((&"alice".parse().unwrap(), None), now(), None, TokenRights::default()).unwrap();
         let path = folder.path().join("tokens.toml");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(matches!(tokens.list(), Err(TokenError::Kept(KeptError::Open { mode: 0o644, .. }))));

@@ -9,19 +9,19 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::auth::Caller;
-use super::catalog::{Catalog, LoadError};
+use super::catalog::{Catalog, CatalogError};
 use super::error::ApiError;
 use super::log::Log;
 use super::metrics::Metrics;
-use super::site::Site;
-use super::state::Landed;
+use super::served_location::ServedLocation;
+use super::state::ChangeResult;
 use crate::action::Action;
 use crate::event::Event;
-use crate::git::{Durability, Ident, PublishError, Published};
-use crate::registry::{Asker, LOCK_WAIT, Registry, RegistryError};
+use crate::git::{Durability, Ident, PublishError, PublishedCommits};
+use crate::registry::{ChangeAuthor, LOCK_WAIT, Registry, RegistryError};
 use crate::time::Timestamp;
 use crate::tree::Oid;
-use crate::watch::Vouched;
+use crate::watch::JudgedCommits;
 
 /// The largest number of waiting changes.
 pub const QUEUE: usize = 1024;
@@ -33,7 +33,7 @@ const BATCH: usize = 128;
 const ATTEMPTS: usize = 20;
 
 /// A job of the writer.
-pub enum Job {
+pub enum WriterJob {
     /// Make a change.
     Change {
         /// The caller.
@@ -43,18 +43,18 @@ pub enum Job {
         /// The body of the commit message.
         comment: String,
         /// Receives the result.
-        reply: oneshot::Sender<Result<Landed, ApiError>>,
+        reply: oneshot::Sender<Result<ChangeResult, ApiError>>,
     },
     /// Return the newest catalog.
     Look(oneshot::Sender<Result<Arc<Catalog>, ApiError>>),
 }
 
 /// A waiting change.
-struct Change {
+struct QueuedChange {
     caller: Arc<Caller>,
     actions: Vec<Action>,
     comment: String,
-    reply: oneshot::Sender<Result<Landed, ApiError>>,
+    reply: oneshot::Sender<Result<ChangeResult, ApiError>>,
 }
 
 /// The writer.
@@ -63,21 +63,21 @@ pub struct Writer {
     /// The server's own identity: the committer of changes for callers. `None` means that the caller commits.
     committer: Option<Ident>,
     catalog: Arc<Catalog>,
-    voices: Voices,
+    voices: WriterListeners,
 }
 
 /// The receivers of the writer's results.
-pub struct Voices {
+pub struct WriterListeners {
     /// Publishes the newest catalog.
     pub publish: watch::Sender<Option<Arc<Catalog>>>,
     /// Counts commits.
     pub metrics: Arc<Metrics>,
     /// Tells the watcher in this process which commits need no second judgement.
-    pub vouched: Arc<Vouched>,
+    pub vouched: Arc<JudgedCommits>,
     /// The log.
     pub log: Log,
     /// Publishes the location of the registry.
-    pub site: Arc<Site>,
+    pub site: Arc<ServedLocation>,
 }
 
 /// Returns the time of the system clock.
@@ -92,23 +92,23 @@ impl Writer {
     /// # Errors
     ///
     /// [`LoadError`] when the registry cannot be read.
-    pub fn load(registry: Registry, committer: Option<Ident>, voices: Voices) -> Result<Self, LoadError> {
+    pub fn load(registry: Registry, committer: Option<Ident>, voices: WriterListeners) -> Result<Self, CatalogError> {
         let catalog = Arc::new(Catalog::load(&registry)?);
         voices.publish.send_replace(Some(Arc::clone(&catalog)));
         Ok(Self { registry, committer, catalog, voices })
     }
 
     /// Works until all senders are gone and all waiting jobs are done.
-    pub fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+    pub fn run(mut self, mut jobs: mpsc::Receiver<WriterJob>) {
         while let Some(first) = jobs.blocking_recv() {
             let (mut changes, mut looks) = (Vec::new(), Vec::new());
             let mut next = Some(first);
             while let Some(job) = next {
                 match job {
-                    Job::Change { caller, actions, comment, reply } => {
-                        changes.push(Change { caller, actions, comment, reply });
+                    WriterJob::Change { caller, actions, comment, reply } => {
+                        changes.push(QueuedChange { caller, actions, comment, reply });
                     }
-                    Job::Look(reply) => looks.push(reply),
+                    WriterJob::Look(reply) => looks.push(reply),
                 }
                 next = if changes.len() < BATCH { jobs.try_recv().ok() } else { None };
             }
@@ -123,11 +123,11 @@ impl Writer {
             }
         }
         // An index that is up to date makes the next start fast. If it cannot be stored, it is built then.
-        let _ = super::keep::bring_up(&self.registry);
+        let _ = super::index_refresh::bring_up(&self.registry);
     }
 
     /// Applies commits of other programs.
-    fn follow(&mut self) -> Result<(), LoadError> {
+    fn follow(&mut self) -> Result<(), CatalogError> {
         let seen = self.catalog.commit();
         if self.registry.head()? == seen && seen.is_some() {
             return Ok(());
@@ -156,7 +156,7 @@ impl Writer {
     }
 
     /// Makes the changes and sends each result.
-    fn land(&mut self, changes: Vec<Change>) {
+    fn land(&mut self, changes: Vec<QueuedChange>) {
         // The replaced catalog is dropped after all results are sent.
         let mut published = None;
         let answers = match self.try_land(&changes, &mut published) {
@@ -173,9 +173,9 @@ impl Writer {
     /// committed.
     fn try_land(
         &mut self,
-        changes: &[Change],
-        landed: &mut Option<Published>,
-    ) -> Result<Vec<Result<Landed, ApiError>>, ApiError> {
+        changes: &[QueuedChange],
+        landed: &mut Option<PublishedCommits>,
+    ) -> Result<Vec<Result<ChangeResult, ApiError>>, ApiError> {
         let mut lock = self.registry.repo().lock(LOCK_WAIT).map_err(RegistryError::from)?;
         for _ in 0..ATTEMPTS {
             let mut batch = self.registry.batch(&mut lock)?.for_authenticated();
@@ -186,7 +186,7 @@ impl Writer {
             }
             let mut next = Catalog::clone(&self.catalog);
             let mut anew = false;
-            let mut answers: Vec<Result<Pending, ApiError>> = Vec::with_capacity(changes.len());
+            let mut answers: Vec<Result<PendingCommit, ApiError>> = Vec::with_capacity(changes.len());
             for change in changes {
                 let now = clock();
                 let asker = self.asker(&change.caller, now);
@@ -196,7 +196,7 @@ impl Writer {
                 if changed && let Ok(outcome) = &answer {
                     anew |= !next.advance(&batch.snapshot()?, &outcome.diff, outcome.at)?;
                 }
-                answers.push(answer.map(|outcome| Pending {
+                answers.push(answer.map(|outcome| PendingCommit {
                     events: outcome.diff.events,
                     catalog: next.clone(),
                     changed,
@@ -231,18 +231,18 @@ impl Writer {
         Err(RegistryError::Contended.into())
     }
 
-    fn asker(&self, caller: &Caller, now: Timestamp) -> Asker {
+    fn asker(&self, caller: &Caller, now: Timestamp) -> ChangeAuthor {
         let author = caller.ident(now);
         let committer = match &self.committer {
             Some(ident) => Ident { time: now, ..ident.clone() },
             None => author.clone(),
         };
-        Asker { user: caller.user.clone(), author, committer }
+        ChangeAuthor { user: caller.user.clone(), author, committer }
     }
 }
 
 /// A change that is made but not committed yet.
-struct Pending {
+struct PendingCommit {
     events: Vec<Event>,
     catalog: Catalog,
     changed: bool,
@@ -250,19 +250,19 @@ struct Pending {
 
 /// Gives each change its commit, and each catalog the commit that it is of.
 fn settle(
-    answers: Vec<Result<Pending, ApiError>>,
+    answers: Vec<Result<PendingCommit, ApiError>>,
     base: Option<Oid>,
     commits: &[Oid],
-) -> Vec<Result<Landed, ApiError>> {
+) -> Vec<Result<ChangeResult, ApiError>> {
     let (mut commits, mut newest) = (commits.iter().copied(), base);
-    let mut settle = |pending: Pending| {
+    let mut settle = |pending: PendingCommit| {
         let commit = if pending.changed { commits.next() } else { None };
         newest = commit.or(newest);
         let catalog = match newest {
             Some(commit) => pending.catalog.at_commit(commit),
             None => pending.catalog,
         };
-        Landed { commit, catalog: Arc::new(catalog), events: pending.events }
+        ChangeResult { commit, catalog: Arc::new(catalog), events: pending.events }
     };
     answers.into_iter().map(|answer| answer.map(&mut settle)).collect()
 }

@@ -10,7 +10,7 @@ pub const MAX_KEY: usize = 64 * 1024;
 #[derive(Debug)]
 pub enum PublicKey {
     /// An SSH key in OpenSSH's format.
-    Ssh(Box<ssh::Key>),
+    Ssh(Box<ssh::SshKey>),
     /// An OpenPGP certificate: a primary key with its subkeys.
     OpenPgp(Box<openpgp::Certificate>),
 }
@@ -73,7 +73,7 @@ impl PublicKey {
         if text.starts_with("-----") {
             openpgp::Certificate::parse(text).map(|k| Self::OpenPgp(Box::new(k)))
         } else {
-            ssh::Key::parse(text).map(|k| Self::Ssh(Box::new(k)))
+            ssh::SshKey::parse(text).map(|k| Self::Ssh(Box::new(k)))
         }
     }
 

@@ -27,7 +27,7 @@ pub const MAX_SIGNATURE: usize = 16 * 1024;
 
 /// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
+pub enum SignatureFinding {
     /// The person signed this with a valid key.
     Good {
         /// The signer.
@@ -42,7 +42,7 @@ pub enum Finding {
         /// The fingerprint of the key.
         fingerprint: String,
         /// Why the key is not valid.
-        why: Void,
+        why: KeyInvalidity,
     },
     /// No given person has the key. The signature itself was not verified.
     Unknown {
@@ -56,7 +56,7 @@ pub enum Finding {
 
 /// Why a key was not valid at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Void {
+pub enum KeyInvalidity {
     /// The key was added to the person later.
     #[error("the key counts from {0} on only")]
     NotYet(Timestamp),
@@ -115,7 +115,7 @@ enum Signature {
 /// Why a key's signature is not good.
 enum Refusal {
     Bad(BadSignature),
-    Void(Void),
+    Void(KeyInvalidity),
 }
 
 /// Returns what a signature proves, given keys that may have made it.
@@ -127,27 +127,27 @@ pub fn check<'k>(
     signature: &[u8],
     keys: impl IntoIterator<Item = (&'k UserName, &'k SigningKey)>,
     at: Timestamp,
-) -> Finding {
-    Ring::new(keys).check(payload, signature, at)
+) -> SignatureFinding {
+    KeyRing::new(keys).check(payload, signature, at)
 }
 
 /// The keys of many people, indexed by the identifiers that signatures use.
 #[derive(Debug, Default)]
-pub struct Ring {
-    keys: Vec<Entry>,
+pub struct KeyRing {
+    keys: Vec<KeyEntry>,
     by_mark: HashMap<String, Vec<usize>>,
 }
 
 /// One key of one person.
 #[derive(Debug)]
-struct Entry {
+struct KeyEntry {
     user: UserName,
     key: PublicKey,
     added_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
 }
 
-impl Ring {
+impl KeyRing {
     /// Reads and indexes keys. Keys that cannot be read are skipped.
     pub fn new<'k>(keys: impl IntoIterator<Item = (&'k UserName, &'k SigningKey)>) -> Self {
         let mut ring = Self::default();
@@ -157,23 +157,23 @@ impl Ring {
                 ring.by_mark.entry(mark).or_default().push(ring.keys.len());
             }
             let (added_at, revoked_at) = (given.added_at, given.revoked_at);
-            ring.keys.push(Entry { user: user.clone(), key, added_at, revoked_at });
+            ring.keys.push(KeyEntry { user: user.clone(), key, added_at, revoked_at });
         }
         ring
     }
 
     /// Returns what a signature proves; see [`check`].
-    pub fn check(&self, payload: &[u8], signature: &[u8], at: Timestamp) -> Finding {
+    pub fn check(&self, payload: &[u8], signature: &[u8], at: Timestamp) -> SignatureFinding {
         if signature.len() > MAX_SIGNATURE {
-            return Finding::Bad(BadSignature::TooLarge);
+            return SignatureFinding::Bad(BadSignature::TooLarge);
         }
         let Ok(text) = std::str::from_utf8(signature).map(str::trim) else {
-            return Finding::Bad(BadSignature::Unreadable);
+            return SignatureFinding::Bad(BadSignature::Unreadable);
         };
         // git accepts these signatures too (made by gpgsm), but which certificate authority to trust is not a decision
         // of a repository.
         if text.starts_with("-----BEGIN SIGNED MESSAGE-----") {
-            return Finding::Unknown { key: "X.509".to_owned() };
+            return SignatureFinding::Unknown { key: "X.509".to_owned() };
         }
         let read = if text.starts_with("-----BEGIN SSH SIGNATURE-----") {
             ssh::Signature::parse(text).map(Signature::Ssh)
@@ -182,29 +182,29 @@ impl Ring {
         };
         match read {
             Ok(signature) => self.judge(payload, &signature, at),
-            Err(bad) => Finding::Bad(bad),
+            Err(bad) => SignatureFinding::Bad(bad),
         }
     }
 
-    fn judge(&self, payload: &[u8], signature: &Signature, at: Timestamp) -> Finding {
+    fn judge(&self, payload: &[u8], signature: &Signature, at: Timestamp) -> SignatureFinding {
         let (mark, named) = match signature {
             Signature::Ssh(s) => (s.fingerprint(), s.fingerprint()),
             Signature::OpenPgp(s) => (s.key_id().to_owned(), s.issuer().to_owned()),
         };
-        let found: Vec<&Entry> =
+        let found: Vec<&KeyEntry> =
             self.by_mark.get(&mark).into_iter().flatten().filter_map(|i| self.keys.get(*i)).collect();
-        let found: Vec<&Entry> = found.into_iter().filter(|e| e.may_have_made(signature)).collect();
-        let Some(first) = found.first() else { return Finding::Unknown { key: named } };
+        let found: Vec<&KeyEntry> = found.into_iter().filter(|e| e.may_have_made(signature)).collect();
+        let Some(first) = found.first() else { return SignatureFinding::Unknown { key: named } };
         if found.iter().map(|e| &e.user).collect::<BTreeSet<_>>().len() > 1 {
-            return Finding::Bad(BadSignature::Shared(first.key.fingerprint().to_owned()));
+            return SignatureFinding::Bad(BadSignature::Shared(first.key.fingerprint().to_owned()));
         }
-        let mut worse = Finding::Bad(BadSignature::Mismatch);
+        let mut worse = SignatureFinding::Bad(BadSignature::Mismatch);
         for entry in found {
             let (user, fingerprint) = (entry.user.clone(), entry.key.fingerprint().to_owned());
             match entry.check(payload, signature, at) {
-                Ok(()) => return Finding::Good { user, fingerprint },
-                Err(Refusal::Void(why)) => worse = Finding::Void { user, fingerprint, why },
-                Err(Refusal::Bad(bad)) if matches!(worse, Finding::Bad(_)) => worse = Finding::Bad(bad),
+                Ok(()) => return SignatureFinding::Good { user, fingerprint },
+                Err(Refusal::Void(why)) => worse = SignatureFinding::Void { user, fingerprint, why },
+                Err(Refusal::Bad(bad)) if matches!(worse, SignatureFinding::Bad(_)) => worse = SignatureFinding::Bad(bad),
                 Err(Refusal::Bad(_)) => {}
             }
         }
@@ -212,7 +212,7 @@ impl Ring {
     }
 }
 
-impl Entry {
+impl KeyEntry {
     /// Returns whether the signature names this very key, and not only a key with the same short id.
     fn may_have_made(&self, signature: &Signature) -> bool {
         match (&self.key, signature) {
@@ -235,8 +235,8 @@ impl Entry {
         let second = at.as_seconds();
         match (own, self.added_at, self.revoked_at) {
             (Err(Refusal::Bad(bad)), ..) => Err(Refusal::Bad(bad)),
-            (_, _, Some(end)) if second >= end.as_seconds() => Err(Refusal::Void(Void::Revoked(end))),
-            (_, Some(start), _) if second < start.as_seconds() => Err(Refusal::Void(Void::NotYet(start))),
+            (_, _, Some(end)) if second >= end.as_seconds() => Err(Refusal::Void(KeyInvalidity::Revoked(end))),
+            (_, Some(start), _) if second < start.as_seconds() => Err(Refusal::Void(KeyInvalidity::NotYet(start))),
             (own, ..) => own,
         }
     }

@@ -13,7 +13,7 @@ use pgp::ser::Serialize as _;
 use pgp::types::{Fingerprint, KeyDetails as _, KeyVersion, PublicParams, Tag};
 
 use super::key::KeyError;
-use super::{BadSignature, Refusal, Void, armor};
+use super::{BadSignature, Refusal, KeyInvalidity, armor};
 use crate::time::Timestamp;
 
 /// The accepted sizes of RSA keys, in bits.
@@ -27,14 +27,14 @@ const MAX_PACKETS: usize = 1000;
 pub struct Certificate {
     key: SignedPublicKey,
     fingerprint: String,
-    makers: OnceLock<Result<Vec<Maker>, KeyError>>,
+    makers: OnceLock<Result<Vec<SigningPart>, KeyError>>,
 }
 
 /// A primary key or subkey that may sign.
 #[derive(Debug)]
-struct Maker {
+struct SigningPart {
     key: Part,
-    life: Life,
+    life: KeyLifetime,
 }
 
 #[derive(Debug)]
@@ -45,13 +45,13 @@ enum Part {
 
 /// The validity period of a key.
 #[derive(Debug, Clone, Copy)]
-struct Life {
+struct KeyLifetime {
     created: Timestamp,
     expires: Option<Timestamp>,
     revoked: Option<Timestamp>,
 }
 
-impl Life {
+impl KeyLifetime {
     /// Limits the period of a subkey to the period of its primary key.
     fn within(self, whole: Self) -> Self {
         let earlier = |a: Option<Timestamp>, b: Option<Timestamp>| a.into_iter().chain(b).min();
@@ -108,7 +108,7 @@ impl Certificate {
     pub(super) fn check(&self, signature: &Signature, payload: &[u8], at: Timestamp) -> Result<(), Refusal> {
         let makers = self.makers().unwrap_or_default();
         let Some(maker) = makers.iter().find(|m| m.key.id() == signature.key_id) else {
-            return Err(Refusal::Void(Void::NotForSigning));
+            return Err(Refusal::Void(KeyInvalidity::NotForSigning));
         };
         let verified = match &maker.key {
             Part::Primary(key) => signature.packet.verify(key, payload),
@@ -119,34 +119,34 @@ impl Certificate {
             return Err(Refusal::Bad(BadSignature::Expired(end)));
         }
         match maker.life {
-            Life { revoked: Some(when), .. } if at >= when => Err(Refusal::Void(Void::RevokedByOwner(when))),
-            Life { expires: Some(when), .. } if at >= when => Err(Refusal::Void(Void::Expired(when))),
-            Life { created, .. } if signature.created < created => Err(Refusal::Void(Void::NotYet(created))),
-            Life { .. } => Ok(()),
+            KeyLifetime { revoked: Some(when), .. } if at >= when => Err(Refusal::Void(KeyInvalidity::RevokedByOwner(when))),
+            KeyLifetime { expires: Some(when), .. } if at >= when => Err(Refusal::Void(KeyInvalidity::Expired(when))),
+            KeyLifetime { created, .. } if signature.created < created => Err(Refusal::Void(KeyInvalidity::NotYet(created))),
+            KeyLifetime { .. } => Ok(()),
         }
     }
 
-    fn makers(&self) -> Result<&[Maker], KeyError> {
+    fn makers(&self) -> Result<&[SigningPart], KeyError> {
         let found = self.makers.get_or_init(|| self.find_makers());
         found.as_ref().map(Vec::as_slice).map_err(|e| *e)
     }
 
-    fn find_makers(&self) -> Result<Vec<Maker>, KeyError> {
+    fn find_makers(&self) -> Result<Vec<SigningPart>, KeyError> {
         let (whole, primary_signs) = self.primary()?;
         let mut makers = Vec::new();
         if primary_signs {
-            makers.push(Maker { key: Part::Primary(self.key.primary_key.clone()), life: whole });
+            makers.push(SigningPart { key: Part::Primary(self.key.primary_key.clone()), life: whole });
         }
         for sub in &self.key.public_subkeys {
             if let Some(life) = self.signing_subkey(sub) {
-                makers.push(Maker { key: Part::Sub(sub.key.clone()), life: life.within(whole) });
+                makers.push(SigningPart { key: Part::Sub(sub.key.clone()), life: life.within(whole) });
             }
         }
         Ok(makers)
     }
 
     /// Returns the validity period of the primary key and whether it may sign, by its newest self-signature.
-    fn primary(&self) -> Result<(Life, bool), KeyError> {
+    fn primary(&self) -> Result<(KeyLifetime, bool), KeyError> {
         let (key, details) = (&self.key.primary_key, &self.key.details);
         let direct = details
             .direct_signatures
@@ -160,7 +160,7 @@ impl Certificate {
         });
         let word = newest(direct.chain(names)).ok_or(KeyError::SelfSignature)?;
         let revocations = details.revocation_signatures.iter().filter(|s| s.verify_key(key).is_ok());
-        let life = Life {
+        let life = KeyLifetime {
             created: time(key.created_at()),
             expires: expiry(key.created_at(), word.key_expiration_time()),
             revoked: revocations.filter_map(revoked_from).min(),
@@ -173,7 +173,7 @@ impl Certificate {
 
     /// Returns the validity period of a subkey that may sign. Both keys must have signed that the subkey belongs to the
     /// primary key.
-    fn signing_subkey(&self, sub: &SignedPublicSubKey) -> Option<Life> {
+    fn signing_subkey(&self, sub: &SignedPublicSubKey) -> Option<KeyLifetime> {
         let primary = &self.key.primary_key;
         accept(sub.key.public_params()).ok()?;
         if !sub.signatures.iter().any(|s| s.key_flags().sign()) {
@@ -187,7 +187,7 @@ impl Certificate {
         let word = newest(of(SignatureType::SubkeyBinding).filter(|s| sound(s))).filter(|s| s.key_flags().sign())?;
         let answer = word.embedded_signature().filter(|s| sound(s))?;
         answer.verify_primary_key_binding(&sub.key, primary).ok()?;
-        Some(Life {
+        Some(KeyLifetime {
             created: time(sub.key.created_at()),
             expires: expiry(sub.key.created_at(), word.key_expiration_time()),
             revoked: of(SignatureType::SubkeyRevocation).filter_map(revoked_from).min(),

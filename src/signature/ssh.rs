@@ -14,12 +14,12 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
 /// A public key in OpenSSH's format.
 #[derive(Debug)]
-pub struct Key {
+pub struct SshKey {
     key: ssh_key::PublicKey,
     fingerprint: String,
 }
 
-impl Key {
+impl SshKey {
     /// Reads a public key line as `ssh-keygen` writes it.
     pub(super) fn parse(line: &str) -> Result<Self, KeyError> {
         if line.contains('\n') {
@@ -86,7 +86,7 @@ impl Signature {
     }
 
     /// Verifies that the key made the signature over the payload.
-    pub(super) fn verify(&self, key: &Key, payload: &[u8]) -> Result<(), BadSignature> {
+    pub(super) fn verify(&self, key: &SshKey, payload: &[u8]) -> Result<(), BadSignature> {
         key.key.verify(NAMESPACE, payload, &self.0).map_err(|_| BadSignature::Mismatch)
     }
 }

@@ -24,13 +24,13 @@ fn people() -> Vec<(UserName, SigningKey)> {
     vec![("bob".parse().unwrap(), key(BOB)), ("carol".parse().unwrap(), key(CAROL))]
 }
 
-fn ask(payload: &[u8], signature: &str) -> Finding {
+fn ask(payload: &[u8], signature: &str) -> SignatureFinding {
     let people = people();
     check(payload, signature.as_bytes(), people.iter().map(|(u, k)| (u, k)), "2026-03-01".parse().unwrap())
 }
 
-fn good(name: &str, key: &SigningKey) -> Finding {
-    Finding::Good { user: name.parse().unwrap(), fingerprint: fingerprint(key).unwrap() }
+fn good(name: &str, key: &SigningKey) -> SignatureFinding {
+    SignatureFinding::Good { user: name.parse().unwrap(), fingerprint: fingerprint(key).unwrap() }
 }
 
 #[test]
@@ -41,14 +41,14 @@ fn who_signed_is_found_by_the_key_that_the_signature_names() {
     assert_eq!(fingerprint(&people[1].1).unwrap(), "69ED4182BB6744E72B2083BF2921292E1C1AC5F7");
     let nobody: [(&UserName, &SigningKey); 0] = [];
     let unknown = check(PAYLOAD, BOBS.as_bytes(), nobody, Timestamp::from_seconds(0));
-    assert_eq!(unknown, Finding::Unknown { key: fingerprint(&people[0].1).unwrap() });
+    assert_eq!(unknown, SignatureFinding::Unknown { key: fingerprint(&people[0].1).unwrap() });
 }
 
 #[test]
 fn what_was_changed_after_it_was_signed_proves_nobody() {
     for signature in [BOBS, CAROLS] {
-        assert_eq!(ask(b"hallo\n", signature), Finding::Bad(BadSignature::Mismatch));
-        assert_eq!(ask(b"", signature), Finding::Bad(BadSignature::Mismatch));
+        assert_eq!(ask(b"hallo\n", signature), SignatureFinding::Bad(BadSignature::Mismatch));
+        assert_eq!(ask(b"", signature), SignatureFinding::Bad(BadSignature::Mismatch));
     }
 }
 
@@ -58,22 +58,22 @@ fn what_is_no_single_signature_proves_nobody() {
     let twice = format!("{CAROLS}{CAROLS}");
     let message = CAROLS.replace("PGP SIGNATURE", "PGP MESSAGE");
     for text in ["", "x", "-----BEGIN SSH SIGNATURE-----", CAROL, BOB, both.as_str(), &twice, &message] {
-        assert_eq!(ask(PAYLOAD, text), Finding::Bad(BadSignature::Unreadable), "{text}");
+        assert_eq!(ask(PAYLOAD, text), SignatureFinding::Bad(BadSignature::Unreadable), "{text}");
     }
     for end in 0..BOBS.trim_end().len() {
-        assert_eq!(ask(PAYLOAD, &BOBS[..end]), Finding::Bad(BadSignature::Unreadable), "{end} bytes");
+        assert_eq!(ask(PAYLOAD, &BOBS[..end]), SignatureFinding::Bad(BadSignature::Unreadable), "{end} bytes");
     }
     for end in 0..CAROLS.trim_end().len() {
-        assert_eq!(ask(PAYLOAD, &CAROLS[..end]), Finding::Bad(BadSignature::Unreadable), "{end} bytes");
+        assert_eq!(ask(PAYLOAD, &CAROLS[..end]), SignatureFinding::Bad(BadSignature::Unreadable), "{end} bytes");
     }
     let long = format!("{BOBS}{}", "\n".repeat(MAX_SIGNATURE));
-    assert_eq!(ask(PAYLOAD, &long), Finding::Bad(BadSignature::TooLarge));
+    assert_eq!(ask(PAYLOAD, &long), SignatureFinding::Bad(BadSignature::TooLarge));
 }
 
 #[test]
 fn certificates_of_authorities_are_nobodys_keys() {
     let text = "-----BEGIN SIGNED MESSAGE-----\nMIAG\n-----END SIGNED MESSAGE-----\n";
-    assert_eq!(ask(PAYLOAD, text), Finding::Unknown { key: "X.509".to_owned() });
+    assert_eq!(ask(PAYLOAD, text), SignatureFinding::Unknown { key: "X.509".to_owned() });
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_security_key_proves_its_owner() {
     let (alice, key) = ("alice".parse().unwrap(), key(&line));
     let at = |payload: &[u8]| check(payload, text.as_bytes(), [(&alice, &key)], Timestamp::from_seconds(0));
     assert_eq!(at(PAYLOAD), good("alice", &key));
-    assert_eq!(at(b"else"), Finding::Bad(BadSignature::Mismatch));
+    assert_eq!(at(b"else"), SignatureFinding::Bad(BadSignature::Mismatch));
 }
 
 /// Returns a text with some characters changed, removed or inserted.
@@ -159,7 +159,7 @@ proptest! {
     fn no_bytes_make_it_panic_or_prove_somebody(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         let people = people();
         let found = check(PAYLOAD, &bytes, people.iter().map(|(u, k)| (u, k)), Timestamp::from_seconds(0));
-        prop_assert_eq!(found, Finding::Bad(BadSignature::Unreadable));
+        prop_assert_eq!(found, SignatureFinding::Bad(BadSignature::Unreadable));
         let _ = PublicKey::parse(&String::from_utf8_lossy(&bytes));
     }
 
@@ -175,11 +175,11 @@ proptest! {
         // Armor allows some variants, such as blank lines. A variant proves the same person, and never another content.
         let people = people();
         match ask(PAYLOAD, &text) {
-            Finding::Good { user, .. } => prop_assert!(people.iter().any(|(u, _)| *u == user)),
-            Finding::Void { .. } | Finding::Unknown { .. } | Finding::Bad(_) => {}
+            SignatureFinding::Good { user, .. } => prop_assert!(people.iter().any(|(u, _)| *u == user)),
+            SignatureFinding::Void { .. } | SignatureFinding::Unknown { .. } | SignatureFinding::Bad(_) => {}
         }
         let other = ask(b"else", &text);
-        prop_assert!(!matches!(other, Finding::Good { .. }), "{:?}", other);
+        prop_assert!(!matches!(other, SignatureFinding::Good { .. }), "{:?}", other);
     }
 
     #[test]
@@ -191,7 +191,7 @@ proptest! {
             let (user, given) = ("dave".parse().unwrap(), SigningKey { key: Text::new(&text).unwrap(), ..super::tests::key("") });
             for signature in [BOBS, CAROLS] {
                 let found = check(b"else", signature.as_bytes(), [(&user, &given)], Timestamp::from_seconds(1_772_000_000));
-                prop_assert!(!matches!(found, Finding::Good { .. }), "{:?}", found);
+                prop_assert!(!matches!(found, SignatureFinding::Good { .. }), "{:?}", found);
             }
         }
     }

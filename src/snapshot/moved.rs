@@ -3,7 +3,7 @@
 use super::Snapshot;
 use super::places::{Finder, OWN};
 use crate::name::Id;
-use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
+use crate::tree::{TreeEntry, EntryKind, Objects, Oid, TreeError};
 
 /// The entries of a registry that may not stay behind where it is moved from.
 pub(super) const CORE: [&str; 7] =
@@ -24,7 +24,7 @@ pub fn folders(objects: &dyn Objects, root: Option<Oid>, named: &[String]) -> Re
     if at_root {
         out.push(String::new());
     }
-    for entry in objects.tree(&root)?.iter().filter(|e| e.kind == Kind::Tree) {
+    for entry in objects.tree(&root)?.iter().filter(|e| e.kind == EntryKind::Tree) {
         let own = at_root && OWN.contains(&entry.name.as_str());
         if !own && objects.tree(&entry.id)?.iter().any(|e| e.name == "greenroom.toml") {
             out.push(format!("{}/", entry.name));
@@ -80,7 +80,7 @@ impl<'o> Snapshot<'o> {
     ///
     /// # Errors
     /// If an object of the tree cannot be read.
-    pub fn entry_of_whole(&self, path: &str) -> Result<Option<Entry>, TreeError> {
+    pub fn entry_of_whole(&self, path: &str) -> Result<Option<TreeEntry>, TreeError> {
         match &self.whole {
             Some(whole) => super::descend(self.objects, whole, path),
             None => Ok(None),

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use super::Snapshot;
 use super::moved::CORE;
 use crate::name::Id;
-use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
+use crate::tree::{TreeEntry, EntryKind, Objects, Oid, TreeError};
 
 /// Folders that belong to a registry; no other registry is searched in them.
 pub(super) const OWN: [&str; 5] = ["models", "people", "webhooks", ".greenroom", ".github"];
@@ -118,14 +118,14 @@ struct Search<'o> {
 
 impl Search<'_> {
     /// Returns whether a tree holds a registry, and its subfolders in which registries may lie.
-    fn look(&mut self, tree: Oid, depth: usize) -> Result<(bool, Vec<Entry>), TreeError> {
+    fn look(&mut self, tree: Oid, depth: usize) -> Result<(bool, Vec<TreeEntry>), TreeError> {
         self.seen += 1;
         if self.seen > MAX_FOLDERS || depth > MAX_DEPTH {
             return Err(TreeError::Vast { id: tree, folders: MAX_FOLDERS, depth: MAX_DEPTH });
         }
         let entries = self.objects.tree(&tree)?;
-        let holds = entries.iter().any(|e| e.name == "greenroom.toml" && e.kind != Kind::Tree);
-        let searched = |e: &&Entry| e.kind == Kind::Tree && !(holds && OWN.contains(&e.name.as_str()));
+        let holds = entries.iter().any(|e| e.name == "greenroom.toml" && e.kind != EntryKind::Tree);
+        let searched = |e: &&TreeEntry| e.kind == EntryKind::Tree && !(holds && OWN.contains(&e.name.as_str()));
         Ok((holds, entries.iter().filter(searched).cloned().collect()))
     }
 
@@ -164,7 +164,7 @@ impl Search<'_> {
             out.insert(at.to_owned(), format!("{at}{name}"));
         }
         for folder in folders {
-            let before = known(&folder.name).filter(|e| e.kind == Kind::Tree).map(|e| e.id);
+            let before = known(&folder.name).filter(|e| e.kind == EntryKind::Tree).map(|e| e.id);
             if before != Some(folder.id) {
                 self.came(&format!("{at}{}/", folder.name), (before, folder.id), depth + 1, out)?;
             }
@@ -217,19 +217,19 @@ mod tests {
 
     /// Trees in memory, with ids by number.
     #[derive(Default)]
-    struct Trees(HashMap<Oid, Rc<[Entry]>>);
+    struct Trees(HashMap<Oid, Rc<[TreeEntry]>>);
 
     impl Trees {
-        fn add(&mut self, entries: &[(&str, Kind, Oid)]) -> Oid {
+        fn add(&mut self, entries: &[(&str, EntryKind, Oid)]) -> Oid {
             let id = id(self.0.len() + 1);
-            let entry = |(name, kind, id): &(&str, Kind, Oid)| Entry { name: (*name).to_owned(), kind: *kind, id: *id };
+            let entry = |(name, kind, id): &(&str, EntryKind, Oid)| TreeEntry { name: (*name).to_owned(), kind: *kind, id: *id };
             self.0.insert(id, entries.iter().map(entry).collect());
             id
         }
     }
 
     impl Objects for Trees {
-        fn tree(&self, id: &Oid) -> Result<Rc<[Entry]>, TreeError> {
+        fn tree(&self, id: &Oid) -> Result<Rc<[TreeEntry]>, TreeError> {
             self.0.get(id).cloned().ok_or(TreeError::Missing(*id))
         }
 
@@ -247,12 +247,12 @@ mod tests {
     #[test]
     fn registries_are_found_at_any_depth_but_not_in_folders_of_a_registry() {
         let mut trees = Trees::default();
-        let file = ("greenroom.toml", Kind::File, id(9_000));
+        let file = ("greenroom.toml", EntryKind::File, id(9_000));
         let leaf = trees.add(&[file]);
-        let registry = trees.add(&[file, ("docs", Kind::Tree, leaf), ("models", Kind::Tree, leaf)]);
+        let registry = trees.add(&[file, ("docs", EntryKind::Tree, leaf), ("models", EntryKind::Tree, leaf)]);
         let mut tree = registry;
         for _ in 0..20 {
-            tree = trees.add(&[("a", Kind::Tree, tree), ("b", Kind::Tree, id(9_999))]);
+            tree = trees.add(&[("a", EntryKind::Tree, tree), ("b", EntryKind::Tree, id(9_999))]);
             trees.0.entry(id(9_999)).or_insert_with(|| Rc::from([]));
         }
         let deep = "a/".repeat(20);
@@ -262,13 +262,13 @@ mod tests {
     #[test]
     fn only_what_differs_is_searched() {
         let mut trees = Trees::default();
-        let (one, two) = (("greenroom.toml", Kind::File, id(9_000)), ("greenroom.toml", Kind::File, id(9_001)));
+        let (one, two) = (("greenroom.toml", EntryKind::File, id(9_000)), ("greenroom.toml", EntryKind::File, id(9_001)));
         let (same, old, new) = (trees.add(&[one]), trees.add(&[one]), trees.add(&[two]));
-        let (old, new) = (trees.add(&[("x", Kind::Tree, old)]), trees.add(&[("x", Kind::Tree, new)]));
+        let (old, new) = (trees.add(&[("x", EntryKind::Tree, old)]), trees.add(&[("x", EntryKind::Tree, new)]));
         // The store does not even hold the tree that both sides share.
-        let unread = ("unread", Kind::Tree, id(9_998));
-        let before = trees.add(&[("gone", Kind::Tree, same), ("ml", Kind::Tree, old), unread]);
-        let after = trees.add(&[("came", Kind::Tree, same), ("ml", Kind::Tree, new), unread]);
+        let unread = ("unread", EntryKind::Tree, id(9_998));
+        let before = trees.add(&[("gone", EntryKind::Tree, same), ("ml", EntryKind::Tree, old), unread]);
+        let after = trees.add(&[("came", EntryKind::Tree, same), ("ml", EntryKind::Tree, new), unread]);
         let (there, come) = changed_registries(&trees, Some(before), Some(after)).unwrap();
         assert_eq!(there.into_iter().collect::<Vec<_>>(), ["gone/", "ml/x/"]);
         assert_eq!(come.into_iter().collect::<Vec<_>>(), ["came/", "ml/x/"]);
@@ -279,11 +279,11 @@ mod tests {
         let mut trees = Trees::default();
         let mut tree = trees.add(&[]);
         for _ in 0..100 {
-            tree = trees.add(&[("a", Kind::Tree, tree), ("b", Kind::Tree, tree), ("c", Kind::Tree, tree)]);
+            tree = trees.add(&[("a", EntryKind::Tree, tree), ("b", EntryKind::Tree, tree), ("c", EntryKind::Tree, tree)]);
         }
         assert!(registries(&trees, Some(tree)).unwrap().is_empty());
         for _ in 0..100 {
-            tree = trees.add(&[("a", Kind::Tree, tree)]);
+            tree = trees.add(&[("a", EntryKind::Tree, tree)]);
         }
         assert!(matches!(registries(&trees, Some(tree)), Err(TreeError::Vast { .. })));
         assert!(matches!(changed_registries(&trees, None, Some(tree)), Err(TreeError::Vast { .. })));

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::event::Event;
-use crate::index::Entry;
+use crate::index::HistoryEntry;
 use crate::name::{Id, UserName};
 use crate::phrase;
 use crate::pushes::Push;
@@ -52,7 +52,7 @@ pub struct LogEntry {
 
 impl LogEntry {
     /// An entry of the index, with the push that landed it.
-    pub fn new(entry: &Entry, push: Option<Push>, unproven: &BTreeSet<UserName>) -> Self {
+    pub fn new(entry: &HistoryEntry, push: Option<Push>, unproven: &BTreeSet<UserName>) -> Self {
         let event = |json: &str| serde_json::from_str(json).unwrap_or(Value::Null);
         Self {
             commit: entry.commit,

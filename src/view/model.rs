@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::request::{Comment, TransitionRequest};
 use crate::artifact;
-use crate::entity::version::{self, Artifacts, Environment, ModelInfo, Number, Schema, Source};
+use crate::entity::version::{self, Artifacts, Environment, ModelInfo, Number, Schema, VersionSource};
 use crate::entity::{Model, Tags, Version};
 use crate::index::VersionRow;
 use crate::name::{AliasName, Digest, Id, Key, ModelName, UserName};
@@ -127,7 +127,7 @@ pub struct VersionSummary {
     /// The reason for a status other than READY, or the progress of the registration.
     pub status_message: String,
     /// The source of the version.
-    pub source: Source,
+    pub source: VersionSource,
     /// The tags.
     pub tags: BTreeMap<String, String>,
     /// The aliases that name the version.
@@ -149,7 +149,7 @@ impl VersionSummary {
             description,
             status: f.status.to_string(),
             status_message: f.status_message.to_string(),
-            source: Source {
+            source: VersionSource {
                 uri: text(&f.source),
                 run_id: text(&f.run_id),
                 run_link: text(&f.run_link),
@@ -194,7 +194,7 @@ impl ModelVersion {
     /// Makes the output for a version of a model.
     pub fn new(model: &ModelName, number: u64, v: &Version, stage: &Stage, aliases: &[AliasName]) -> Self {
         let findings = artifact::findings(v.model.as_ref(), v.environment.as_ref());
-        let finding = |f: &artifact::Finding| Finding { id: f.id, level: f.level.as_str(), message: f.message.clone() };
+        let finding = |f: &artifact::ModelFinding| Finding { id: f.id, level: f.level.as_str(), message: f.message.clone() };
         Self {
             summary: VersionSummary {
                 model: model.to_string(),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::entity::Level;
+use crate::entity::PermissionLevel;
 use crate::entity::person::{Cadence, Notify};
 use crate::name::{GroupName, ModelName, Principal, UserName};
 use crate::text::Text;
@@ -50,7 +50,7 @@ pub struct PersonPage {
     /// The groups of the person.
     pub groups: Vec<GroupName>,
     /// The registry-wide permission level. Null if there is none.
-    pub level: Option<Level>,
+    pub level: Option<PermissionLevel>,
 }
 
 /// The lines of an allowed signers file, as `ssh-keygen` reads it.
@@ -64,7 +64,7 @@ pub struct Grant<'a> {
     /// The person or group.
     pub to: &'a Principal,
     /// The permission level.
-    pub level: Level,
+    pub level: PermissionLevel,
     /// The model of the grant. Null for the whole registry.
     pub model: Option<&'a ModelName>,
     /// Whether the list of a model shows a grant of the whole registry.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::entity::{self, Request, RequestState, Verdict};
-use crate::index::Landers;
+use crate::entity::{self, Request, RequestState, ReviewVerdict};
+use crate::index::Committers;
 use crate::name::{Digest, Id, ModelName, UserName};
 use crate::stage::Stage;
 use crate::text::Text;
@@ -61,7 +61,7 @@ pub struct TransitionRequest {
 impl TransitionRequest {
     /// Makes the output for a request, with the committers of the request and of its reviews. `stage` is the current
     /// stage of the version.
-    pub fn new(model: &ModelName, version: u64, stage: &Stage, request: &Request, landers: &Landers) -> Self {
+    pub fn new(model: &ModelName, version: u64, stage: &Stage, request: &Request, landers: &Committers) -> Self {
         let review = |r: &entity::Review| Review {
             by: r.by.clone(),
             at: r.at,
@@ -111,7 +111,7 @@ pub struct Review {
     /// The time of the review.
     pub at: Timestamp,
     /// The decision: approved or rejected.
-    pub verdict: Verdict,
+    pub verdict: ReviewVerdict,
     /// The reason (Markdown).
     pub comment: Text,
     /// The SHA-256 of the contents that the reviewer decided about.

@@ -15,7 +15,7 @@ pub const VERSION: u32 = 1;
 
 /// A kind of output, with its schema.
 #[derive(Debug, Clone, Copy)]
-pub struct Kind {
+pub struct OutputKind {
     /// The schema's name.
     pub name: &'static str,
     /// The command that prints this output, as Markdown for the documentation.
@@ -23,7 +23,7 @@ pub struct Kind {
     make: fn() -> Schema,
 }
 
-impl Kind {
+impl OutputKind {
     /// Returns the schema as JSON text that ends in a line feed.
     pub fn schema(&self) -> String {
         let mut schema = (self.make)();

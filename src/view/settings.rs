@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::entity::settings::{AliasRule, StageRule};
-use crate::entity::{Level, Settings, Webhook};
+use crate::entity::{PermissionLevel, Settings, Webhook};
 use crate::name::AliasName;
 use crate::stage::Stage;
 
@@ -19,7 +19,7 @@ pub struct StageSetting<'a> {
     /// The name.
     pub stage: &'a Stage,
     /// The permission level that a transition into the stage needs.
-    pub level: Level,
+    pub level: PermissionLevel,
     /// The rule of the stage. Null if there is none.
     pub rule: Option<&'a StageRule>,
 }

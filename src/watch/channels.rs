@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::WatchError;
 use super::clock::until;
-use super::derive::{Around, jobs, suspension};
-use super::lanes::Lanes;
-use super::line::Line;
+use super::derive::{StepSnapshots, jobs, suspension};
+use super::lanes::JobQueues;
+use super::line::FirstParentLine;
 use super::run::Runner;
-use super::tell::{Level, Message};
-use crate::deliver::{Channel, Happening};
+use super::tell::{MessageLevel, Message};
+use crate::deliver::{Channel, Notification};
 use crate::entity::Webhook;
-use crate::outbox::{Ask, Cursor, Ledger, Origin, OutboxError, Pending};
+use crate::outbox::{OutboxRequest, Cursor, Ledger, EventOrigin, OutboxError, PendingJob};
 use crate::registry::Registry;
 use crate::snapshot::Snapshot;
 use crate::tree::{Objects as _, Oid};
@@ -32,10 +32,10 @@ const OFF: &str = "off";
 const MAX_DELAY: Duration = Duration::from_secs(8 * 86_400);
 
 /// An active channel.
-pub(super) struct Served {
+pub(super) struct ServedChannel {
     pub(super) channel: Arc<dyn Channel>,
     pub(super) ledger: Ledger,
-    pub(super) lanes: Lanes,
+    pub(super) lanes: JobQueues,
     /// The position of its cursor in the first-parent history. `None` if the commit is not part of it.
     pub(super) place: Option<u64>,
     /// The time until which the channel is not asked for jobs, because it failed to determine them.
@@ -45,19 +45,19 @@ pub(super) struct Served {
 }
 
 /// The inputs from which the channels were made, and the commit.
-pub(super) struct Stamp {
+pub(super) struct ChannelStamp {
     tip: Oid,
     made_of: String,
 }
 
 /// A channel that is not active, because its stored state cannot be used.
-pub(super) struct Unusable {
+pub(super) struct UnusableChannel {
     pub(super) error: OutboxError,
     /// The stamp of its file when the error was found.
     found: Option<String>,
 }
 
-impl Unusable {
+impl UnusableChannel {
     /// Returns whether the file was repaired or moved away.
     fn has_changed(&self) -> bool {
         self.found != found(&self.error)
@@ -72,7 +72,7 @@ fn found(error: &OutboxError) -> Option<String> {
     }
 }
 
-impl Served {
+impl ServedChannel {
     /// Returns whether the channel is not suspended.
     pub(super) fn is_sending(&self) -> bool {
         self.ledger.state().suspended().is_none()
@@ -101,7 +101,7 @@ impl Runner<'_> {
     /// Makes the channels anew if their inputs changed. If that fails, the next check tries again. Until then the
     /// channels are not known, so the stored position of the last check does not move.
     fn keep_up(&mut self, tip: Oid) -> Result<(), WatchError> {
-        if self.unusable.iter().any(Unusable::has_changed) {
+        if self.unusable.iter().any(UnusableChannel::has_changed) {
             self.stamp = None;
         }
         if self.stamp.as_ref().is_some_and(|s| s.tip == tip && s.made_of.ends_with(&self.outside())) {
@@ -112,7 +112,7 @@ impl Runner<'_> {
             self.stamp = None;
             self.refresh(tip)?;
         }
-        self.stamp = Some(Stamp { tip, made_of });
+        self.stamp = Some(ChannelStamp { tip, made_of });
         Ok(())
     }
 
@@ -129,7 +129,7 @@ impl Runner<'_> {
         let cursors = self.served.values().map(|s| s.ledger.state().cursor());
         let marks = cursors.chain([self.looked.state().cursor(), self.judge.cursor()]);
         let wanted: HashSet<Oid> = marks.map(|c| c.origin.commit).chain(one_more).collect();
-        self.line = Line::read(self.registry.repo(), tip, &wanted)?;
+        self.line = FirstParentLine::read(self.registry.repo(), tip, &wanted)?;
         for served in self.served.values_mut() {
             served.place = self.line.place(&served.ledger.state().cursor().origin.commit);
         }
@@ -195,9 +195,9 @@ impl Runner<'_> {
         match e {
             WatchError::Outbox(error @ (OutboxError::Damaged { .. } | OutboxError::Name(_))) => {
                 let text = "what is stored of a channel cannot be used; nothing is sent to it";
-                self.say(Message::new(Level::Error, text).with("channel", name).because(&error));
+                self.say(Message::new(MessageLevel::Error, text).with("channel", name).because(&error));
                 let found = found(&error);
-                self.unusable.push(Unusable { error, found });
+                self.unusable.push(UnusableChannel { error, found });
                 Ok(())
             }
             e => Err(e),
@@ -223,7 +223,7 @@ impl Runner<'_> {
         if webhook_file(tip, name)?.is_none() && name != "mail" {
             self.outbox.forget(name, &self.lead)?;
             let text = "a channel is gone; its deliveries are forgotten";
-            self.say(Message::new(Level::Info, text).with("channel", name));
+            self.say(Message::new(MessageLevel::Info, text).with("channel", name));
             return Ok(());
         }
         let ledger = match gone {
@@ -237,21 +237,21 @@ impl Runner<'_> {
             ledger.suspend(self.options.clock.now(), why, OFF)?;
             if !is_readable {
                 let text = "a webhook's file cannot be read; what happens until it can is not told to it";
-                self.say(Message::new(Level::Error, text).with("channel", name));
+                self.say(Message::new(MessageLevel::Error, text).with("channel", name));
             }
         }
         Ok(())
     }
 
     /// Opens the stored state of a channel, or creates it.
-    fn take_up(&mut self, name: &str, channel: Arc<dyn Channel>, settings: String) -> Result<Served, WatchError> {
+    fn take_up(&mut self, name: &str, channel: Arc<dyn Channel>, settings: String) -> Result<ServedChannel, WatchError> {
         let mut ledger = match self.outbox.open(name, &self.lead)? {
             Some(ledger) => ledger,
             None => self.outbox.begin(name, Cursor::after(self.first_of(name, true)?), &self.lead)?,
         };
         if ledger.dropped() > 0 {
             let text = "the end of a channel's journal was cut off by a crash; what followed is done again";
-            self.say(Message::new(Level::Warn, text).with("channel", name).with("bytes", ledger.dropped()));
+            self.say(Message::new(MessageLevel::Warn, text).with("channel", name).with("bytes", ledger.dropped()));
         }
         if ledger.state().suspended().is_some_and(|s| s.settings == OFF) {
             // Events of the time while the channel was off are not sent.
@@ -263,14 +263,14 @@ impl Runner<'_> {
             self.read_line(self.tip()?, Some(stands))?;
         }
         let place = self.line.place(&stands);
-        let mut served = Served { channel, ledger, lanes: Lanes::default(), place, deaf: None, settings };
+        let mut served = ServedChannel { channel, ledger, lanes: JobQueues::default(), place, deaf: None, settings };
         self.line_up(&mut served);
         Ok(served)
     }
 
     /// Puts all queues of a channel into the schedule.
-    fn line_up(&self, served: &mut Served) {
-        let Served { ledger, lanes, .. } = served;
+    fn line_up(&self, served: &mut ServedChannel) {
+        let ServedChannel { ledger, lanes, .. } = served;
         let state = ledger.state();
         lanes.clear();
         for lane in state.lanes() {
@@ -282,7 +282,7 @@ impl Runner<'_> {
 
     /// Returns when a job is due by the monotonic clock, or `None` if it is due now. Stored wall-clock times count no
     /// longer than their largest possible wait, so that a clock that went back blocks nothing.
-    pub(super) fn due(&self, job: &Pending) -> Option<Duration> {
+    pub(super) fn due(&self, job: &PendingJob) -> Option<Duration> {
         let now = self.options.clock.now();
         let longest = Duration::from_millis(job.wait.unwrap_or_default());
         let retry = job.next.map(|next| until(now, next).min(longest));
@@ -327,7 +327,7 @@ impl Runner<'_> {
         if changed {
             served.ledger.resume()?;
             self.say(
-                Message::new(Level::Info, "a suspended channel goes on, for its settings changed")
+                Message::new(MessageLevel::Info, "a suspended channel goes on, for its settings changed")
                     .with("channel", name),
             );
         }
@@ -341,7 +341,7 @@ impl Runner<'_> {
         let Some(served) = self.served.get_mut(name).filter(|s| s.is_sending()) else { return Ok(()) };
         served.ledger.suspend(now, why, &served.settings)?;
         let text = "a channel is suspended until its settings change";
-        self.say(Message::new(Level::Error, text).with("channel", name).with("why", why));
+        self.say(Message::new(MessageLevel::Error, text).with("channel", name).with("why", why));
         self.tell_owner(name)
     }
 
@@ -354,20 +354,20 @@ impl Runner<'_> {
         let Some(webhook) = file.and_then(|f| f.value) else { return Ok(()) };
         let happening = suspension(webhook.id, webhook.created_by, tip, suspended);
         let registry = std::rc::Rc::clone(&self.registry);
-        self.add_jobs(&registry, &happening, Origin { commit: tip, before: None }, tip)
+        self.add_jobs(&registry, &happening, EventOrigin { commit: tip, before: None }, tip)
     }
 
     /// Stores the jobs of each channel for an event that is not part of the history.
     pub(super) fn add_jobs(
         &mut self,
         registry: &Registry,
-        happening: &Happening,
-        origin: Origin,
+        happening: &Notification,
+        origin: EventOrigin,
         tip: Oid,
     ) -> Result<(), WatchError> {
         let step = self.reader.derive(registry, origin)?;
         let root = Some(registry.repo().tree_of(&tip)?);
-        let around = Around::of(registry, &step, root)?;
+        let around = StepSnapshots::of(registry, &step, root)?;
         let moment = around.moment(self.options.clock.now());
         let names: Vec<String> = self.served.keys().cloned().collect();
         for name in names {
@@ -388,7 +388,7 @@ impl Runner<'_> {
         }
         let mut revived: Vec<(String, Vec<String>)> = Vec::new();
         let served = &mut self.served;
-        self.outbox.take_asks(&self.lead, |Ask::Revive { channel, ids }| {
+        self.outbox.take_asks(&self.lead, |OutboxRequest::Revive { channel, ids }| {
             for (name, one) in served.iter_mut().filter(|(n, _)| channel.as_ref().is_none_or(|c| c == *n)) {
                 let (_, lanes) = one.ledger.revive(&ids)?;
                 one.ledger.resume()?;

@@ -7,11 +7,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::WatchError;
 use crate::authority::Assumption;
-use crate::deliver::{Channel, DeliverError, Happening, Job, Moment, What};
-use crate::gate::{Gate, IdLine, Lander, Landing};
+use crate::deliver::{Channel, DeliverError, Notification, DeliveryJob, DeliveryContext, NotificationKind};
+use crate::gate::{Gate, IdLine, CommitterIdentity, StepArrival};
 use crate::git::Repo;
 use crate::name::{Id, UserName};
-use crate::outbox::{Origin, Outbox, Pending, Suspended, delivery_id};
+use crate::outbox::{EventOrigin, Outbox, PendingJob, SuspensionReason, delivery_id};
 use crate::pushes::Pushes;
 use crate::registry::Registry;
 use crate::snapshot::Snapshot;
@@ -22,19 +22,19 @@ use crate::tree::Oid;
 const BRIDGES: u32 = 0x8000_0000;
 
 /// A step or a bridge, with its events.
-pub(super) struct Derived {
+pub(super) struct DerivedStep {
     /// The origin of the events.
-    pub(super) origin: Origin,
+    pub(super) origin: EventOrigin,
     /// The events in order.
-    pub(super) happenings: Vec<Happening>,
+    pub(super) happenings: Vec<Notification>,
     /// The root trees before and after.
     before: Option<Oid>,
     after: Option<Oid>,
 }
 
-impl Derived {
+impl DerivedStep {
     /// Returns the event with an ordinal.
-    pub(super) fn find(&self, ordinal: u32) -> Option<&Happening> {
+    pub(super) fn find(&self, ordinal: u32) -> Option<&Notification> {
         self.happenings.iter().find(|h| h.ordinal == ordinal)
     }
 
@@ -46,14 +46,14 @@ impl Derived {
 
 /// Computes events, and keeps the step that was requested last.
 #[derive(Default)]
-pub(super) struct Reader {
-    last: Option<Rc<Derived>>,
+pub(super) struct StepReader {
+    last: Option<Rc<DerivedStep>>,
     gate: OnceCell<Gate>,
 }
 
-impl Reader {
+impl StepReader {
     /// Computes the events of an origin.
-    pub(super) fn derive(&mut self, registry: &Registry, origin: Origin) -> Result<Rc<Derived>, WatchError> {
+    pub(super) fn derive(&mut self, registry: &Registry, origin: EventOrigin) -> Result<Rc<DerivedStep>, WatchError> {
         if let Some(last) = self.last.as_ref().filter(|l| l.origin == origin) {
             return Ok(Rc::clone(last));
         }
@@ -70,8 +70,8 @@ impl Reader {
     pub(super) fn happening(
         &mut self,
         registry: &Registry,
-        job: &Pending,
-    ) -> Result<Option<(Rc<Derived>, Happening)>, WatchError> {
+        job: &PendingJob,
+    ) -> Result<Option<(Rc<DerivedStep>, Notification)>, WatchError> {
         let derived = self.derive(registry, job.origin)?;
         let found = match derived.find(job.ordinal) {
             Some(found) => Some(found.clone()),
@@ -84,7 +84,7 @@ impl Reader {
 
     /// Returns the event that a step broke rules, judged as `greenroom verify` judges it. `None` if it broke no rule.
     /// This event comes after all other events of the step.
-    pub(super) fn violation(&self, registry: &Registry, step: &Derived) -> Result<Option<Happening>, WatchError> {
+    pub(super) fn violation(&self, registry: &Registry, step: &DerivedStep) -> Result<Option<Notification>, WatchError> {
         let repo = registry.repo();
         let gate = match self.gate.get() {
             Some(gate) => gate,
@@ -96,9 +96,9 @@ impl Reader {
         let info = repo.commit(&step.origin.commit)?;
         let pushes = Pushes::open(repo)?;
         let push = pushes.landing(&info.id, registry.branch())?;
-        let unnamed = if pushes.tip().is_some() { Lander::Unrecorded } else { Lander::Unknown };
-        let landing = Landing {
-            by: push.as_ref().map_or(unnamed, |p| Lander::Pusher(p.into())),
+        let unnamed = if pushes.tip().is_some() { CommitterIdentity::Unrecorded } else { CommitterIdentity::Unknown };
+        let landing = StepArrival {
+            by: push.as_ref().map_or(unnamed, |p| CommitterIdentity::Pusher(p.into())),
             at: push.as_ref().map_or(info.committer.time, |p| p.at),
             bounded: false,
             assumption: Assumption::None,
@@ -110,10 +110,10 @@ impl Reader {
             return Ok(None);
         }
         let named = |f: &crate::rules::Fault| (f.problem.rule.to_owned(), f.problem.to_string());
-        let what = What::RuleViolated { faults: judged.faults.iter().map(named).collect() };
+        let what = NotificationKind::RuleViolated { faults: judged.faults.iter().map(named).collect() };
         let like = registry.step_between(info.id, step.after, info.tree)?;
         let ordinal = u32::try_from(step.happenings.len()).unwrap_or(BRIDGES - 1);
-        Ok(Some(Happening {
+        Ok(Some(Notification {
             commit: info.id,
             ordinal,
             at: repo.landing_time(&info.id)?,
@@ -127,16 +127,16 @@ impl Reader {
 
 /// Returns the event that a webhook was switched off, as the outbox knows it. The event belongs to the newest commit.
 /// Its ordinal differs from the ordinals of steps and bridges.
-pub(super) fn suspension(webhook: Id, by: UserName, tip: Oid, suspended: &Suspended) -> Happening {
+pub(super) fn suspension(webhook: Id, by: UserName, tip: Oid, suspended: &SuspensionReason) -> Notification {
     let hash = Sha256::new().chain_update(webhook.as_str()).chain_update(suspended.at.to_be_bytes()).finalize();
-    let what = What::WebhookSuspended { webhook, why: suspended.why.clone() };
+    let what = NotificationKind::WebhookSuspended { webhook, why: suspended.why.clone() };
     let ordinal = SUSPENSIONS | (number(&hash) & 0x3fff_ffff);
     let at = Timestamp::from_millis(suspended.at);
-    Happening { commit: tip, ordinal, at, by, landed_by: None, comment: String::new(), what }
+    Notification { commit: tip, ordinal, at, by, landed_by: None, comment: String::new(), what }
 }
 
 /// Returns that event again when its job is due. `None` if the webhook was resumed, or was switched off again since.
-fn suspended_again(registry: &Registry, job: &Pending) -> Result<Option<Happening>, WatchError> {
+fn suspended_again(registry: &Registry, job: &PendingJob) -> Result<Option<Notification>, WatchError> {
     let Some(state) = Outbox::of(registry).look(&job.key)? else { return Ok(None) };
     let (Ok(webhook), Ok(owner), Some(suspended)) =
         (job.key.parse::<Id>(), job.lane.parse::<UserName>(), state.suspended())
@@ -156,14 +156,14 @@ const SUSPENSIONS: u32 = 0xc000_0000;
 /// The name of [`What::RuleViolated`].
 pub(super) const VIOLATED: &str = "rule.violated";
 
-fn step(registry: &Registry, origin: Origin) -> Result<Derived, WatchError> {
+fn step(registry: &Registry, origin: EventOrigin) -> Result<DerivedStep, WatchError> {
     let info = registry.repo().commit(&origin.commit)?;
     let before = info.parents.first().map(|p| registry.repo().tree_of(p)).transpose()?;
     between(registry, origin, before, info.tree, None)
 }
 
 /// Computes the difference between the state that was delivered last and the state after a rewrite.
-fn bridge(registry: &Registry, origin: Origin, old: Oid) -> Result<Derived, WatchError> {
+fn bridge(registry: &Registry, origin: EventOrigin, old: Oid) -> Result<DerivedStep, WatchError> {
     let after = registry.repo().tree_of(&origin.commit)?;
     // If the old state is gone for good, the difference is unknown; only the rewrite itself is reported.
     let before = if registry.repo().has(&old) { registry.repo().tree_of(&old)? } else { after };
@@ -172,17 +172,17 @@ fn bridge(registry: &Registry, origin: Origin, old: Oid) -> Result<Derived, Watc
 
 fn between(
     registry: &Registry,
-    origin: Origin,
+    origin: EventOrigin,
     before: Option<Oid>,
     after: Oid,
     bridged: Option<Oid>,
-) -> Result<Derived, WatchError> {
+) -> Result<DerivedStep, WatchError> {
     let entry = registry.step_between(origin.commit, before, after)?;
     let landed = registry.repo().landing_time(&origin.commit)?;
-    let rewritten = bridged.map(|before| What::HistoryRewritten { before });
+    let rewritten = bridged.map(|before| NotificationKind::HistoryRewritten { before });
     let first = bridged.map_or(0, |old| first_of_bridge(&old, &origin.commit));
-    let events = entry.events.into_iter().map(|e| What::Event(Box::new(e)));
-    let happening = |(n, what): (usize, What)| Happening {
+    let events = entry.events.into_iter().map(|e| NotificationKind::Event(Box::new(e)));
+    let happening = |(n, what): (usize, NotificationKind)| Notification {
         commit: origin.commit,
         ordinal: first.saturating_add(u32::try_from(n).unwrap_or(u32::MAX)),
         at: landed,
@@ -192,7 +192,7 @@ fn between(
         what,
     };
     let happenings = rewritten.into_iter().chain(events).enumerate().map(happening).collect();
-    Ok(Derived { origin, happenings, before, after: Some(after) })
+    Ok(DerivedStep { origin, happenings, before, after: Some(after) })
 }
 
 /// Returns the ordinal of a bridge's first event. It is made from both commits, so that the events of each bridge have
@@ -208,16 +208,16 @@ fn number(hash: &[u8]) -> u32 {
 }
 
 /// The snapshots around a step that a channel needs.
-pub(super) struct Around<'r> {
+pub(super) struct StepSnapshots<'r> {
     registry: &'r Registry,
     before: Snapshot<'r>,
     after: Snapshot<'r>,
     tip: Snapshot<'r>,
 }
 
-impl<'r> Around<'r> {
+impl<'r> StepSnapshots<'r> {
     /// Returns the snapshots around a step. `tip` is the root tree of the newest snapshot.
-    pub(super) fn of(registry: &'r Registry, step: &Derived, tip: Option<Oid>) -> Result<Self, WatchError> {
+    pub(super) fn of(registry: &'r Registry, step: &DerivedStep, tip: Option<Oid>) -> Result<Self, WatchError> {
         Self::between(registry, step.roots(), tip)
     }
 
@@ -232,19 +232,19 @@ impl<'r> Around<'r> {
     }
 
     /// Returns the moment at the time `now`.
-    pub(super) fn moment(&self, now: Timestamp) -> Moment<'_> {
-        Moment { registry: self.registry, before: &self.before, after: &self.after, tip: &self.tip, now }
+    pub(super) fn moment(&self, now: Timestamp) -> DeliveryContext<'_> {
+        DeliveryContext { registry: self.registry, before: &self.before, after: &self.after, tip: &self.tip, now }
     }
 }
 
 /// Returns the jobs of a channel for an event, as the outbox stores them.
 pub(super) fn jobs(
     channel: &dyn Channel,
-    happening: &Happening,
-    origin: Origin,
-    moment: &Moment<'_>,
-) -> Result<Vec<Pending>, DeliverError> {
-    let pending = |job: Job| Pending {
+    happening: &Notification,
+    origin: EventOrigin,
+    moment: &DeliveryContext<'_>,
+) -> Result<Vec<PendingJob>, DeliverError> {
+    let pending = |job: DeliveryJob| PendingJob {
         id: delivery_id(channel.name(), &origin, happening.ordinal, &job.key),
         lane: job.lane,
         key: job.key,
@@ -262,8 +262,8 @@ pub(super) fn jobs(
 }
 
 /// Returns a stored job in the form in which the channel made it.
-pub(super) fn job_of(pending: &Pending) -> Job {
-    Job {
+pub(super) fn job_of(pending: &PendingJob) -> DeliveryJob {
+    DeliveryJob {
         lane: pending.lane.clone(),
         key: pending.key.clone(),
         not_before: pending.not_before.map(Timestamp::from_millis),

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::WatchError;
 use super::run::Runner;
-use super::tell::{Level, Message};
-use crate::outbox::{Cursor, Lead, Ledger, Origin, Outbox, OutboxError};
+use super::tell::{MessageLevel, Message};
+use crate::outbox::{Cursor, SenderLock, Ledger, EventOrigin, Outbox, OutboxError};
 use crate::pushes::Pushes;
 use crate::tree::Oid;
 
@@ -27,7 +27,7 @@ const ROUND: usize = 16;
 pub(super) struct Judge {
     ledger: Ledger,
     /// The last grace period.
-    grace: Option<Grace>,
+    grace: Option<RecordGrace>,
     /// The time until which the judge waits for the record of a push.
     until: Option<Duration>,
 }
@@ -35,14 +35,14 @@ pub(super) struct Judge {
 /// A grace period for the records of pushes. All steps that are known at its start share it, so that later steps do not
 /// extend it.
 #[derive(Clone, Copy)]
-struct Grace {
+struct RecordGrace {
     /// The newest of these steps.
     last: Oid,
     until: Duration,
 }
 
 impl Judge {
-    pub(super) fn open(outbox: &Outbox, lead: &Lead, begin: Cursor) -> Result<Self, OutboxError> {
+    pub(super) fn open(outbox: &Outbox, lead: &SenderLock, begin: Cursor) -> Result<Self, OutboxError> {
         let ledger = match outbox.open(JUDGED, lead)? {
             Some(ledger) => ledger,
             None => outbox.begin(JUDGED, begin, lead)?,
@@ -115,8 +115,8 @@ impl Runner<'_> {
 
     fn is_given_time(&mut self, commit: Oid, tip: Oid) -> bool {
         let now = self.options.clock.elapsed();
-        let shares = |grace: &Grace| self.line.place(&commit) <= self.line.place(&grace.last);
-        let grace = self.judge.grace.filter(shares).unwrap_or(Grace { last: tip, until: now + GRACE });
+        let shares = |grace: &RecordGrace| self.line.place(&commit) <= self.line.place(&grace.last);
+        let grace = self.judge.grace.filter(shares).unwrap_or(RecordGrace { last: tip, until: now + GRACE });
         self.judge.grace = Some(grace);
         self.judge.until = Some(grace.until).filter(|until| *until > now);
         self.judge.until.is_some()
@@ -125,13 +125,13 @@ impl Runner<'_> {
     /// Judges a step. If it breaks a rule, stores a job for each channel that sends such events.
     fn judge_step(&mut self, commit: Oid, tip: Oid) -> Result<(), WatchError> {
         let registry = Rc::clone(&self.registry);
-        let origin = Origin { commit, before: None };
+        let origin = EventOrigin { commit, before: None };
         let step = self.reader.derive(&registry, origin)?;
         let Some(happening) = self.reader.violation(&registry, &step)? else { return Ok(()) };
         self.add_jobs(&registry, &happening, origin, tip)?;
         self.options.counters.violated();
         let text = "a step that no gate has seen breaks rules; `greenroom verify` tells which";
-        self.say(Message::new(Level::Error, text).with("commit", commit).with("by", &happening.by));
+        self.say(Message::new(MessageLevel::Error, text).with("commit", commit).with("by", &happening.by));
         Ok(())
     }
 }

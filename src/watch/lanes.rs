@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// The state of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum QueueStatus {
     Ready,
     Waits(Duration),
     Busy,
@@ -13,8 +13,8 @@ enum Place {
 
 /// The queues of one channel that have jobs, each in one state. Times are of the monotonic clock.
 #[derive(Debug, Default)]
-pub(super) struct Lanes {
-    places: HashMap<String, Place>,
+pub(super) struct JobQueues {
+    places: HashMap<String, QueueStatus>,
     ready: VecDeque<String>,
     waits: BTreeSet<(Duration, String)>,
     busy: usize,
@@ -29,7 +29,7 @@ pub(super) struct Lanes {
 /// How many queues must fail, with no success of any queue in between, until the channel counts as the cause.
 const BROKEN: usize = 3;
 
-impl Lanes {
+impl JobQueues {
     /// Adds a queue that has jobs, with the time at which its first job is due. A queue that is being processed or that
     /// waits stays as it is.
     pub(super) fn put(&mut self, lane: &str, due: Option<Duration>) {
@@ -38,11 +38,11 @@ impl Lanes {
         }
         match self.retries.get(lane).copied().or(due) {
             Some(due) => {
-                self.places.insert(lane.to_owned(), Place::Waits(due));
+                self.places.insert(lane.to_owned(), QueueStatus::Waits(due));
                 self.waits.insert((due, lane.to_owned()));
             }
             None => {
-                self.places.insert(lane.to_owned(), Place::Ready);
+                self.places.insert(lane.to_owned(), QueueStatus::Ready);
                 self.ready.push_back(lane.to_owned());
             }
         }
@@ -50,7 +50,7 @@ impl Lanes {
 
     /// Marks a queue as no longer being processed.
     pub(super) fn free(&mut self, lane: &str) {
-        if self.places.get(lane) == Some(&Place::Busy) {
+        if self.places.get(lane) == Some(&QueueStatus::Busy) {
             self.places.remove(lane);
             self.busy -= 1;
         }
@@ -63,7 +63,7 @@ impl Lanes {
             return None;
         }
         let lane = self.ready.pop_front()?;
-        self.places.insert(lane.clone(), Place::Busy);
+        self.places.insert(lane.clone(), QueueStatus::Busy);
         self.retries.remove(&lane);
         self.busy += 1;
         Some(lane)
@@ -74,7 +74,7 @@ impl Lanes {
         self.paused = self.paused.filter(|until| *until > now);
         while self.waits.first().is_some_and(|(due, _)| *due <= now) {
             let Some((_, lane)) = self.waits.pop_first() else { break };
-            self.places.insert(lane.clone(), Place::Ready);
+            self.places.insert(lane.clone(), QueueStatus::Ready);
             self.ready.push_back(lane);
         }
     }
@@ -122,7 +122,7 @@ impl Lanes {
 
     /// Removes all waiting queues, but not those that are being processed.
     pub(super) fn clear(&mut self) {
-        self.places.retain(|_, place| *place == Place::Busy);
+        self.places.retain(|_, place| *place == QueueStatus::Busy);
         self.ready.clear();
         self.waits.clear();
         self.retries.clear();
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_lane_is_worked_on_once_at_a_time() {
-        let mut lanes = Lanes::default();
+        let mut lanes = JobQueues::default();
         lanes.put("a", None);
         lanes.put("a", None);
         assert_eq!(lanes.next(at(0)).as_deref(), Some("a"));
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn who_waits_has_his_turn_in_time_and_holds_nobody() {
-        let mut lanes = Lanes::default();
+        let mut lanes = JobQueues::default();
         lanes.put("late", Some(at(9)));
         lanes.put("soon", Some(at(5)));
         lanes.put("now", None);
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_lane_that_failed_waits_as_was_decided_then() {
-        let mut lanes = Lanes::default();
+        let mut lanes = JobQueues::default();
         lanes.put("a", None);
         assert_eq!(lanes.next(at(0)).as_deref(), Some("a"));
         lanes.retry_at("a", at(5));
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn one_bad_lane_is_no_bad_channel_but_three_are() {
-        let mut lanes = Lanes::default();
+        let mut lanes = JobQueues::default();
         for _ in 0..9 {
             lanes.failed("poison", None, at(60));
         }
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn who_asks_to_be_left_alone_is() {
-        let mut lanes = Lanes::default();
+        let mut lanes = JobQueues::default();
         lanes.put("a", None);
         lanes.failed("b", Some(at(30)), at(60));
         assert_eq!((lanes.next(at(29)), lanes.deadline()), (None, Some(at(30))));

@@ -8,13 +8,13 @@ use crate::tree::Oid;
 /// A part of the first-parent history up to the newest commit, oldest first. The position of a commit stays the same
 /// while the history grows.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct FirstParentLine {
     /// The position of the first commit in memory.
     first: u64,
     commits: VecDeque<Oid>,
 }
 
-impl Line {
+impl FirstParentLine {
     /// Reads the history back from `tip` until all wanted commits are found, or to its beginning.
     pub(super) fn read(repo: &Repo, tip: Oid, wanted: &HashSet<Oid>) -> Result<Self, GitError> {
         let mut missing = wanted.clone();

@@ -34,8 +34,8 @@ use std::time::Duration;
 pub use backoff::SCALE;
 pub use clock::{Clock, System};
 pub use replay::{Failure, Replay, Replayed, replay};
-pub use tell::{Counters, Counts, Level, Message, Tell};
-pub use vouched::Vouched;
+pub use tell::{Counters, Counts, MessageLevel, Message, Reporter};
+pub use vouched::JudgedCommits;
 
 use crate::deliver::{Channel, DeliverError};
 use crate::gate::GateError;
@@ -48,11 +48,11 @@ use crate::supervisor::Supervisor;
 use crate::tree::TreeError;
 
 /// A function that makes the channels of a registry.
-pub type Source = Arc<dyn Fn(&Registry, &Snapshot<'_>) -> Result<Vec<Box<dyn Channel>>, DeliverError> + Send + Sync>;
+pub type ChannelSource = Arc<dyn Fn(&Registry, &Snapshot<'_>) -> Result<Vec<Box<dyn Channel>>, DeliverError> + Send + Sync>;
 
 /// The branch and repository that are watched.
 #[derive(Debug, Clone)]
-pub struct Home {
+pub struct WatchedBranch {
     /// The git directory.
     pub git_dir: PathBuf,
     /// The registry's folder in the repository: empty, or ending in a slash.
@@ -61,7 +61,7 @@ pub struct Home {
     pub branch: String,
 }
 
-impl Home {
+impl WatchedBranch {
     /// Returns the location of a registry.
     pub fn of(registry: &Registry) -> Self {
         Self {
@@ -79,7 +79,7 @@ impl Home {
 
 /// The options of a watcher.
 #[derive(Clone)]
-pub struct Options {
+pub struct WatchOptions {
     /// Deliver due jobs once, then end.
     pub once: bool,
     /// Fetch from upstream at this interval. `None` fetches never.
@@ -87,22 +87,22 @@ pub struct Options {
     /// Use notifications of the file system. Without them, the branch is checked every few seconds.
     pub notices: bool,
     /// Makes the channels.
-    pub source: Source,
+    pub source: ChannelSource,
     /// The source of time.
     pub clock: Arc<dyn Clock>,
     /// Receives the watcher's messages.
-    pub tell: Tell,
+    pub tell: Reporter,
     /// The counters of the watcher.
     pub counters: Arc<Counters>,
     /// Commits that this process has judged itself before it put them on the branch.
-    pub vouched: Arc<Vouched>,
+    pub vouched: Arc<JudgedCommits>,
     /// Handles the panic of a thread.
     pub supervisor: Arc<Supervisor>,
 }
 
-impl Options {
+impl WatchOptions {
     /// Returns the options of a watcher that runs until it is stopped, with the channels that the registry configures.
-    pub fn new(tell: Tell) -> Self {
+    pub fn new(tell: Reporter) -> Self {
         Self {
             once: false,
             fetch: None,
@@ -174,7 +174,7 @@ enum Signal {
     /// Check the branch, because it may have changed.
     Look,
     /// An attempt was made.
-    Attempted(pool::Attempt),
+    Attempted(pool::AttemptReport),
     /// A queue is no longer being processed.
     Freed { channel: String, lane: String },
     /// Stop after the attempts that are running.
@@ -193,14 +193,14 @@ impl Watcher {
     /// # Errors
     ///
     /// [`WatchError::Start`] when the thread cannot be started.
-    pub fn start(home: Home, options: Options) -> Result<Self, WatchError> {
+    pub fn start(home: WatchedBranch, options: WatchOptions) -> Result<Self, WatchError> {
         let (signals, receive) = channel();
         let own = signals.clone();
         let supervisor = Arc::clone(&options.supervisor);
         let run = move || {
             let ended = run::run(home, &options, &own, &receive);
             if let (Err(e), false) = (&ended, options.once) {
-                (options.tell)(&Message::new(Level::Error, "nothing is delivered any more").because(e));
+                (options.tell)(&Message::new(MessageLevel::Error, "nothing is delivered any more").because(e));
             }
             ended
         };

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::WatchError;
 use super::channels::MAX_PENDING;
-use super::derive::{Around, Derived, jobs};
+use super::derive::{StepSnapshots, DerivedStep, jobs};
 use super::run::Runner;
-use super::tell::{Level, Message};
+use super::tell::{MessageLevel, Message};
 use crate::deliver::Channel;
-use crate::outbox::{Cursor, Origin, Pending};
+use crate::outbox::{Cursor, EventOrigin, PendingJob};
 use crate::tree::Oid;
 
 /// The number of rounds that are planned before jobs are dispatched.
@@ -25,8 +25,8 @@ type Listeners = Vec<(String, u32)>;
 
 /// Planned jobs and the new cursor of a channel, before they are written.
 #[derive(Default)]
-struct Draft {
-    jobs: Vec<Pending>,
+struct ChannelPlan {
+    jobs: Vec<PendingJob>,
     cursor: Option<Cursor>,
     place: Option<u64>,
 }
@@ -36,7 +36,7 @@ impl Runner<'_> {
     pub(super) fn plan(&mut self) -> Result<bool, WatchError> {
         let tip = self.tip()?;
         let root = Some(self.registry.repo().tree_of(&tip)?);
-        let mut drafts: BTreeMap<String, Draft> = BTreeMap::new();
+        let mut drafts: BTreeMap<String, ChannelPlan> = BTreeMap::new();
         let mut more = true;
         for _ in 0..ROUNDS {
             // Channels at the same position share the step, which is computed once.
@@ -51,7 +51,7 @@ impl Runner<'_> {
                 break;
             }
             for ((commit, before), names) in due {
-                if let Err(e) = self.plan_step(Origin { commit, before }, &names, root, &mut drafts) {
+                if let Err(e) = self.plan_step(EventOrigin { commit, before }, &names, root, &mut drafts) {
                     names.iter().for_each(|(name, _)| self.cannot_say(name, &e));
                 }
             }
@@ -63,7 +63,7 @@ impl Runner<'_> {
 
     /// Returns the next step of a channel, and the event number in it. `None` if the channel is up to date or must
     /// wait.
-    fn next_of(&self, name: &str, draft: Option<&Draft>) -> Option<(Origin, u32)> {
+    fn next_of(&self, name: &str, draft: Option<&ChannelPlan>) -> Option<(EventOrigin, u32)> {
         let served = self.served.get(name).filter(|s| s.is_sending())?;
         let waiting = served.ledger.state().waiting() + draft.map_or(0, |d| d.jobs.len());
         if waiting >= MAX_PENDING || served.deaf.is_some_and(|until| until > self.options.clock.elapsed()) {
@@ -75,11 +75,11 @@ impl Runner<'_> {
             return Some((cursor.origin, next));
         }
         match draft.map_or(served.place, |d| d.place) {
-            Some(place) => self.line.at(place + 1).map(|commit| (Origin { commit, before: None }, 0)),
+            Some(place) => self.line.at(place + 1).map(|commit| (EventOrigin { commit, before: None }, 0)),
             // The commit that was processed last is no longer in the first-parent history.
             None => {
                 let commit = self.line.tip()?;
-                Some((Origin { commit, before: Some(cursor.origin.commit) }, 0))
+                Some((EventOrigin { commit, before: Some(cursor.origin.commit) }, 0))
             }
         }
     }
@@ -87,17 +87,17 @@ impl Runner<'_> {
     /// Asks channels for the jobs of a step.
     fn plan_step(
         &mut self,
-        origin: Origin,
+        origin: EventOrigin,
         names: &[(String, u32)],
         tip: Option<Oid>,
-        drafts: &mut BTreeMap<String, Draft>,
+        drafts: &mut BTreeMap<String, ChannelPlan>,
     ) -> Result<(), WatchError> {
         let registry = Rc::clone(&self.registry);
         let step = self.reader.derive(&registry, origin)?;
         if let Some(before) = origin.before.filter(|_| names.iter().any(|(_, from)| *from == 0)) {
             self.tell_of_rewrite(before, origin.commit, names);
         }
-        let around = Around::of(&registry, &step, tip)?;
+        let around = StepSnapshots::of(&registry, &step, tip)?;
         for (name, from) in names {
             let Some(served) = self.served.get(name) else { continue };
             let draft = drafts.entry(name.clone()).or_default();
@@ -123,7 +123,7 @@ impl Runner<'_> {
     /// channels.
     fn cannot_say(&mut self, name: &str, e: &WatchError) {
         let text = "a channel cannot say what has to be sent; it is asked again";
-        self.say(Message::new(Level::Error, text).with("channel", name).because(e));
+        self.say(Message::new(MessageLevel::Error, text).with("channel", name).because(e));
         self.summary.failed += 1;
         let until = self.options.clock.elapsed() + DEAF;
         if let Some(served) = self.served.get_mut(name) {
@@ -140,11 +140,11 @@ impl Runner<'_> {
             "the history was rewritten and what was told of last is gone; nobody can say what differs"
         };
         let told: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
-        let message = Message::new(Level::Error, text).with("before", before).with("after", tip);
+        let message = Message::new(MessageLevel::Error, text).with("before", before).with("after", tip);
         self.say(message.with("channels", told.join(" ")));
     }
 
-    fn write_down(&mut self, drafts: BTreeMap<String, Draft>) -> Result<(), WatchError> {
+    fn write_down(&mut self, drafts: BTreeMap<String, ChannelPlan>) -> Result<(), WatchError> {
         for (name, draft) in drafts {
             let (Some(served), Some(cursor)) = (self.served.get_mut(&name), draft.cursor) else { continue };
             let fresh = served.ledger.plan(cursor, draft.jobs)?;
@@ -168,12 +168,12 @@ impl Runner<'_> {
 /// event number to continue from, if any.
 fn ask(
     channel: &dyn Channel,
-    step: &Derived,
+    step: &DerivedStep,
     from: u32,
     room: usize,
-    around: &Around<'_>,
+    around: &StepSnapshots<'_>,
     now: crate::time::Timestamp,
-) -> Result<(Vec<Pending>, Option<u32>), crate::deliver::DeliverError> {
+) -> Result<(Vec<PendingJob>, Option<u32>), crate::deliver::DeliverError> {
     let moment = around.moment(now);
     let mut out = Vec::new();
     for (place, happening) in (0_u32..).zip(&step.happenings).skip(usize::try_from(from).unwrap_or(usize::MAX)) {

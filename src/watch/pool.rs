@@ -7,11 +7,11 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::clock::Clock;
-use super::derive::{Around, Reader, SUSPENDED, job_of};
-use super::{Home, Signal, WatchError};
-use crate::deliver::{Channel, Due, Happening, Job, Outcome, Sent};
+use super::derive::{StepSnapshots, StepReader, SUSPENDED, job_of};
+use super::{WatchedBranch, Signal, WatchError};
+use crate::deliver::{Channel, DueJob, Notification, DeliveryJob, AttemptOutcome, BatchOutcome};
 use crate::git::GitError;
-use crate::outbox::Pending;
+use crate::outbox::PendingJob;
 use crate::registry::{Registry, RegistryError};
 use crate::supervisor::Supervisor;
 use crate::tree::TreeError;
@@ -26,15 +26,15 @@ const IDLE: Duration = Duration::from_secs(5);
 pub(super) struct Task {
     pub(super) channel: Arc<dyn Channel>,
     pub(super) lane: String,
-    pub(super) jobs: Vec<Pending>,
+    pub(super) jobs: Vec<PendingJob>,
 }
 
 /// The result of an attempt: the jobs and the outcome.
-pub(super) struct Attempt {
+pub(super) struct AttemptReport {
     pub(super) channel: String,
     pub(super) lane: String,
     pub(super) jobs: Vec<String>,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: AttemptOutcome,
 }
 
 #[derive(Default)]
@@ -51,7 +51,7 @@ struct Queue {
 struct Shared {
     queue: Mutex<Queue>,
     more: Condvar,
-    home: Home,
+    home: WatchedBranch,
     clock: Arc<dyn Clock>,
     signals: Sender<Signal>,
     supervisor: Arc<Supervisor>,
@@ -61,7 +61,7 @@ struct Shared {
 pub(super) struct Pool(Arc<Shared>);
 
 impl Pool {
-    pub(super) fn new(home: Home, clock: Arc<dyn Clock>, signals: Sender<Signal>, supervisor: Arc<Supervisor>) -> Self {
+    pub(super) fn new(home: WatchedBranch, clock: Arc<dyn Clock>, signals: Sender<Signal>, supervisor: Arc<Supervisor>) -> Self {
         Self(Arc::new(Shared { queue: Mutex::default(), more: Condvar::new(), home, clock, signals, supervisor }))
     }
 
@@ -139,7 +139,7 @@ impl Shared {
 }
 
 fn work(shared: &Shared) {
-    let mut open: Option<(Registry, Reader, u64)> = None;
+    let mut open: Option<(Registry, StepReader, u64)> = None;
     while let Some((task, age)) = shared.next() {
         if open.as_ref().is_some_and(|(_, _, a)| *a != age) {
             open = None;
@@ -151,15 +151,15 @@ fn work(shared: &Shared) {
             open = None;
             let why = format!("the registry cannot be read: {}", crate::text::with_causes(&e));
             let jobs = rest.first().map(|j| j.id.clone()).into_iter().collect();
-            let outcome = Outcome::Retry { why, after: None };
-            report(shared, Attempt { channel: channel.clone(), lane: lane.clone(), jobs, outcome });
+            let outcome = AttemptOutcome::Retry { why, after: None };
+            report(shared, AttemptReport { channel: channel.clone(), lane: lane.clone(), jobs, outcome });
         }
         shared.is_idle();
         let _ = shared.signals.send(Signal::Freed { channel, lane });
     }
 }
 
-fn report(shared: &Shared, attempt: Attempt) {
+fn report(shared: &Shared, attempt: AttemptReport) {
     // If the watcher is gone, the attempt does not count. The delivery is made again after the restart, with the same
     // id.
     let _ = shared.signals.send(Signal::Attempted(attempt));
@@ -169,32 +169,32 @@ fn report(shared: &Shared, attempt: Attempt) {
 /// `rest`. An error means that the registry could not be read before the first of these was sent.
 fn send_all(
     shared: &Shared,
-    open: &mut Option<(Registry, Reader, u64)>,
+    open: &mut Option<(Registry, StepReader, u64)>,
     age: u64,
     task: &Task,
-    rest: &mut &[Pending],
+    rest: &mut &[PendingJob],
 ) -> Result<(), WatchError> {
     let (registry, reader, _) = match open {
         Some(open) => open,
-        None => open.insert((shared.home.open()?, Reader::default(), age)),
+        None => open.insert((shared.home.open()?, StepReader::default(), age)),
     };
     let tip = registry.head()?.map(|c| registry.repo().tree_of(&c)).transpose()?;
     let most = task.channel.most().max(1);
     while !rest.is_empty() {
         let gathered = gather(registry, reader, rest.get(..most.min(rest.len())).unwrap_or_default())?;
         let (taken, outcome) = match gathered {
-            Gathered::Gone(why) => (1, Outcome::Refused { why }),
-            Gathered::Past(why) => (1, Outcome::Delivered(why.to_owned())),
-            Gathered::Due(step, due) => {
-                let around = Around::of(registry, &step, tip)?;
+            JobBatch::Gone(why) => (1, AttemptOutcome::Refused { why }),
+            JobBatch::Past(why) => (1, AttemptOutcome::Delivered(why.to_owned())),
+            JobBatch::Due(step, due) => {
+                let around = StepSnapshots::of(registry, &step, tip)?;
                 let sent = attempt(&*task.channel, &due, &around, &*shared.clock);
                 (sent.taken.clamp(1, due.len()), sent.outcome)
             }
         };
-        let goes_on = matches!(outcome, Outcome::Delivered(_) | Outcome::Refused { .. });
+        let goes_on = matches!(outcome, AttemptOutcome::Delivered(_) | AttemptOutcome::Refused { .. });
         let jobs = rest.iter().take(taken).map(|j| j.id.clone()).collect();
         let (channel, lane) = (task.channel.name().to_owned(), task.lane.clone());
-        report(shared, Attempt { channel, lane, jobs, outcome });
+        report(shared, AttemptReport { channel, lane, jobs, outcome });
         *rest = rest.get(taken..).unwrap_or_default();
         if !goes_on || shared.lock().closed {
             break;
@@ -204,16 +204,16 @@ fn send_all(
 }
 
 /// Jobs with their events.
-enum Gathered {
+enum JobBatch {
     /// The event of the first job can no longer be computed.
     Gone(String),
     /// The event of the first job is no longer true, so it is not sent.
     Past(&'static str),
     /// The first jobs, and the step of the first one.
-    Due(std::rc::Rc<super::derive::Derived>, Vec<(Pending, Happening)>),
+    Due(std::rc::Rc<super::derive::DerivedStep>, Vec<(PendingJob, Notification)>),
 }
 
-fn gather(registry: &Registry, reader: &mut Reader, jobs: &[Pending]) -> Result<Gathered, WatchError> {
+fn gather(registry: &Registry, reader: &mut StepReader, jobs: &[PendingJob]) -> Result<JobBatch, WatchError> {
     let mut due = Vec::new();
     let mut first = None;
     for job in jobs {
@@ -223,11 +223,11 @@ fn gather(registry: &Registry, reader: &mut Reader, jobs: &[Pending]) -> Result<
                 due.push((job.clone(), happening));
             }
             Ok(None) if due.is_empty() && job.event == SUSPENDED => {
-                return Ok(Gathered::Past("not sent: it goes on already"));
+                return Ok(JobBatch::Past("not sent: it goes on already"));
             }
-            Ok(None) if due.is_empty() => return Ok(Gathered::Gone("it is no longer in the history".to_owned())),
+            Ok(None) if due.is_empty() => return Ok(JobBatch::Gone("it is no longer in the history".to_owned())),
             Err(e) if due.is_empty() && is_missing(&e) => {
-                return Ok(Gathered::Gone(format!("its commit is gone: {}", crate::text::with_causes(&e))));
+                return Ok(JobBatch::Gone(format!("its commit is gone: {}", crate::text::with_causes(&e))));
             }
             Err(e) if due.is_empty() => return Err(e),
             // The jobs before this one can be sent. This one follows as the first of the next attempt.
@@ -235,8 +235,8 @@ fn gather(registry: &Registry, reader: &mut Reader, jobs: &[Pending]) -> Result<
         }
     }
     match first {
-        Some(step) => Ok(Gathered::Due(step, due)),
-        None => Ok(Gathered::Gone("there is nothing to be sent".to_owned())),
+        Some(step) => Ok(JobBatch::Due(step, due)),
+        None => Ok(JobBatch::Gone("there is nothing to be sent".to_owned())),
     }
 }
 
@@ -251,16 +251,16 @@ fn is_missing(e: &WatchError) -> bool {
 }
 
 /// Makes one attempt. If the channel panics, the attempt counts as failed, and other channels are not affected.
-fn attempt(channel: &dyn Channel, jobs: &[(Pending, Happening)], around: &Around<'_>, clock: &dyn Clock) -> Sent {
-    let asked: Vec<Job> = jobs.iter().map(|(pending, _)| job_of(pending)).collect();
-    let due: Vec<Due<'_>> = jobs
+fn attempt(channel: &dyn Channel, jobs: &[(PendingJob, Notification)], around: &StepSnapshots<'_>, clock: &dyn Clock) -> BatchOutcome {
+    let asked: Vec<DeliveryJob> = jobs.iter().map(|(pending, _)| job_of(pending)).collect();
+    let due: Vec<DueJob<'_>> = jobs
         .iter()
         .zip(&asked)
-        .map(|((pending, happening), job)| Due { id: &pending.id, happening, job, attempt: pending.attempts })
+        .map(|((pending, happening), job)| DueJob { id: &pending.id, happening, job, attempt: pending.attempts })
         .collect();
     let moment = around.moment(clock.now());
-    catch_unwind(AssertUnwindSafe(|| channel.send(&due, &moment))).unwrap_or_else(|_| Sent {
+    catch_unwind(AssertUnwindSafe(|| channel.send(&due, &moment))).unwrap_or_else(|_| BatchOutcome {
         taken: 1,
-        outcome: Outcome::Retry { why: "the channel failed inside (a bug)".to_owned(), after: None },
+        outcome: AttemptOutcome::Retry { why: "the channel failed inside (a bug)".to_owned(), after: None },
     })
 }

@@ -8,13 +8,13 @@ use std::thread;
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::derive::{Around, Reader, job_of, jobs};
-use super::line::Line;
-use super::{Home, Options, WatchError};
-use crate::deliver::{Channel, Due, Happening, Outcome, What};
+use super::derive::{StepSnapshots, StepReader, job_of, jobs};
+use super::line::FirstParentLine;
+use super::{WatchedBranch, WatchOptions, WatchError};
+use crate::deliver::{Channel, DueJob, Notification, AttemptOutcome, NotificationKind};
 use crate::index;
 use crate::name::ModelName;
-use crate::outbox::{Origin, Pending};
+use crate::outbox::{EventOrigin, PendingJob};
 use crate::registry::Registry;
 use crate::tree::Oid;
 
@@ -53,7 +53,7 @@ pub struct Replayed {
     /// The name of the channel.
     pub channel: String,
     /// The delivery, with its id.
-    pub job: Pending,
+    pub job: PendingJob,
     /// The result. `None` if nothing was sent.
     pub outcome: Option<Result<String, Failure>>,
 }
@@ -68,10 +68,10 @@ pub enum Failure {
 }
 
 /// A delivery on its way to a thread.
-struct Parcel {
+struct ReplayTask {
     channel: Arc<dyn Channel>,
-    job: Pending,
-    happening: Happening,
+    job: PendingJob,
+    happening: Notification,
     roots: (Option<Oid>, Option<Oid>),
 }
 
@@ -82,8 +82,8 @@ struct Parcel {
 /// [`WatchError::NoChannel`] when the named channel does not exist, and other [`WatchError`]s when the registry cannot
 /// be read or a thread cannot be started.
 pub fn replay(
-    home: &Home,
-    options: &Options,
+    home: &WatchedBranch,
+    options: &WatchOptions,
     wanted: &Replay,
     hear: &mut dyn FnMut(Replayed),
 ) -> Result<(), WatchError> {
@@ -118,7 +118,7 @@ pub fn replay(
 /// Returns the commits whose events are replayed, oldest first.
 fn steps(registry: &Registry, wanted: &Replay, tip: Oid) -> Result<Vec<Oid>, WatchError> {
     let until = wanted.until.unwrap_or(tip);
-    let line = Line::read(registry.repo(), until, &wanted.after.into_iter().collect())?;
+    let line = FirstParentLine::read(registry.repo(), until, &wanted.after.into_iter().collect())?;
     let first = match wanted.after {
         Some(after) => line.place(&after).map(|p| p + 1).ok_or_else(|| crate::git::GitError::UnknownRevision {
             rev: format!("{after} (before {until})"),
@@ -142,19 +142,19 @@ type Plan<'p> = (&'p [Arc<dyn Channel>], &'p [Oid], Oid);
 
 fn feed(
     registry: &Registry,
-    options: &Options,
+    options: &WatchOptions,
     wanted: &Replay,
     (channels, steps, tip): Plan<'_>,
-    senders: &[SyncSender<Parcel>],
+    senders: &[SyncSender<ReplayTask>],
     heard: &Receiver<Replayed>,
     hear: &mut dyn FnMut(Replayed),
 ) -> Result<(), WatchError> {
     let root = Some(registry.repo().tree_of(&tip)?);
-    let mut reader = Reader::default();
+    let mut reader = StepReader::default();
     for commit in steps {
-        let origin = Origin { commit: *commit, before: None };
+        let origin = EventOrigin { commit: *commit, before: None };
         let step = reader.derive(registry, origin)?;
-        let around = Around::of(registry, &step, root)?;
+        let around = StepSnapshots::of(registry, &step, root)?;
         let moment = around.moment(options.clock.now());
         for happening in step.happenings.iter().filter(|h| is_wanted(h, wanted)) {
             for channel in channels {
@@ -165,7 +165,7 @@ fn feed(
                     };
                     let (channel, happening) = (Arc::clone(channel), happening.clone());
                     // A thread that ended has reported the reason.
-                    let _ = sender.send(Parcel { channel, job, happening, roots: step.roots() });
+                    let _ = sender.send(ReplayTask { channel, job, happening, roots: step.roots() });
                 }
             }
         }
@@ -174,11 +174,11 @@ fn feed(
     Ok(())
 }
 
-fn is_wanted(happening: &Happening, wanted: &Replay) -> bool {
+fn is_wanted(happening: &Notification, wanted: &Replay) -> bool {
     let named = wanted.event.as_ref().is_none_or(|p| index::matches(p, happening.what.name()));
     let model = match &happening.what {
-        What::Event(event) => event.model(),
-        What::RuleViolated { .. } | What::HistoryRewritten { .. } | What::WebhookSuspended { .. } => None,
+        NotificationKind::Event(event) => event.model(),
+        NotificationKind::RuleViolated { .. } | NotificationKind::HistoryRewritten { .. } | NotificationKind::WebhookSuspended { .. } => None,
     };
     named && wanted.model.as_ref().is_none_or(|m| model == Some(m))
 }
@@ -189,7 +189,7 @@ fn hand(channel: &str, lane: &str, threads: usize) -> usize {
     usize::try_from(sum).unwrap_or(0).checked_rem(threads).unwrap_or(0)
 }
 
-fn work(home: &Home, options: &Options, parcels: &Receiver<Parcel>, results: &Sender<Replayed>) {
+fn work(home: &WatchedBranch, options: &WatchOptions, parcels: &Receiver<ReplayTask>, results: &Sender<Replayed>) {
     let opened = home.open().and_then(|r| {
         let tip = r.head()?.map(|c| r.repo().tree_of(&c)).transpose()?;
         let backoff = Backoff::of(r.repo());
@@ -214,21 +214,21 @@ fn send(
     registry: &Registry,
     tip: Option<Oid>,
     backoff: Backoff,
-    options: &Options,
-    parcel: &Parcel,
+    options: &WatchOptions,
+    parcel: &ReplayTask,
 ) -> Result<String, Failure> {
     let failed = |e: WatchError| Failure::Tried(crate::text::with_causes(&e));
-    let around = Around::between(registry, parcel.roots, tip).map_err(failed)?;
+    let around = StepSnapshots::between(registry, parcel.roots, tip).map_err(failed)?;
     let job = job_of(&parcel.job);
     let mut waits = TRIES.iter();
     for attempt in 0.. {
-        let due = Due { id: &parcel.job.id, happening: &parcel.happening, job: &job, attempt };
+        let due = DueJob { id: &parcel.job.id, happening: &parcel.happening, job: &job, attempt };
         let sent = parcel.channel.send(&[due], &around.moment(options.clock.now()));
         let (why, after) = match sent.outcome {
-            Outcome::Delivered(said) => return Ok(said),
-            Outcome::Refused { why } | Outcome::Gone { why } => return Err(Failure::Tried(why)),
-            Outcome::Retry { why, after } => (why, after),
-            Outcome::Deferred { why } => (why, None),
+            AttemptOutcome::Delivered(said) => return Ok(said),
+            AttemptOutcome::Refused { why } | AttemptOutcome::Gone { why } => return Err(Failure::Tried(why)),
+            AttemptOutcome::Retry { why, after } => (why, after),
+            AttemptOutcome::Deferred { why } => (why, None),
         };
         let Some(wait) = waits.next() else { return Err(Failure::Tried(why)) };
         thread::sleep(backoff.scale(*wait).max(after.unwrap_or_default().min(MAX_ASKED)));

@@ -8,15 +8,15 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::channels::{Served, Stamp, Unusable};
-use super::derive::Reader;
+use super::channels::{ServedChannel, ChannelStamp, UnusableChannel};
+use super::derive::StepReader;
 use super::judge::Judge;
-use super::line::Line;
+use super::line::FirstParentLine;
 use super::pool::Pool;
-use super::tell::{Level, Message};
-use super::{Home, Options, Signal, Summary, WatchError, notice, upstream};
-use crate::outbox::{Cursor, Lead, Ledger, Outbox};
-use crate::registry::{Place, Registry};
+use super::tell::{MessageLevel, Message};
+use super::{WatchedBranch, WatchOptions, Signal, Summary, WatchError, notice, upstream};
+use crate::outbox::{Cursor, SenderLock, Ledger, Outbox};
+use crate::registry::{RegistryLocation, Registry};
 use crate::tree::Oid;
 
 /// The interval of checks without a trigger. It must be at most 10 s.
@@ -46,22 +46,22 @@ const LATER: &str = "the registry cannot be followed just now; it is tried again
 
 /// The whole state of the watcher's thread.
 pub(super) struct Runner<'o> {
-    pub(super) home: &'o Home,
-    pub(super) options: &'o Options,
+    pub(super) home: &'o WatchedBranch,
+    pub(super) options: &'o WatchOptions,
     pub(super) registry: Rc<Registry>,
     pub(super) outbox: Outbox,
-    pub(super) lead: Lead,
-    pub(super) served: BTreeMap<String, Served>,
-    pub(super) line: Line,
+    pub(super) lead: SenderLock,
+    pub(super) served: BTreeMap<String, ServedChannel>,
+    pub(super) line: FirstParentLine,
     pub(super) looked: Ledger,
     pub(super) judge: Judge,
-    pub(super) reader: Reader,
+    pub(super) reader: StepReader,
     pub(super) backoff: Backoff,
     pub(super) pool: Pool,
     /// The inputs from which the channels were made. `None` if they have to be made anew.
-    pub(super) stamp: Option<Stamp>,
+    pub(super) stamp: Option<ChannelStamp>,
     /// Channels that should be active but cannot be used.
-    pub(super) unusable: Vec<Unusable>,
+    pub(super) unusable: Vec<UnusableChannel>,
     pub(super) summary: Summary,
     signals: &'o Receiver<Signal>,
     /// The newest commit when the registry's location was checked last.
@@ -71,45 +71,45 @@ pub(super) struct Runner<'o> {
 }
 
 /// How a run ended.
-enum Ended {
+enum RunEnd {
     /// The run is complete.
     Done(Summary),
     /// The registry is at another location, where watching continues.
-    Moved(Place),
+    Moved(RegistryLocation),
 }
 
 /// Watches until told to stop, or once. Follows the registry if it moves.
 pub(super) fn run(
-    mut home: Home,
-    options: &Options,
+    mut home: WatchedBranch,
+    options: &WatchOptions,
     own: &Sender<Signal>,
     signals: &Receiver<Signal>,
 ) -> Result<Summary, WatchError> {
     loop {
         match run_at(&home, options, own.clone(), signals)? {
-            Ended::Done(summary) => return Ok(summary),
-            Ended::Moved(place) => {
+            RunEnd::Done(summary) => return Ok(summary),
+            RunEnd::Moved(place) => {
                 let text = "the registry is at another place now, and is followed there";
-                let message = Message::new(Level::Info, text).with("branch", &place.branch).with("folder", &place.at);
+                let message = Message::new(MessageLevel::Info, text).with("branch", &place.branch).with("folder", &place.at);
                 (options.tell)(&message);
-                home = Home { branch: place.branch, at: place.at, ..home };
+                home = WatchedBranch { branch: place.branch, at: place.at, ..home };
             }
         }
     }
 }
 
 fn run_at(
-    home: &Home,
-    options: &Options,
+    home: &WatchedBranch,
+    options: &WatchOptions,
     own: Sender<Signal>,
     signals: &Receiver<Signal>,
-) -> Result<Ended, WatchError> {
+) -> Result<RunEnd, WatchError> {
     let registry = home.open()?;
     let outbox = Outbox::of(&registry);
     take_over(&registry, &outbox, options)?;
     outbox.prepare()?;
     let Some(lead) = stand_by(&outbox, options, signals)? else {
-        return Ok(Ended::Done(Summary { elsewhere: options.once, ..Summary::default() }));
+        return Ok(RunEnd::Done(Summary { elsewhere: options.once, ..Summary::default() }));
     };
     let woken = own.clone();
     let wake = move || drop(woken.send(Signal::Look));
@@ -124,7 +124,7 @@ fn run_at(
 
 /// If there is no state for this location yet, takes over the state of a former location of the same history. This is
 /// the case when the branch was renamed, or the registry moved, while no process watched.
-fn take_over(registry: &Registry, outbox: &Outbox, options: &Options) -> Result<(), WatchError> {
+fn take_over(registry: &Registry, outbox: &Outbox, options: &WatchOptions) -> Result<(), WatchError> {
     let (None, Some(tip)) = (outbox.look(LOOKED)?, registry.head()?) else { return Ok(()) };
     let others = outbox.others();
     if others.is_empty() {
@@ -136,7 +136,7 @@ fn take_over(registry: &Registry, outbox: &Outbox, options: &Options) -> Result<
     let folders = registry.folders(tip)?;
     let is_in_use = |other: &Outbox| {
         let mut places = branches.iter().flat_map(|b| folders.iter().map(move |at| (b.clone(), at.clone())));
-        places.any(|(branch, at)| other.is_of(&Place { branch, at }))
+        places.any(|(branch, at)| other.is_of(&RegistryLocation { branch, at }))
     };
     for other in others.into_iter().filter(|other| !is_in_use(other)) {
         let Ok(Some(state)) = other.look(LOOKED) else { continue };
@@ -144,19 +144,19 @@ fn take_over(registry: &Registry, outbox: &Outbox, options: &Options) -> Result<
         let goes_on = registry.repo().first_parents(tip)?.any(|step| step.is_ok_and(|s| s.commit == told));
         if goes_on && other.hand_over(outbox)? {
             let text = "goes on with what was told from the place where the registry was before";
-            (options.tell)(&Message::new(Level::Info, text).with("commit", told.short()));
+            (options.tell)(&Message::new(MessageLevel::Info, text).with("commit", told.short()));
             break;
         }
     }
     Ok(())
 }
 
-fn begin_notices(registry: &Registry, options: &Options, wake: impl Fn() + Send + 'static) -> Option<notice::Notices> {
+fn begin_notices(registry: &Registry, options: &WatchOptions, wake: impl Fn() + Send + 'static) -> Option<notice::Notices> {
     match notice::start(registry.repo().common_dir(), &registry.state_dir(), wake) {
         Ok(notices) => Some(notices),
         Err(why) => {
             let text = "no notices of the file system; the branch is looked at every few seconds";
-            (options.tell)(&Message::new(Level::Warn, text).with("error", why));
+            (options.tell)(&Message::new(MessageLevel::Warn, text).with("error", why));
             None
         }
     }
@@ -164,7 +164,7 @@ fn begin_notices(registry: &Registry, options: &Options, wake: impl Fn() + Send 
 
 /// Waits for the lock of the outbox. `None` when told to stop before, or when a run is done once and another process
 /// holds the lock.
-fn stand_by(outbox: &Outbox, options: &Options, signals: &Receiver<Signal>) -> Result<Option<Lead>, WatchError> {
+fn stand_by(outbox: &Outbox, options: &WatchOptions, signals: &Receiver<Signal>) -> Result<Option<SenderLock>, WatchError> {
     let mut told = false;
     loop {
         if let Some(lead) = outbox.lead()? {
@@ -175,7 +175,7 @@ fn stand_by(outbox: &Outbox, options: &Options, signals: &Receiver<Signal>) -> R
         }
         if !told {
             let text = "another process delivers for this registry; standing by";
-            (options.tell)(&Message::new(Level::Info, text));
+            (options.tell)(&Message::new(MessageLevel::Info, text));
             told = true;
         }
         match signals.recv_timeout(STAND_BY) {
@@ -187,11 +187,11 @@ fn stand_by(outbox: &Outbox, options: &Options, signals: &Receiver<Signal>) -> R
 
 impl<'o> Runner<'o> {
     fn new(
-        home: &'o Home,
-        options: &'o Options,
+        home: &'o WatchedBranch,
+        options: &'o WatchOptions,
         registry: Registry,
         outbox: Outbox,
-        lead: Lead,
+        lead: SenderLock,
         own: Sender<Signal>,
         signals: &'o Receiver<Signal>,
     ) -> Result<Self, WatchError> {
@@ -202,7 +202,7 @@ impl<'o> Runner<'o> {
             None => {
                 // On the first start, earlier events are not sent.
                 let text = "the first start here: what happens from now on is told";
-                (options.tell)(&Message::new(Level::Info, text).with("commit", tip.short()));
+                (options.tell)(&Message::new(MessageLevel::Info, text).with("commit", tip.short()));
                 outbox.begin(LOOKED, Cursor::after(tip), &lead)?
             }
         };
@@ -216,10 +216,10 @@ impl<'o> Runner<'o> {
             outbox,
             lead,
             served: BTreeMap::new(),
-            line: Line::default(),
+            line: FirstParentLine::default(),
             looked,
             judge,
-            reader: Reader::default(),
+            reader: StepReader::default(),
             backoff,
             pool,
             stamp: None,
@@ -231,12 +231,12 @@ impl<'o> Runner<'o> {
         })
     }
 
-    fn work(&mut self) -> Result<Ended, WatchError> {
+    fn work(&mut self) -> Result<RunEnd, WatchError> {
         loop {
             let wait = match self.new_place() {
                 Ok(Some(place)) => {
                     self.drain()?;
-                    return Ok(Ended::Moved(place));
+                    return Ok(RunEnd::Moved(place));
                 }
                 Ok(None) => {
                     let more = self.turn()?;
@@ -260,12 +260,12 @@ impl<'o> Runner<'o> {
         match self.unusable.pop() {
             // All other channels were served. The caller of this run learns that one was not.
             Some(unusable) if self.options.once => Err(unusable.error.into()),
-            Some(_) | None => Ok(Ended::Done(self.summary)),
+            Some(_) | None => Ok(RunEnd::Done(self.summary)),
         }
     }
 
     /// Returns the registry's new location, if it has moved.
-    fn new_place(&mut self) -> Result<Option<Place>, WatchError> {
+    fn new_place(&mut self) -> Result<Option<RegistryLocation>, WatchError> {
         let tip = self.registry.head()?;
         if tip.is_some() && tip == self.placed {
             return Ok(None);
@@ -306,7 +306,7 @@ impl<'o> Runner<'o> {
     /// Returns whether nothing is left that could be done now.
     fn is_done(&self) -> bool {
         let now = self.options.clock.elapsed();
-        let due = |s: &Served| s.is_sending() && s.lanes.deadline().is_some_and(|d| d <= now);
+        let due = |s: &ServedChannel| s.is_sending() && s.lanes.deadline().is_some_and(|d| d <= now);
         !self.judge.waits() && self.served.values().all(|s| s.lanes.busy() == 0 && !due(s))
     }
 
@@ -378,7 +378,7 @@ impl<'o> Runner<'o> {
     pub(super) fn complain(&mut self, what: &str, e: &WatchError) {
         let text = crate::text::with_causes(e);
         if self.complaint.as_ref() != Some(&text) {
-            self.say(Message::new(Level::Error, what).because(e));
+            self.say(Message::new(MessageLevel::Error, what).because(e));
             self.complaint = Some(text);
         }
     }
@@ -390,9 +390,9 @@ impl<'o> Runner<'o> {
     /// Updates the counters.
     fn count(&mut self) {
         let pending = self.served.values().map(|s| s.ledger.state().waiting()).sum();
-        let first = |s: &Served| s.ledger.state().pending().next().map(|j| j.landed);
+        let first = |s: &ServedChannel| s.ledger.state().pending().next().map(|j| j.landed);
         let oldest = self.served.values().filter_map(first).min();
-        let behind = |s: &Served| s.place.map_or(0, |p| self.line.after(p));
+        let behind = |s: &ServedChannel| s.place.map_or(0, |p| self.line.after(p));
         let behind = self.served.values().map(behind).max().unwrap_or(0);
         self.options.counters.waiting(pending, oldest, behind);
         self.summary.pending = pending as u64;
@@ -411,7 +411,7 @@ fn at_once(first: Signal, more: &Receiver<Signal>) -> Vec<Signal> {
     std::iter::once(first).chain(more.try_iter().take(AT_ONCE - 1)).collect()
 }
 
-fn no_commit(home: &Home) -> WatchError {
+fn no_commit(home: &WatchedBranch) -> WatchError {
     let why = "the branch has no commit".into();
     crate::git::GitError::Git { what: format!("follow {}", home.branch), source: why }.into()
 }

@@ -1,15 +1,15 @@
 //! Dispatches jobs, and records the results of attempts.
 
 use super::WatchError;
-use super::pool::{Attempt, THREADS, Task};
+use super::pool::{AttemptReport, THREADS, Task};
 use super::run::Runner;
-use super::tell::{Level, Message};
-use crate::deliver::Outcome;
-use crate::outbox::Pending;
+use super::tell::{MessageLevel, Message};
+use crate::deliver::AttemptOutcome;
+use crate::outbox::PendingJob;
 
 /// The effects of failed jobs on the channel.
 #[derive(Debug, Default)]
-struct Put {
+struct JobDisposition {
     /// The time until which the whole channel pauses, if the receiver asked for that.
     asked_until: Option<std::time::Duration>,
     /// When the first of the given-up events reached the branch, in milliseconds since the epoch. `None` if no job was
@@ -57,12 +57,12 @@ impl Runner<'_> {
 
     /// Returns the first jobs of a queue that may be sent together: jobs of one step, or jobs that were held back and
     /// are due.
-    fn due_jobs(&self, name: &str, lane: &str) -> Vec<Pending> {
+    fn due_jobs(&self, name: &str, lane: &str) -> Vec<PendingJob> {
         let Some(served) = self.served.get(name) else { return Vec::new() };
         let state = served.ledger.state();
         // The queue is due because its first job was due, even if the wall clock says otherwise since.
         let Some(first) = state.lane(lane).next() else { return Vec::new() };
-        let together = |job: &Pending| match first.not_before {
+        let together = |job: &PendingJob| match first.not_before {
             Some(_) => job.not_before.is_some() && self.due(job).is_none(),
             None => job.not_before.is_none() && job.origin == first.origin && self.due(job).is_none(),
         };
@@ -80,14 +80,14 @@ impl Runner<'_> {
 
     /// Records the result of an attempt. If that fails, it is as if the attempt had not happened. Without a pause, the
     /// same jobs would be sent again at once, in a fast loop. So the channel pauses for a while.
-    pub(super) fn settle(&mut self, attempt: Attempt) {
-        let Attempt { channel, lane, jobs, outcome } = attempt;
+    pub(super) fn settle(&mut self, attempt: AttemptReport) {
+        let AttemptReport { channel, lane, jobs, outcome } = attempt;
         let noted = match outcome {
-            Outcome::Delivered(said) => self.arrived(&channel, &jobs, &said),
-            Outcome::Retry { why, after } => self.failed(&channel, &lane, &jobs, &why, after),
-            Outcome::Deferred { why } => self.not_yet(&channel, &lane, &jobs, &why, Fault::Own).map(drop),
-            Outcome::Refused { why } => self.never(&channel, &jobs, &why),
-            Outcome::Gone { why } => {
+            AttemptOutcome::Delivered(said) => self.arrived(&channel, &jobs, &said),
+            AttemptOutcome::Retry { why, after } => self.failed(&channel, &lane, &jobs, &why, after),
+            AttemptOutcome::Deferred { why } => self.not_yet(&channel, &lane, &jobs, &why, Fault::Own).map(drop),
+            AttemptOutcome::Refused { why } => self.never(&channel, &jobs, &why),
+            AttemptOutcome::Gone { why } => {
                 self.summary.failed += 1;
                 self.options.counters.failed();
                 self.suspend(&channel, &why)
@@ -148,7 +148,7 @@ impl Runner<'_> {
         jobs: &[String],
         why: &str,
         fault: Fault,
-    ) -> Result<Put, WatchError> {
+    ) -> Result<JobDisposition, WatchError> {
         let asked = match fault {
             Fault::Own => None,
             Fault::Channel { asked } => asked,
@@ -156,7 +156,7 @@ impl Runner<'_> {
         let (now, elapsed) = (self.options.clock.now(), self.options.clock.elapsed());
         self.options.counters.failed();
         self.summary.failed += 1;
-        let Some(served) = self.served.get_mut(channel) else { return Ok(Put::default()) };
+        let Some(served) = self.served.get_mut(channel) else { return Ok(JobDisposition::default()) };
         let mut waits = None;
         let mut given_up = None;
         let mut died = Vec::new();
@@ -181,7 +181,7 @@ impl Runner<'_> {
         }
         died.iter().try_for_each(|id| self.bury(channel, id, why))?;
         // A receiver that asks to wait means the whole channel, but no longer than the schedule would wait anyway.
-        Ok(Put { asked_until: asked.and(waits).map(|wait| elapsed + wait), given_up })
+        Ok(JobDisposition { asked_until: asked.and(waits).map(|wait| elapsed + wait), given_up })
     }
 
     fn never(&mut self, channel: &str, jobs: &[String], why: &str) -> Result<(), WatchError> {
@@ -198,7 +198,7 @@ impl Runner<'_> {
         self.options.counters.died();
         self.summary.dead += 1;
         let text = "a delivery is given up; `greenroom webhook replay --dead` tries it again";
-        self.say(Message::new(Level::Error, text).with("channel", channel).with("id", id).with("why", why));
+        self.say(Message::new(MessageLevel::Error, text).with("channel", channel).with("id", id).with("why", why));
         Ok(())
     }
 }

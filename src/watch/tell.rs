@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The severity of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
+pub enum MessageLevel {
     /// Information about normal operation.
     Info,
     /// Something is wrong, but the watcher continues.
@@ -18,7 +18,7 @@ pub enum Level {
 #[derive(Debug, Clone)]
 pub struct Message {
     /// The severity.
-    pub level: Level,
+    pub level: MessageLevel,
     /// A sentence that is complete without the details.
     pub text: String,
     /// Details: name and value.
@@ -26,10 +26,10 @@ pub struct Message {
 }
 
 /// A function that receives messages.
-pub type Tell = Arc<dyn Fn(&Message) + Send + Sync>;
+pub type Reporter = Arc<dyn Fn(&Message) + Send + Sync>;
 
 impl Message {
-    pub(super) fn new(level: Level, text: impl Into<String>) -> Self {
+    pub(super) fn new(level: MessageLevel, text: impl Into<String>) -> Self {
         Self { level, text: text.into(), details: Vec::new() }
     }
 

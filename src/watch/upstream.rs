@@ -3,8 +3,8 @@
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use super::tell::{Level, Message};
-use super::{Home, Options, Signal, WatchError};
+use super::tell::{MessageLevel, Message};
+use super::{WatchedBranch, WatchOptions, Signal, WatchError};
 use crate::git::{Repo, program};
 use crate::tree::Oid;
 
@@ -13,9 +13,9 @@ pub(super) struct Upstream(#[expect(dead_code, reason = "dropping it ends the th
 
 /// Starts to fetch at this interval, on its own thread, so that a network that hangs delays nothing.
 pub(super) fn start(
-    home: &Home,
+    home: &WatchedBranch,
     every: Duration,
-    options: &Options,
+    options: &WatchOptions,
     signals: Sender<Signal>,
 ) -> Result<Upstream, WatchError> {
     let (alive, dropped) = channel::<()>();
@@ -23,7 +23,7 @@ pub(super) fn start(
     if options.once {
         // New commits must be delivered in this run.
         if let Err(why) = fetch(&home) {
-            tell(&Message::new(Level::Error, "what is new upstream could not be had").with("error", why));
+            tell(&Message::new(MessageLevel::Error, "what is new upstream could not be had").with("error", why));
         }
         return Ok(Upstream(alive));
     }
@@ -39,7 +39,7 @@ pub(super) fn start(
                 }
                 Err(why) if last.as_ref() != Some(&why) => {
                     let text = "what is new upstream could not be had; it is tried again";
-                    tell(&Message::new(Level::Error, text).with("error", &why));
+                    tell(&Message::new(MessageLevel::Error, text).with("error", &why));
                     last = Some(why);
                 }
                 Err(_) => {}
@@ -54,7 +54,7 @@ pub(super) fn start(
 }
 
 /// Fetches once. Returns whether the branch moved. The error is a sentence that says why not.
-fn fetch(home: &Home) -> Result<bool, String> {
+fn fetch(home: &WatchedBranch) -> Result<bool, String> {
     let repo = Repo::open_beside(&home.git_dir).map_err(|e| crate::text::with_causes(&e))?;
     let short = home.branch.strip_prefix("refs/heads/").ok_or("HEAD is on no branch")?;
     let setting = |key: &str| repo.own_setting(&format!("branch.{short}.{key}"));
@@ -86,7 +86,7 @@ fn fetch(home: &Home) -> Result<bool, String> {
 }
 
 /// Moves the branch. If the branch is checked out, the files follow; files with local changes stop the move.
-fn forward(repo: &Repo, home: &Home, got: &str, old: Oid, new: Oid) -> Result<(), String> {
+fn forward(repo: &Repo, home: &WatchedBranch, got: &str, old: Oid, new: Oid) -> Result<(), String> {
     let is_on = repo.branch().is_ok_and(|b| b == home.branch);
     let (new_id, old_id) = (new.to_string(), old.to_string());
     match repo.work_dir().filter(|_| is_on) {

@@ -10,15 +10,15 @@ const REMEMBERED: usize = 4096;
 
 /// The newest commits that this process judged and put on the branch.
 #[derive(Debug, Default)]
-pub struct Vouched(Mutex<Newest>);
+pub struct JudgedCommits(Mutex<NewestCommits>);
 
 #[derive(Debug, Default)]
-struct Newest {
+struct NewestCommits {
     known: HashSet<Oid>,
     order: VecDeque<Oid>,
 }
 
-impl Vouched {
+impl JudgedCommits {
     /// Records commits that were judged and that the branch is about to name.
     pub fn judged(&self, commits: &[Oid]) {
         let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn the_newest_are_remembered_and_no_more() {
         let oid = |n: usize| Oid::from_hex(&format!("{n:040x}")).unwrap();
-        let vouched = Vouched::default();
+        let vouched = JudgedCommits::default();
         for n in 0..REMEMBERED + 10 {
             vouched.judged(&[oid(n), oid(n)]);
         }

@@ -5,11 +5,11 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use greenroom::entity::settings::{FORMAT, Identity, Layout, Mailing, Rules};
-use greenroom::entity::version::{Artifacts, Metric, Source, Status};
-use greenroom::entity::{Access, Level, Model, Person, Settings, StagePointer, Version};
+use greenroom::entity::settings::{FORMAT, IdentitySettings, Layout, MailPolicy, Rules};
+use greenroom::entity::version::{Artifacts, Metric, VersionSource, VersionStatus};
+use greenroom::entity::{Access, Model, PermissionLevel, Person, Settings, StagePointer, Version};
 use greenroom::format::path::Paths;
-use greenroom::format::{Record, print};
+use greenroom::format::{EntityFile, print};
 use greenroom::name::{Digest, Id, ModelName, Principal, UserName};
 use greenroom::text::Text;
 use greenroom::time::Timestamp;
@@ -54,12 +54,12 @@ fn version(m: u64, v: u64, n: u64) -> Version {
         created_at: at,
         created_by: alice(),
         description: text(format!("Trained on week {v} of data")),
-        status: Status::Ready,
+        status: VersionStatus::Ready,
         status_message: Text::default(),
-        source: Source {
+        source: VersionSource {
             uri: text(format!("runs:/{n:032x}/model")),
             run_id: text(format!("{n:032x}")),
-            ..Source::default()
+            ..VersionSource::default()
         },
         artifacts: Some(Artifacts { digest: Digest::new(format!("{n:064x}")).expect("hex"), size: 61_815, files: 7 }),
         tags: [
@@ -148,8 +148,8 @@ fn base(shape: Shape) -> Vec<(String, String)> {
         name: text("bench"),
         format: FORMAT,
         layout: shape.layout,
-        identity: Identity::default(),
-        notifications: Mailing::default(),
+        identity: IdentitySettings::default(),
+        notifications: MailPolicy::default(),
         rules: Rules::default(),
         sources: Default::default(),
         acknowledged: Vec::new(),
@@ -157,7 +157,7 @@ fn base(shape: Shape) -> Vec<(String, String)> {
         aliases: std::collections::BTreeMap::new(),
     };
     let mut access = Access::default();
-    access.grant(Principal::User(alice()), Level::CanManage);
+    access.grant(Principal::User(alice()), PermissionLevel::CanManage);
     let person = Person { emails: [text("alice@example.com")].into(), ..Person::default() };
     let attributes = (".gitattributes".to_owned(), "* -text\n".to_owned());
     vec![
@@ -168,7 +168,7 @@ fn base(shape: Shape) -> Vec<(String, String)> {
     ]
 }
 
-fn file<T: Record>(path: &str, value: &T) -> (String, String) {
+fn file<T: EntityFile>(path: &str, value: &T) -> (String, String) {
     (path.to_owned(), print(value))
 }
 

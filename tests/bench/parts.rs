@@ -7,10 +7,10 @@ use std::time::Instant;
 use greenroom::action::Action;
 use greenroom::diff::diff;
 use greenroom::git::Ident;
-use greenroom::registry::{Asker, Options, Registry};
+use greenroom::registry::{ChangeAuthor, ChangeOptions, Registry};
 use greenroom::text::Text;
 use greenroom::time::Timestamp;
-use greenroom::tree::Limits;
+use greenroom::tree::CompareLimits;
 
 use super::generate::{self, Shape};
 use super::measure::{Times, peak_memory, quietly, row};
@@ -70,15 +70,15 @@ fn identity(command: &mut Command) {
     command.env("GIT_CONFIG_NOSYSTEM", "1").env("NO_COLOR", "1");
 }
 
-fn asker(now: Timestamp) -> Asker {
+fn asker(now: Timestamp) -> ChangeAuthor {
     let who = Ident::new("Alice", "alice@example.com", now);
-    Asker { user: "alice".parse().expect("a name"), author: who.clone(), committer: who }
+    ChangeAuthor { user: "alice".parse().expect("a name"), author: who.clone(), committer: who }
 }
 
 /// One mutation in process beside a bare commit of the same two files, and the bytes that it adds.
 fn mutation(b: &Bench) {
     let registry = b.registry();
-    let options = Options { relaxed: true, ..Options::default() };
+    let options = ChangeOptions { relaxed: true, ..ChangeOptions::default() };
     let model = generate::model(b.shape.models / 2);
     let mut i = 0_u64;
     let mut last = None;
@@ -164,7 +164,7 @@ fn diffs(b: &Bench) {
     let adjacent = Times::of(200, || {
         let (old, new) =
             (registry.snapshot_of(Some(parent)).expect("old"), registry.snapshot_of(Some(head)).expect("new"));
-        assert!(!diff(&old, &new, Limits::default()).expect("a diff").events.is_empty());
+        assert!(!diff(&old, &new, CompareLimits::default()).expect("a diff").events.is_empty());
     });
     let small = b.shape.layout.as_str() == "sharded";
     let met = small.then_some(adjacent.median() <= 0.5);
@@ -175,7 +175,7 @@ fn diffs(b: &Bench) {
         let wide = Times::of(5, || {
             let (old, new) =
                 (registry.snapshot_of(Some(far)).expect("old"), registry.snapshot_of(Some(head)).expect("new"));
-            assert!(diff(&old, &new, Limits::default()).expect("a diff").events.len() >= 9_999);
+            assert!(diff(&old, &new, CompareLimits::default()).expect("a diff").events.len() >= 9_999);
         });
         let measured = format!("{:.0} ms", wide.median());
         row(&format!("diff of 10 000 versions, {}", b.label), &measured, "≤ 1 s", Some(wide.median() <= 1000.0));
@@ -233,7 +233,7 @@ fn index(b: &Bench) {
 fn refresh(b: &Bench) {
     let registry = b.registry();
     let mut index = greenroom::index::Index::open(&registry, &mut |_| {}).expect("an index");
-    let options = Options { relaxed: true, ..Options::default() };
+    let options = ChangeOptions { relaxed: true, ..ChangeOptions::default() };
     let model = generate::model(b.shape.models / 2);
     let mut times = Vec::new();
     for i in 0..40 {
@@ -308,7 +308,7 @@ fn cli(b: &Bench) {
 /// Signatures verified per second; each needs the key of one of 10,000 people.
 pub fn signature() {
     use greenroom::entity::person::SigningKey;
-    use greenroom::signature::{Finding, Ring, check};
+    use greenroom::signature::{KeyRing, SignatureFinding, check};
 
     const RUNS: u32 = 1000;
     let key = |text: &str| SigningKey { key: Text::new(text).expect("text"), added_at: None, revoked_at: None };
@@ -324,8 +324,8 @@ pub fn signature() {
         ),
     ] {
         let (user, key) = (name.parse().expect("a name"), key(given));
-        let good = |found: Finding| assert!(matches!(found, Finding::Good { .. }), "{found:?}");
-        let run = |what: &str, ask: &mut dyn FnMut() -> Finding| {
+        let good = |found: SignatureFinding| assert!(matches!(found, SignatureFinding::Good { .. }), "{found:?}");
+        let run = |what: &str, ask: &mut dyn FnMut() -> SignatureFinding| {
             let start = Instant::now();
             (0..RUNS).for_each(|_| good(ask()));
             let rate = f64::from(RUNS) / start.elapsed().as_secs_f64();
@@ -333,10 +333,10 @@ pub fn signature() {
         };
         run(what, &mut || check(payload, signature.as_bytes(), [(&user, &key)], at));
         let start = Instant::now();
-        std::hint::black_box(Ring::new(std::iter::repeat_n((&user, &key), 10_000)));
+        std::hint::black_box(KeyRing::new(std::iter::repeat_n((&user, &key), 10_000)));
         let took = start.elapsed().as_secs_f64() * 1e3;
         row(&format!("10,000 keys indexed, {what}"), &format!("{took:.0} ms"), "", None);
-        let ring = Ring::new([(&user, &key)]);
+        let ring = KeyRing::new([(&user, &key)]);
         run(&format!("{what}, key kept"), &mut || ring.check(payload, signature.as_bytes(), at));
     }
 }
@@ -352,8 +352,8 @@ pub fn hash(temp: &Path, quick: bool) {
     let ours = || {
         let _ = std::fs::remove_dir_all(&store_dir);
         let store = greenroom::artifact::Store::at(&store_dir);
-        let limits = greenroom::artifact::Limits::default();
-        greenroom::artifact::ingest(&folder, greenroom::artifact::Keep::In(&store), &limits, &|_, _| {})
+        let limits = greenroom::artifact::ArtifactLimits::default();
+        greenroom::artifact::ingest(&folder, greenroom::artifact::ByteStorage::In(&store), &limits, &|_, _| {})
             .expect("ingested");
     };
     let hashed = || {

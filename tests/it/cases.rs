@@ -16,11 +16,11 @@ use greenroom::entity::Person;
 use greenroom::event::Event;
 use greenroom::name::{ModelName, UserName};
 use greenroom::rules::subject::subject;
-use greenroom::rules::{Actor, BranchCommit, Proposal, RULES, Step, judge};
+use greenroom::rules::{Actor, BranchCommit, Proposal, RULES, StepContext, judge};
 use greenroom::snapshot::Snapshot;
 use greenroom::text::Text;
 use greenroom::time::Timestamp;
-use greenroom::tree::{Kind, Limits, Memory, Objects as _, Oid, Patch, Stage as _};
+use greenroom::tree::{CompareLimits, EntryKind, Memory, Objects as _, Oid, Patch, Stage as _};
 use serde::Deserialize;
 
 use crate::schema::WRITE;
@@ -143,10 +143,10 @@ impl Case {
         let rest = store.stage(Some(before), &gone).expect("a tree in memory");
         let mut patch = Patch::default();
         for (path, target) in &self.links {
-            patch.link(path.clone(), Kind::Symlink, store.put_blob(target.as_bytes()));
+            patch.link(path.clone(), EntryKind::Symlink, store.put_blob(target.as_bytes()));
         }
         for path in &self.submodules {
-            patch.link(path.clone(), Kind::Submodule, store.put_blob(b"a commit elsewhere"));
+            patch.link(path.clone(), EntryKind::Submodule, store.put_blob(b"a commit elsewhere"));
         }
         for (path, size) in &self.sizes {
             patch.write(path.clone(), vec![b'#'; *size]);
@@ -161,7 +161,7 @@ impl Case {
     fn moved(&self, store: &Memory, state: Oid) -> Oid {
         let Some(folder) = &self.moved_to else { return state };
         let mut patch = Patch::default();
-        patch.link(folder.clone(), Kind::Tree, state);
+        patch.link(folder.clone(), EntryKind::Tree, state);
         for entry in store.tree(&state).expect("a tree in memory").iter().filter(|e| self.left.contains(&e.name)) {
             patch.link(entry.name.clone(), entry.kind, entry.id);
         }
@@ -193,7 +193,7 @@ impl Case {
         let before = Snapshot::new(&store, Some(before), "").expect("a state");
         let folder = self.moved_to.as_ref().map_or_else(String::new, |folder| format!("{folder}/"));
         let after = Snapshot::new(&store, Some(after), &folder).expect("a state");
-        let diff = diff(&before, &after, Limits::default()).expect("the trees are whole");
+        let diff = diff(&before, &after, CompareLimits::default()).expect("the trees are whole");
         let user = |s: &String| UserName::new(s.clone()).expect("a person's id");
         let authors: BTreeSet<UserName> = self.author.iter().map(user).collect();
         let vouched = if self.vouched { authors.clone() } else { BTreeSet::new() };
@@ -201,7 +201,7 @@ impl Case {
         let at = self.at.map_or_else(|| AT.to_owned(), |t| t.to_string());
         let at: Timestamp = at.parse().expect("a time");
         let proposal = (!self.proposed_by.is_empty()).then(|| self.branch(&store, name, &before, &after));
-        let mut step = Step::new(&before, &after, &diff, &actor, at);
+        let mut step = StepContext::new(&before, &after, &diff, &actor, at);
         step.proposal = proposal.as_ref();
         let former = |email: &String| {
             let email = Text::new(email).expect("an e-mail address");

@@ -12,11 +12,11 @@ use greenroom::entity::{
     Access, AliasPointer, Comment, Model, Person, Request, Settings, StagePointer, Version, Webhook,
 };
 use greenroom::format::path::Location;
-use greenroom::format::{Kind, Problem, Record, parse_strict, print};
+use greenroom::format::{EntityFile, FileKind, Problem, parse_strict, print};
 use greenroom::name::UserName;
-use greenroom::rules::{Actor, Step, judge};
+use greenroom::rules::{Actor, StepContext, judge};
 use greenroom::snapshot::Snapshot;
-use greenroom::tree::{Limits, Memory};
+use greenroom::tree::{CompareLimits, Memory};
 
 use crate::schema::{WRITE, validator};
 use crate::support::trees::{files, load};
@@ -30,46 +30,46 @@ fn invalid() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/toml/invalid")
 }
 
-fn faults<T: Record>(path: &str, bytes: &[u8]) -> (Vec<Problem>, Option<String>) {
+fn faults<T: EntityFile>(path: &str, bytes: &[u8]) -> (Vec<Problem>, Option<String>) {
     let (value, problems) = parse_strict::<T>(path, bytes);
     (problems, value.as_ref().map(print))
 }
 
 /// Reads a file as the gate does: its faults, and its canonical form.
-pub fn read(kind: Kind, path: &str, bytes: &[u8]) -> (Vec<Problem>, Option<String>) {
+pub fn read(kind: FileKind, path: &str, bytes: &[u8]) -> (Vec<Problem>, Option<String>) {
     match kind {
-        Kind::Settings => faults::<Settings>(path, bytes),
-        Kind::Access => faults::<Access>(path, bytes),
-        Kind::Person => faults::<Person>(path, bytes),
-        Kind::Model => faults::<Model>(path, bytes),
-        Kind::Stage => faults::<StagePointer>(path, bytes),
-        Kind::Alias => faults::<AliasPointer>(path, bytes),
-        Kind::Version => faults::<Version>(path, bytes),
-        Kind::Request => faults::<Request>(path, bytes),
-        Kind::Comment => faults::<Comment>(path, bytes),
-        Kind::Webhook => faults::<Webhook>(path, bytes),
+        FileKind::Settings => faults::<Settings>(path, bytes),
+        FileKind::Access => faults::<Access>(path, bytes),
+        FileKind::Person => faults::<Person>(path, bytes),
+        FileKind::Model => faults::<Model>(path, bytes),
+        FileKind::Stage => faults::<StagePointer>(path, bytes),
+        FileKind::Alias => faults::<AliasPointer>(path, bytes),
+        FileKind::Version => faults::<Version>(path, bytes),
+        FileKind::Request => faults::<Request>(path, bytes),
+        FileKind::Comment => faults::<Comment>(path, bytes),
+        FileKind::Webhook => faults::<Webhook>(path, bytes),
     }
 }
 
 /// The kind of the file at a path of a registry; `None` for other files.
-fn kind_of(path: &str, layout: Layout) -> Option<Kind> {
+fn kind_of(path: &str, layout: Layout) -> Option<FileKind> {
     match Location::parse(path, layout).unwrap_or_else(|e| panic!("{path}: {e}")) {
-        Location::Settings => Some(Kind::Settings),
-        Location::Access | Location::ModelAccess(_) => Some(Kind::Access),
-        Location::Person(_) => Some(Kind::Person),
-        Location::Webhook(_) => Some(Kind::Webhook),
-        Location::Model(_) => Some(Kind::Model),
-        Location::Stage(..) => Some(Kind::Stage),
-        Location::Alias(..) => Some(Kind::Alias),
-        Location::Version(..) => Some(Kind::Version),
-        Location::Request(..) => Some(Kind::Request),
-        Location::Comment(..) => Some(Kind::Comment),
+        Location::Settings => Some(FileKind::Settings),
+        Location::Access | Location::ModelAccess(_) => Some(FileKind::Access),
+        Location::Person(_) => Some(FileKind::Person),
+        Location::Webhook(_) => Some(FileKind::Webhook),
+        Location::Model(_) => Some(FileKind::Model),
+        Location::Stage(..) => Some(FileKind::Stage),
+        Location::Alias(..) => Some(FileKind::Alias),
+        Location::Version(..) => Some(FileKind::Version),
+        Location::Request(..) => Some(FileKind::Request),
+        Location::Comment(..) => Some(FileKind::Comment),
         Location::Artifact(..) | Location::Attributes(..) | Location::Companion(_) => None,
     }
 }
 
 /// The files of a registry with their kinds and bytes.
-fn records(folder: &Path, layout: Layout) -> Vec<(String, Kind, Vec<u8>)> {
+fn records(folder: &Path, layout: Layout) -> Vec<(String, FileKind, Vec<u8>)> {
     let all = files(folder).into_iter();
     all.filter_map(|path| {
         let bytes = fs::read(folder.join(&path)).expect("the file is there");
@@ -107,7 +107,7 @@ fn the_example_has_every_kind_of_file_and_no_fault() {
         assert_eq!(faults, [""; 0], "{path}");
         kinds.insert(kind.as_str());
     }
-    assert_eq!(kinds.len(), Kind::ALL.len(), "{kinds:?}");
+    assert_eq!(kinds.len(), FileKind::ALL.len(), "{kinds:?}");
 }
 
 #[test]
@@ -115,10 +115,10 @@ fn the_example_as_a_whole_breaks_no_rule() {
     let store = Memory::default();
     let root = load(&store, &registry());
     let (before, after) = (Snapshot::new(&store, None, "").unwrap(), Snapshot::new(&store, root, "").unwrap());
-    let diff = diff(&before, &after, Limits::default()).unwrap();
+    let diff = diff(&before, &after, CompareLimits::default()).unwrap();
     let actor = Actor::of(UserName::new("alice").unwrap());
     let at = "2026-03-04T00:00:00Z".parse().unwrap();
-    let verdict = judge(&Step::new(&before, &after, &diff, &actor, at)).unwrap();
+    let verdict = judge(&StepContext::new(&before, &after, &diff, &actor, at)).unwrap();
     let said: Vec<String> = verdict.faults.iter().map(|f| format!("{f} {}", f.problem.help)).collect();
     assert_eq!(said, [""; 0]);
 }
@@ -172,12 +172,13 @@ impl Expected {
 }
 
 /// The invalid files by path, kind and bytes.
-fn invalid_files() -> Vec<(String, Kind, Vec<u8>)> {
+fn invalid_files() -> Vec<(String, FileKind, Vec<u8>)> {
     let all = files(&invalid()).into_iter();
     all.map(|path| {
         let bytes = fs::read(invalid().join(&path)).expect("the file is there");
         let folder = path.split('/').next().unwrap_or_default();
-        let kind = Kind::ALL.into_iter().find(|k| k.as_str() == folder).unwrap_or_else(|| panic!("{path}: no kind"));
+        let kind =
+            FileKind::ALL.into_iter().find(|k| k.as_str() == folder).unwrap_or_else(|| panic!("{path}: no kind"));
         (path, kind, bytes)
     })
     .collect()
@@ -207,7 +208,7 @@ fn each_invalid_file_breaks_the_rule_that_it_names_at_its_line() {
 fn an_editors_checker_sees_what_a_schema_or_a_parser_can_see() {
     let sandbox = Sandbox::new();
     let mut config = String::new();
-    for kind in Kind::ALL {
+    for kind in FileKind::ALL {
         let name = kind.as_str();
         sandbox.write(format!("{name}.schema.json"), greenroom::format::schema::schema(kind));
         config.push_str(&format!(

@@ -14,16 +14,16 @@ use greenroom::apply::{Context, Refusal, apply};
 use greenroom::diff::{Diff, diff};
 use greenroom::entity::settings::Layout;
 use greenroom::entity::{
-    Access, AliasPointer, Comment, Level, Model, Person, Request, Settings, StagePointer, Version, Webhook,
+    Access, AliasPointer, Comment, Model, PermissionLevel, Person, Request, Settings, StagePointer, Version, Webhook,
 };
 use greenroom::event::Event;
 use greenroom::format::path::Location;
-use greenroom::format::{Record, canonical::canonical, edit::edit, parse, parse_strict, print};
+use greenroom::format::{EntityFile, canonical::canonical, edit::edit, parse, parse_strict, print};
 use greenroom::name::UserName;
-use greenroom::rules::{self, Actor, Step, Verdict, judge};
+use greenroom::rules::{self, Actor, StepContext, Verdict, judge};
 use greenroom::snapshot::Snapshot;
 use greenroom::time::Timestamp;
-use greenroom::tree::{Entry, Limits, Memory, Objects, Oid, Patch, Stage, StageError, TreeError};
+use greenroom::tree::{CompareLimits, Memory, Objects, Oid, Patch, Stage, StageError, TreeEntry, TreeError};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
@@ -67,7 +67,7 @@ fn scrawled(text: &str) -> String {
 }
 
 /// Formatting keeps the meaning and every comment, and a second run changes nothing.
-fn in_order<T: Record + Debug>(value: &T) -> Result<(), TestCaseError> {
+fn in_order<T: EntityFile + Debug>(value: &T) -> Result<(), TestCaseError> {
     let text = print(value);
     prop_assert_eq!(canonical::<T>("x", &text), Ok(text.clone()));
     let written = scrawled(&text);
@@ -84,7 +84,7 @@ fn in_order<T: Record + Debug>(value: &T) -> Result<(), TestCaseError> {
 }
 
 /// What was put in order, with comments, stays so when it is edited.
-fn stays_in_order<T: Record + Debug>(a: &T, b: &T) -> Result<(), TestCaseError> {
+fn stays_in_order<T: EntityFile + Debug>(a: &T, b: &T) -> Result<(), TestCaseError> {
     let failed = |e: Vec<greenroom::format::Problem>| TestCaseError::fail(format!("{e:?}"));
     let text = canonical::<T>("x", &format!("# The first line.\n{}# The last line.\n", print(a))).map_err(failed)?;
     let edited = edit(&text, a, b);
@@ -93,7 +93,7 @@ fn stays_in_order<T: Record + Debug>(a: &T, b: &T) -> Result<(), TestCaseError> 
     Ok(())
 }
 
-fn round_trip<T: Record + Debug>(pair: impl Strategy<Value = T> + Clone) {
+fn round_trip<T: EntityFile + Debug>(pair: impl Strategy<Value = T> + Clone) {
     check(200, (pair.clone(), pair), |(a, b)| {
         let text = print(&a);
         prop_assert_eq!(parse_strict::<T>("x", text.as_bytes()), (Some(a.clone()), vec![]), "{}", text);
@@ -166,9 +166,9 @@ fn objects(store: &dyn Stage) -> &dyn Objects {
 fn seen(store: &dyn Objects, before: Option<Oid>, after: Option<Oid>, by: &str, step: usize) -> (Diff, Verdict) {
     let before = Snapshot::new(store, before, "").expect("a state in memory");
     let after = Snapshot::new(store, after, "").expect("a state in memory");
-    let diff = diff(&before, &after, Limits::default()).expect("the trees are whole");
+    let diff = diff(&before, &after, CompareLimits::default()).expect("the trees are whole");
     let actor = Actor::of(user(by));
-    let mut judged = Step::new(&before, &after, &diff, &actor, moment(step));
+    let mut judged = StepContext::new(&before, &after, &diff, &actor, moment(step));
     // A real index never has the random ids of this test.
     judged.used = Some(rules::UsedIds::new());
     let verdict = judge(&judged).expect("the trees are whole");
@@ -192,12 +192,12 @@ fn shown(events: &[Event]) -> Vec<String> {
 
 /// Demands that `greenroom fmt` would leave all files of a tree as they are.
 fn in_canonical_form(store: &Memory, tree: Oid, at: &str) -> Result<(), TestCaseError> {
-    fn form<T: Record>(path: &str, text: &str) -> Result<String, Vec<greenroom::format::Problem>> {
+    fn form<T: EntityFile>(path: &str, text: &str) -> Result<String, Vec<greenroom::format::Problem>> {
         canonical::<T>(path, text)
     }
     for entry in store.tree(&tree).expect("a tree in memory").iter() {
         let path = format!("{at}{}", entry.name);
-        if entry.kind == greenroom::tree::Kind::Tree {
+        if entry.kind == greenroom::tree::EntryKind::Tree {
             in_canonical_form(store, entry.id, &format!("{path}/"))?;
             continue;
         }
@@ -298,7 +298,12 @@ fn law_4_the_verdict_is_the_same_however_the_state_is_written_and_laid_out() {
         let (moved, verdict) = seen(&store, Some(flat), Some(sharded), by, 98);
         prop_assert_eq!(moved.events, vec![]);
         let manages = Snapshot::new(&store, Some(flat), "").and_then(|s| s.registry_level(&user(by)));
-        prop_assert_eq!(verdict.passes(), manages.expect("readable") == Some(Level::CanManage), "{:?}", verdict);
+        prop_assert_eq!(
+            verdict.passes(),
+            manages.expect("readable") == Some(PermissionLevel::CanManage),
+            "{:?}",
+            verdict
+        );
         prop_assert_eq!(state(&store, Some(sharded)).tree(&store, Style::Canonical(Layout::Flat)), flat);
         let back = act(&store, Some(sharded), &Action::Reshard { layout: Layout::Flat }, by, 98).expect("it moves");
         prop_assert_eq!(state(&store, Some(back)), state(&store, Some(flat)));
@@ -322,7 +327,7 @@ struct Counting<'m> {
 }
 
 impl Objects for Counting<'_> {
-    fn tree(&self, id: &Oid) -> Result<Rc<[Entry]>, TreeError> {
+    fn tree(&self, id: &Oid) -> Result<Rc<[TreeEntry]>, TreeError> {
         self.reads.set(self.reads.get() + 1);
         self.store.tree(id)
     }
@@ -401,10 +406,10 @@ fn law_9_an_id_that_was_used_is_never_new_again() {
         let forged = store.stage(root, &patch).expect("a tree in memory");
         let before = Snapshot::new(&store, root, "").expect("a state in memory");
         let after = Snapshot::new(&store, Some(forged), "").expect("a state in memory");
-        let diff = diff(&before, &after, Limits::default()).expect("the trees are whole");
+        let diff = diff(&before, &after, CompareLimits::default()).expect("the trees are whole");
         let actor = Actor::of(user("alice"));
         let breaks = |known: Option<rules::UsedIds>| {
-            let mut step = Step::new(&before, &after, &diff, &actor, moment(99));
+            let mut step = StepContext::new(&before, &after, &diff, &actor, moment(99));
             step.used = known;
             let verdict = judge(&step).expect("the trees are whole");
             verdict.faults.iter().any(|f| f.problem.rule == "id")
@@ -412,7 +417,7 @@ fn law_9_an_id_that_was_used_is_never_new_again() {
         prop_assert!(breaks(Some(used.clone())), "{id} is known to the history");
         // Without a history, the rule asks the state before.
         let nothing = Snapshot::new(&store, None, "").expect("a state in memory");
-        let there = greenroom::diff::diff(&nothing, &before, Limits::default()).expect("the trees are whole");
+        let there = greenroom::diff::diff(&nothing, &before, CompareLimits::default()).expect("the trees are whole");
         let is_there = there.events.iter().filter_map(Event::new_id).any(|known| known == id);
         prop_assert_eq!(breaks(None), is_there);
         Ok(())

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use greenroom::deliver::Outcome;
-use greenroom::watch::{Home, Options, Watcher};
+use greenroom::deliver::AttemptOutcome;
+use greenroom::watch::{WatchOptions, WatchedBranch, Watcher};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -41,7 +41,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 /// A registry whose history is delivered again and again.
 struct Story {
     sandbox: Sandbox,
-    home: Home,
+    home: WatchedBranch,
     /// The first commit, and all up to the last.
     commits: Vec<String>,
 }
@@ -77,8 +77,8 @@ impl Story {
     }
 
     /// One run to its end, or to its failure.
-    fn run(&self, book: &Arc<Book>, act: impl Fn(&Told) -> Outcome + Send + Sync + 'static) -> u64 {
-        let options = Options { once: true, ..book.options(always(vec![book.channel("x", act)])) };
+    fn run(&self, book: &Arc<Book>, act: impl Fn(&Told) -> AttemptOutcome + Send + Sync + 'static) -> u64 {
+        let options = WatchOptions { once: true, ..book.options(always(vec![book.channel("x", act)])) };
         let summary = Watcher::start(self.home.clone(), options).expect("a thread").join().expect("it ends well");
         summary.pending
     }

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use greenroom::action::{Action, NewVersion};
 use greenroom::git::{Ident, Repo};
 use greenroom::name::{ModelName, UserName};
-use greenroom::registry::{Asker, Options, Registry};
+use greenroom::registry::{ChangeAuthor, ChangeOptions, Registry};
 use greenroom::time::Timestamp;
 
 use crate::support::Sandbox;
@@ -66,8 +66,9 @@ fn eight_writers_of_versions_never_get_one_number_twice() {
             let registry = Registry::with(Repo::open(&folder).expect("it opens"), "").expect("a registry");
             let now = Timestamp::from_millis(registry_now());
             let who = Ident { name: "Alice".into(), email: "alice@example.org".into(), time: now, offset: 0 };
-            let asker = Asker { user: UserName::new("alice").expect("a user"), author: who.clone(), committer: who };
-            let options = Options { relaxed: true, ..Options::default() };
+            let asker =
+                ChangeAuthor { user: UserName::new("alice").expect("a user"), author: who.clone(), committer: who };
+            let options = ChangeOptions { relaxed: true, ..ChangeOptions::default() };
             let mut numbers = Vec::new();
             for _ in 0..each {
                 let action = Action::CreateVersion { model: model.clone(), new: Box::new(NewVersion::default()) };
@@ -100,11 +101,11 @@ fn settings_that_changed_meanwhile_are_not_written_over() {
     sandbox.alice().within("r.git").greenroom(["stage", "set", "Production", "--approvals", "2"]).success();
     let now = Timestamp::from_millis(registry_now());
     let who = Ident::new("Alice", "alice@example.org", now);
-    let asker = Asker { user: UserName::new("alice").expect("a user"), author: who.clone(), committer: who };
+    let asker = ChangeAuthor { user: UserName::new("alice").expect("a user"), author: who.clone(), committer: who };
     let mut settings = seen.clone();
     settings.identity.self_approval = true;
     let change = Action::ChangeSettings { settings, seen: Some(Box::new(seen)) };
-    let refused = registry.change(&asker, &[change], now, &Options::default()).expect_err("it is outdated");
+    let refused = registry.change(&asker, &[change], now, &ChangeOptions::default()).expect_err("it is outdated");
     assert_eq!(refused.to_string(), "greenroom.toml changed meanwhile; look again, then try again");
     let kept = registry.snapshot().expect("a snapshot");
     let rule = kept.settings().expect("settings").and_then(|s| s.rule(&greenroom::stage::Stage::Production).cloned());

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use greenroom::format::{Kind, schema::schema};
+use greenroom::format::{FileKind, schema::schema};
 use greenroom::view;
 use jsonschema::Validator;
 use serde_json::{Map, Value};
@@ -20,12 +20,12 @@ fn folder() -> PathBuf {
 }
 
 /// The schema of a kind of file as a JSON value.
-fn value(kind: Kind) -> Value {
+fn value(kind: FileKind) -> Value {
     serde_json::from_str(&schema(kind)).expect("a schema is JSON")
 }
 
 /// A validator of a kind of file that checks formats, too.
-pub fn validator(kind: Kind) -> Validator {
+pub fn validator(kind: FileKind) -> Validator {
     jsonschema::draft202012::options().should_validate_formats(true).build(&value(kind)).expect("a valid schema")
 }
 
@@ -40,14 +40,14 @@ fn committed(path: &Path, wanted: &str) {
 
 #[test]
 fn the_committed_schemas_are_those_of_the_types() {
-    for kind in Kind::ALL {
+    for kind in FileKind::ALL {
         committed(&folder().join(format!("{}.schema.json", kind.as_str())), &schema(kind));
     }
 }
 
 #[test]
 fn each_is_a_valid_schema_of_2020_12() {
-    for kind in Kind::ALL {
+    for kind in FileKind::ALL {
         let schema = value(kind);
         assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
         let faults = jsonschema::draft202012::meta::validate(&schema).map_err(|e| e.to_string());
@@ -69,7 +69,7 @@ fn each(schema: &Value, at: &str, check: &mut impl FnMut(&str, &Map<String, Valu
 
 #[test]
 fn the_schemas_are_tight_and_say_what_each_key_is() {
-    for kind in Kind::ALL {
+    for kind in FileKind::ALL {
         each(&value(kind), kind.as_str(), &mut |at, schema| {
             let is_keys = at.ends_with("/properties");
             if schema.get("type").is_some_and(|t| t == "object") {
@@ -94,7 +94,7 @@ fn the_schemas_are_tight_and_say_what_each_key_is() {
 }
 
 /// The keys of a schema as a table, with nested tables as `outer.inner`.
-fn keys(kind: Kind) -> String {
+fn keys(kind: FileKind) -> String {
     let root = value(kind);
     let mut out = String::from("| key | what | |\n|---|---|---|\n");
     rows(&root, &root, "", &mut out);
@@ -139,12 +139,12 @@ fn rows(root: &Value, schema: &Value, prefix: &str, out: &mut String) {
 }
 
 /// The sections of the documentation, by the kind that their heading names first.
-fn sections(text: &str) -> Vec<(Kind, String)> {
+fn sections(text: &str) -> Vec<(FileKind, String)> {
     let parts = text.split("\n## ").skip(1);
     parts
         .filter_map(|part| {
             let word = part.split(':').next().unwrap_or_default();
-            let kind = Kind::ALL.into_iter().find(|k| k.as_str() == word);
+            let kind = FileKind::ALL.into_iter().find(|k| k.as_str() == word);
             kind.map(|k| (k, part.to_owned()))
         })
         .collect()
@@ -155,7 +155,7 @@ fn the_documentation_lists_the_keys_of_every_kind() {
     let _held = README.lock().unwrap_or_else(PoisonError::into_inner);
     let path = folder().join("README.md");
     let mut text = fs::read_to_string(&path).expect("schema/README.md is there");
-    for kind in Kind::ALL {
+    for kind in FileKind::ALL {
         let (start, end) = (format!("<!-- keys of {} -->\n", kind.as_str()), "<!-- end -->");
         let from = text.find(&start).unwrap_or_else(|| panic!("no '{start}' in README.md")) + start.len();
         let to = from + text[from..].find(end).expect("the keys end");
@@ -168,8 +168,8 @@ fn the_documentation_lists_the_keys_of_every_kind() {
 fn the_examples_of_the_documentation_are_files_without_fault() {
     let text = fs::read_to_string(folder().join("README.md")).expect("schema/README.md is there");
     let sections = sections(&text);
-    let kinds: Vec<Kind> = sections.iter().map(|(k, _)| *k).collect();
-    assert_eq!(kinds, Kind::ALL, "one section for each kind, in the order of the tree");
+    let kinds: Vec<FileKind> = sections.iter().map(|(k, _)| *k).collect();
+    assert_eq!(kinds, FileKind::ALL, "one section for each kind, in the order of the tree");
     for (kind, section) in sections {
         let blocks: Vec<&str> = section.split("```toml\n").skip(1).filter_map(|b| b.split("```").next()).collect();
         assert!(!blocks.is_empty(), "{kind:?} has no example");
@@ -240,7 +240,7 @@ fn the_documentation_lists_the_outputs() {
     let (start, end) = ("<!-- outputs -->\n", "<!-- end -->");
     let from = text.find(start).expect("the outputs begin") + start.len();
     let to = from + text[from..].find(end).expect("the outputs end");
-    let row = |k: &view::schema::Kind| {
+    let row = |k: &view::schema::OutputKind| {
         let file = format!("output/v{}/{}.schema.json", view::schema::VERSION, k.name);
         format!("| {} | [{}]({file}) |\n", k.printed_by, k.name)
     };

@@ -3,7 +3,7 @@
 use greenroom::entity::person::SigningKey;
 use greenroom::git::{Repo, Signed};
 use greenroom::name::UserName;
-use greenroom::signature::{BadSignature, Finding, KeyError, PublicKey, Ring, Void, check};
+use greenroom::signature::{BadSignature, KeyError, KeyInvalidity, KeyRing, PublicKey, SignatureFinding, check};
 use greenroom::text::Text;
 use greenroom::time::Timestamp;
 use greenroom::tree::Oid;
@@ -27,19 +27,19 @@ fn key(text: &str) -> SigningKey {
 }
 
 /// The finding about a signature, given the keys of people.
-fn ask(signed: &Signed, keys: &[(&str, &SigningKey)], at: &str) -> Finding {
+fn ask(signed: &Signed, keys: &[(&str, &SigningKey)], at: &str) -> SignatureFinding {
     let keys: Vec<(UserName, &SigningKey)> = keys.iter().map(|(name, key)| (user(name), *key)).collect();
     check(&signed.payload, &signed.signature, keys.iter().map(|(name, key)| (name, *key)), time(at))
 }
 
-fn good(name: &str, key: &SigningKey) -> Finding {
+fn good(name: &str, key: &SigningKey) -> SignatureFinding {
     let fingerprint = greenroom::signature::fingerprint(key).expect("a key");
-    Finding::Good { user: user(name), fingerprint }
+    SignatureFinding::Good { user: user(name), fingerprint }
 }
 
-fn void(name: &str, key: &SigningKey, why: Void) -> Finding {
+fn void(name: &str, key: &SigningKey, why: KeyInvalidity) -> SignatureFinding {
     let fingerprint = greenroom::signature::fingerprint(key).expect("a key");
-    Finding::Void { user: user(name), fingerprint, why }
+    SignatureFinding::Void { user: user(name), fingerprint, why }
 }
 
 /// The signature of a revision in `r`.
@@ -90,11 +90,11 @@ fn every_kind_of_ssh_key_that_is_taken_proves_its_owner() {
     for (i, (name, key)) in keys.iter().enumerate() {
         let signed = ssh_signed(&sandbox, name);
         assert_eq!(ask(&signed, &ring(i), LATER), good("alice", key), "{name}");
-        assert_eq!(ask(&tampered(&signed), &ring(i), LATER), Finding::Bad(BadSignature::Mismatch), "{name}");
+        assert_eq!(ask(&tampered(&signed), &ring(i), LATER), SignatureFinding::Bad(BadSignature::Mismatch), "{name}");
         let fingerprint = greenroom::signature::fingerprint(key).expect("a key");
         let shown = sandbox.alice().run("ssh-keygen", ["-l", "-f", &format!("{name}.pub")]).success();
         assert!(shown.stdout().contains(&fingerprint), "{fingerprint} is not in {}", shown.stdout());
-        assert_eq!(ask(&signed, &ring(i)[..1], LATER), Finding::Unknown { key: fingerprint }, "{name}");
+        assert_eq!(ask(&signed, &ring(i)[..1], LATER), SignatureFinding::Unknown { key: fingerprint }, "{name}");
     }
 }
 
@@ -111,7 +111,7 @@ fn weak_ssh_keys_are_not_taken() {
         assert_eq!(PublicKey::parse(key.key.as_str()).expect_err(name), want);
     }
     ssh_key(&sandbox, "rsa1024b", &["-t", "rsa", "-b", "1024"]);
-    assert_eq!(ask(&ssh_signed(&sandbox, "rsa1024b"), &[], LATER), Finding::Bad(BadSignature::Kind));
+    assert_eq!(ask(&ssh_signed(&sandbox, "rsa1024b"), &[], LATER), SignatureFinding::Bad(BadSignature::Kind));
     let private = PublicKey::parse(&sandbox.read("rsa1024b")).expect_err("a private key");
     assert_eq!(private, KeyError::Private);
 }
@@ -127,7 +127,7 @@ fn an_ssh_signature_for_something_else_is_none_for_git() {
         Signed { payload: b"hello".to_vec(), signature }
     };
     assert_eq!(ask(&sign("git"), &[("alice", &key)], LATER), good("alice", &key));
-    assert_eq!(ask(&sign("file"), &[("alice", &key)], LATER), Finding::Bad(BadSignature::Namespace));
+    assert_eq!(ask(&sign("file"), &[("alice", &key)], LATER), SignatureFinding::Bad(BadSignature::Namespace));
 }
 
 #[test]
@@ -141,13 +141,19 @@ fn a_key_counts_from_when_it_was_added_until_it_is_revoked() {
     key.revoked_at = Some(time("2026-04-01T12:00:00.700Z"));
     let at = |when: &str| ask(&signed, &[("alice", &key)], when);
     // Commits have whole seconds only, but the key's times have milliseconds.
-    assert_eq!(at("2026-03-01T11:59:59Z"), void("alice", &key, Void::NotYet(time("2026-03-01T12:00:00.700Z"))));
+    assert_eq!(
+        at("2026-03-01T11:59:59Z"),
+        void("alice", &key, KeyInvalidity::NotYet(time("2026-03-01T12:00:00.700Z")))
+    );
     assert_eq!(at("2026-03-01T12:00:00Z"), good("alice", &key));
     assert_eq!(at("2026-04-01T11:59:59Z"), good("alice", &key));
-    assert_eq!(at("2026-04-01T12:00:00Z"), void("alice", &key, Void::Revoked(time("2026-04-01T12:00:00.700Z"))));
+    assert_eq!(
+        at("2026-04-01T12:00:00Z"),
+        void("alice", &key, KeyInvalidity::Revoked(time("2026-04-01T12:00:00.700Z")))
+    );
     let again = SigningKey { added_at: Some(time("2026-05-01T00:00:00Z")), revoked_at: None, key: key.key.clone() };
     assert_eq!(ask(&signed, &[("alice", &key), ("alice", &again)], "2026-05-02"), good("alice", &key));
-    let shared = Finding::Bad(BadSignature::Shared(greenroom::signature::fingerprint(&key).expect("a key")));
+    let shared = SignatureFinding::Bad(BadSignature::Shared(greenroom::signature::fingerprint(&key).expect("a key")));
     assert_eq!(ask(&signed, &[("alice", &key), ("bob", &again)], "2026-05-02"), shared);
 }
 
@@ -165,7 +171,7 @@ fn a_tag_is_signed_as_a_commit_is() {
     let tag = signature(&sandbox, "v1").expect("a signature");
     assert_eq!(ask(&tag, &[("alice", &key)], LATER), good("alice", &key));
     let mixed = Signed { payload: commit.payload, signature: tag.signature };
-    assert_eq!(ask(&mixed, &[("alice", &key)], LATER), Finding::Bad(BadSignature::Mismatch));
+    assert_eq!(ask(&mixed, &[("alice", &key)], LATER), SignatureFinding::Bad(BadSignature::Mismatch));
     assert_eq!(signature(&sandbox, "v2"), None);
     let args = ["commit", "-q", "--allow-empty", "-m", "unsigned"];
     sandbox.alice().within("r").git(args).success();
@@ -186,7 +192,7 @@ fn two_signatures_prove_nobody() {
     let shell = sandbox.alice().within("r").input(twice);
     let id = shell.git(["hash-object", "-t", "commit", "-w", "--stdin", "--literally"]).success();
     let signed = signature(&sandbox, id.stdout().trim()).expect("a signature");
-    assert_eq!(ask(&signed, &[("alice", &key)], LATER), Finding::Bad(BadSignature::Unreadable));
+    assert_eq!(ask(&signed, &[("alice", &key)], LATER), SignatureFinding::Bad(BadSignature::Unreadable));
 }
 
 /// A home of gpg with a short path, as the sockets of its agent need.
@@ -255,8 +261,12 @@ fn every_kind_of_openpgp_key_that_is_taken_proves_its_owner() {
         let signed = gpg.signed(&fingerprint, "");
         assert_eq!(greenroom::signature::fingerprint(&key), Ok(fingerprint.clone()), "{kind}");
         assert_eq!(ask(&signed, &[("alice", &key)], LATER), good("alice", &key), "{kind}");
-        assert_eq!(ask(&tampered(&signed), &[("alice", &key)], LATER), Finding::Bad(BadSignature::Mismatch), "{kind}");
-        assert_eq!(ask(&signed, &[], LATER), Finding::Unknown { key: fingerprint }, "{kind}");
+        assert_eq!(
+            ask(&tampered(&signed), &[("alice", &key)], LATER),
+            SignatureFinding::Bad(BadSignature::Mismatch),
+            "{kind}"
+        );
+        assert_eq!(ask(&signed, &[], LATER), SignatureFinding::Unknown { key: fingerprint }, "{kind}");
         assert_eq!(PublicKey::parse(key.key.as_str()).and_then(|k| k.vet()), Ok(()), "{kind}");
     }
     let private = gpg.run(&["--armor", "--export-secret-keys", "key-ed25519"]);
@@ -279,7 +289,7 @@ fn weak_openpgp_keys_and_hashes_are_not_taken() {
     let fingerprint = gpg.make("carol", "rsa2048", "sign");
     let key = gpg.export("carol");
     let signed = gpg.signed(&fingerprint, "--digest-algo SHA1");
-    assert_eq!(ask(&signed, &[("carol", &key)], LATER), Finding::Bad(BadSignature::Hash));
+    assert_eq!(ask(&signed, &[("carol", &key)], LATER), SignatureFinding::Bad(BadSignature::Hash));
     gpg.run(&["--cert-digest-algo", "SHA1", "--quick-gen-key", "old", "rsa2048", "sign", "never"]);
     assert_eq!(parse("old").and_then(|k| k.vet()), Err(KeyError::SelfSignature));
     gpg.make("certifier", "ed25519", "cert");
@@ -325,17 +335,20 @@ fn a_signing_subkey_proves_its_owner_until_it_is_revoked() {
     let key = gpg.export("alice");
     let signed = gpg.signed(&primary, "");
     assert_eq!(ask(&signed, &[("alice", &key)], LATER), good("alice", &key));
-    assert!(matches!(ask(&signed, &[], LATER), Finding::Unknown { key } if key != primary), "made by the subkey");
+    assert!(
+        matches!(ask(&signed, &[], LATER), SignatureFinding::Unknown { key } if key != primary),
+        "made by the subkey"
+    );
     // Mallory adds Alice's subkey to Mallory's key, with her signature that it belongs to hers.
     gpg.make("mallory", "ed25519", "sign");
     let stolen = adopted(&gpg.export("mallory"), &key);
-    assert_eq!(ask(&signed, &[("mallory", &stolen)], LATER), void("mallory", &stolen, Void::NotForSigning));
+    assert_eq!(ask(&signed, &[("mallory", &stolen)], LATER), void("mallory", &stolen, KeyInvalidity::NotForSigning));
     let commands = "key 1\nrevkey\ny\n1\n\ny\nsave\n";
     let quiet = ["--quiet", "--no-tty", "--pinentry-mode", "loopback", "--passphrase", "", "--command-fd", "0"];
     let edit = sandbox.alice().env("GNUPGHOME", gpg.home.path()).input(commands);
     edit.run("gpg", quiet.into_iter().chain(["--edit-key", &primary])).success();
     let revoked = gpg.export("alice");
-    let epoch = Void::RevokedByOwner(Timestamp::from_seconds(0));
+    let epoch = KeyInvalidity::RevokedByOwner(Timestamp::from_seconds(0));
     assert_eq!(ask(&signed, &[("alice", &revoked)], LATER), void("alice", &revoked, epoch));
 }
 
@@ -348,9 +361,9 @@ fn an_openpgp_key_ends_when_it_says() {
     let key = gpg.export("alice");
     let signed = gpg.signed(&fingerprint, "--faked-system-time 20200601T000000!");
     assert_eq!(ask(&signed, &[("alice", &key)], "2020-06-01"), good("alice", &key));
-    let end = Void::Expired(time("2020-12-31T00:00:00Z"));
+    let end = KeyInvalidity::Expired(time("2020-12-31T00:00:00Z"));
     assert_eq!(ask(&signed, &[("alice", &key)], "2020-12-31T00:00:00Z"), void("alice", &key, end));
-    assert_eq!(ask(&tampered(&signed), &[("alice", &key)], LATER), Finding::Bad(BadSignature::Mismatch));
+    assert_eq!(ask(&tampered(&signed), &[("alice", &key)], LATER), SignatureFinding::Bad(BadSignature::Mismatch));
     gpg.run(&["--quick-set-expire", &fingerprint, "2100-01-01"]);
     let renewed = gpg.export("alice");
     assert_eq!(ask(&signed, &[("alice", &renewed)], "2030-01-01"), good("alice", &renewed));
@@ -369,7 +382,7 @@ fn an_openpgp_key_that_its_owner_revoked_proves_nobody() {
     sandbox.write("revoke.asc", text.replace(":-----", "-----"));
     gpg.run(&["--import", "revoke.asc"]);
     let revoked = gpg.export("alice");
-    let epoch = Void::RevokedByOwner(Timestamp::from_seconds(0));
+    let epoch = KeyInvalidity::RevokedByOwner(Timestamp::from_seconds(0));
     assert_eq!(ask(&signed, &[("alice", &revoked)], BEFORE), void("alice", &revoked, epoch));
 }
 
@@ -383,7 +396,7 @@ fn among_ten_thousand_keys_only_the_one_that_signed_is_tried() {
     let others: Vec<(UserName, SigningKey)> =
         (0..10_000u32).map(|i| (user(&format!("user-{i}")), numbered(i))).collect();
     let alice = user("alice");
-    let ring = Ring::new(others.iter().map(|(u, k)| (u, k)).chain([(&alice, &mine)]));
+    let ring = KeyRing::new(others.iter().map(|(u, k)| (u, k)).chain([(&alice, &mine)]));
     let start = std::time::Instant::now();
     for _ in 0..100 {
         assert_eq!(ring.check(&signed.payload, &signed.signature, time(LATER)), good("alice", &mine));
@@ -428,7 +441,7 @@ fn git_itself_verifies_with_the_keys_of_the_registry() {
         at("2026-04-02").git(["-c", &setting, "verify-commit", commit]).code(i32::from(!valid));
         let signed = signature(&sandbox, commit).expect("a signature");
         let found = ask(&signed, &[("alice", &stored)], when);
-        assert_eq!(matches!(found, Finding::Good { .. }), valid, "{when}: {found:?}");
+        assert_eq!(matches!(found, SignatureFinding::Good { .. }), valid, "{when}: {found:?}");
     }
     // As of a time before its revocation the key was valid without an end.
     let file = at("2026-04-02").greenroom(["person", "allowed-signers", "--at", "2026-03-15"]).success();

@@ -7,7 +7,7 @@ mod trouble;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use greenroom::watch::{Home, Options, Source};
+use greenroom::watch::{ChannelSource, WatchOptions, WatchedBranch};
 
 use crate::support::channel::{Book, Running, Told, home};
 use crate::support::{Sandbox, Shell};
@@ -31,7 +31,7 @@ impl World {
         self.sandbox.alice().within("r")
     }
 
-    fn home(&self) -> Home {
+    fn home(&self) -> WatchedBranch {
         home(&self.alice())
     }
 
@@ -49,13 +49,13 @@ impl World {
         }
     }
 
-    fn options(&self, source: Source) -> Options {
+    fn options(&self, source: ChannelSource) -> WatchOptions {
         self.book.options(source)
     }
 
     /// A started watcher that knows the newest commit.
     #[track_caller]
-    fn start(&self, options: Options) -> Running {
+    fn start(&self, options: WatchOptions) -> Running {
         let running = Running::start(&self.home(), options);
         self.begun();
         running

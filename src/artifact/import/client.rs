@@ -17,7 +17,7 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Body};
 
 use super::super::path::FilePath;
-use super::{Base, ImportError};
+use super::{ServerBase, ImportError};
 
 /// The timeout to resolve a host name, and the timeout to connect.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -55,14 +55,14 @@ impl fmt::Debug for Credentials {
 
 /// A resolver that resolves one host at one port, and refuses all others.
 #[derive(Debug)]
-pub struct Named {
+pub struct HostLookup {
     host: String,
     port: u16,
 }
 
-impl Named {
+impl HostLookup {
     /// Creates a resolver for this server only.
-    pub fn new(server: &Base) -> Self {
+    pub fn new(server: &ServerBase) -> Self {
         Self { host: server.host().to_owned(), port: server.port() }
     }
 
@@ -84,7 +84,7 @@ impl Named {
     }
 }
 
-impl Resolver for Named {
+impl Resolver for HostLookup {
     fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let port = uri.port_u16().or_else(|| match uri.scheme_str() {
             Some("https") => Some(443),
@@ -104,7 +104,7 @@ impl Resolver for Named {
 }
 
 /// An entry of a folder on a server.
-pub(super) struct Listed {
+pub(super) struct RemoteEntry {
     /// The name: the last part of the path.
     pub(super) name: String,
     /// Whether it is a folder.
@@ -116,12 +116,12 @@ pub(super) struct Listed {
 /// A client for one server.
 pub(super) struct Client {
     agent: Agent,
-    server: Base,
+    server: ServerBase,
     credentials: Option<Credentials>,
 }
 
 impl Client {
-    pub(super) fn new(server: &Base, credentials: Option<Credentials>) -> Self {
+    pub(super) fn new(server: &ServerBase, credentials: Option<Credentials>) -> Self {
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -137,7 +137,7 @@ impl Client {
             .accept_encoding("identity")
             .tls_config(tls)
             .build();
-        let agent = Agent::with_parts(config, DefaultConnector::default(), Named::new(server));
+        let agent = Agent::with_parts(config, DefaultConnector::default(), HostLookup::new(server));
         Self { agent, server: server.clone(), credentials }
     }
 
@@ -176,7 +176,7 @@ impl Client {
     }
 
     /// Lists a folder. The server must be an artifact proxy.
-    pub(super) fn list(&self, folder: Option<&FilePath>) -> Result<Vec<Listed>, ImportError> {
+    pub(super) fn list(&self, folder: Option<&FilePath>) -> Result<Vec<RemoteEntry>, ImportError> {
         let shown = folder.map_or("the list of files".to_owned(), |f| format!("the files of {f}"));
         let answer = self.json(&format!("?path={}", folder.map_or_else(String::new, encoded)), &shown)?;
         let bad = || ImportError::Answer {
@@ -197,7 +197,7 @@ impl Client {
                 Some(other) => Some(other.as_u64()?),
             };
             let is_folder = file.get("is_dir").and_then(Value::as_bool).unwrap_or(false);
-            Some(Listed { name, is_folder, size })
+            Some(RemoteEntry { name, is_folder, size })
         };
         files.iter().map(|file| entry(file).ok_or_else(bad)).collect()
     }
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     fn permits(server: &str, address: &str) -> bool {
-        let named = Named::new(&Base::parse(server).expect("a server"));
+        let named = HostLookup::new(&ServerBase::parse(server).expect("a server"));
         named.permits(address.parse().expect("an address"))
     }
 
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn no_other_host_is_looked_for() {
-        let agent = Client::new(&Base::parse("http://localhost:1").expect("a server"), None).agent;
+        let agent = Client::new(&ServerBase::parse("http://localhost:1").expect("a server"), None).agent;
         for other in ["http://example.org/", "http://localhost:2/", "https://localhost/"] {
             assert!(matches!(agent.get(other).call(), Err(ureq::Error::HostNotFound)), "{other}");
         }

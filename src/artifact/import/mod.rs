@@ -10,16 +10,16 @@ mod tracking;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-pub use client::{Credentials, Named};
-pub use place::{Base, InvalidPlace};
+pub use client::{Credentials, HostLookup};
+pub use place::{ServerBase, InvalidPlace};
 
-use super::coming::{Coming, ingest_coming};
+use super::coming::{ReceivedFile, ingest_coming};
 use super::evidence::Evidence;
 use super::ingest::ingest_below;
 use super::path::FilePath;
 use super::walk::{Root, Selection};
-use super::{ArtifactError, Guarded, Ingested, Keep, Limits, Progress, Store};
-use client::{Client, Listed};
+use super::{ArtifactError, Guarded, IngestedFolder, ByteStorage, ArtifactLimits, TransferProgress, Store};
+use client::{Client, RemoteEntry};
 use tracking::Tracking;
 
 /// The path of the artifact proxy on MLflow servers.
@@ -30,7 +30,7 @@ const MAX_FOLDERS: usize = 1000;
 
 /// The location of a model that may be copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum ImportOrigin {
     /// A folder below a named folder.
     Folder {
         /// The folder that the administrator named.
@@ -41,7 +41,7 @@ pub enum Origin {
     /// A folder behind the artifact proxy of a named server.
     Proxied {
         /// The server, with the path of its artifact proxy.
-        server: Base,
+        server: ServerBase,
         /// The path on the server; `None` for the root.
         path: Option<FilePath>,
     },
@@ -56,7 +56,7 @@ pub enum Origin {
     },
 }
 
-impl Origin {
+impl ImportOrigin {
     /// Returns the run id and the logged model's id in the origin; empty if it has none.
     pub fn ids(&self) -> (&str, &str) {
         match self {
@@ -140,15 +140,15 @@ impl ImportError {
 
 /// A location that models may be copied from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
+enum ImportPlace {
     Folder(PathBuf),
-    Server { server: Base, below: Option<FilePath> },
+    Server { server: ServerBase, below: Option<FilePath> },
 }
 
 /// The locations that models may be copied from, and the tracking server.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    places: Vec<Place>,
+    places: Vec<ImportPlace>,
     tracking: Option<Tracking>,
     guarded: Guarded,
 }
@@ -169,9 +169,9 @@ impl Sources {
             out.places.push(place(text)?);
         }
         if let Some(text) = tracking {
-            let server = Base::parse(text)?;
+            let server = ServerBase::parse(text)?;
             let proxy = server.below(API);
-            out.places.push(Place::Server { server: proxy, below: None });
+            out.places.push(ImportPlace::Server { server: proxy, below: None });
             out.tracking = Some(Tracking::new(server, credentials));
         }
         Ok(out)
@@ -189,12 +189,12 @@ impl Sources {
     /// [`ArtifactError::Registry`] for such a folder; [`ArtifactError::Io`] if a folder is unreadable.
     pub fn refuse_guarded(&self) -> Result<(), ArtifactError> {
         self.places.iter().try_for_each(|place| match place {
-            Place::Folder(folder) => match folder.canonicalize() {
+            ImportPlace::Folder(folder) => match folder.canonicalize() {
                 Ok(real) => self.guarded.refuse_within(&Root::open(&real)?),
                 // The folder may be created or mounted later.
                 Err(_) => Ok(()),
             },
-            Place::Server { .. } => Ok(()),
+            ImportPlace::Server { .. } => Ok(()),
         })
     }
 
@@ -209,7 +209,7 @@ impl Sources {
     }
 
     /// Parses a source. Returns `None` unless it may be copied.
-    pub fn origin(&self, uri: &str) -> Option<Origin> {
+    pub fn origin(&self, uri: &str) -> Option<ImportOrigin> {
         if let Some(tracking) = &self.tracking
             && let Some(found) = tracking.origin(uri)
         {
@@ -219,17 +219,17 @@ impl Sources {
     }
 
     /// Parses a source that gives the location of the files itself.
-    fn placed(&self, uri: &str) -> Option<Origin> {
+    fn placed(&self, uri: &str) -> Option<ImportOrigin> {
         let wanted = place(uri).ok()?;
         self.places.iter().find_map(|allowed| match (allowed, &wanted) {
-            (Place::Folder(root), Place::Folder(folder)) => {
+            (ImportPlace::Folder(root), ImportPlace::Folder(folder)) => {
                 let path = below(folder.strip_prefix(root).ok()?)?;
-                Some(Origin::Folder { root: root.clone(), path })
+                Some(ImportOrigin::Folder { root: root.clone(), path })
             }
-            (Place::Server { server, below }, Place::Server { server: asked, below: path })
+            (ImportPlace::Server { server, below }, ImportPlace::Server { server: asked, below: path })
                 if server == asked && is_below(path.as_ref(), below.as_ref()) =>
             {
-                Some(Origin::Proxied { server: server.clone(), path: path.clone() })
+                Some(ImportOrigin::Proxied { server: server.clone(), path: path.clone() })
             }
             _ => None,
         })
@@ -241,21 +241,21 @@ impl Sources {
     /// [`ImportError`] if a server fails, the location is not allowed, or the files cannot be registered.
     pub fn copy(
         &self,
-        origin: &Origin,
+        origin: &ImportOrigin,
         store: &Store,
-        limits: &Limits,
-        progress: Progress<'_>,
-    ) -> Result<Ingested, ImportError> {
+        limits: &ArtifactLimits,
+        progress: TransferProgress<'_>,
+    ) -> Result<IngestedFolder, ImportError> {
         match origin {
-            Origin::Folder { root, path } => {
+            ImportOrigin::Folder { root, path } => {
                 let selection = Selection { guarded: self.guarded.clone(), ..Selection::default() };
                 Ok(copy_folder(root, path.as_ref(), &selection, store, limits, progress)?)
             }
-            Origin::Proxied { server, path } => {
+            ImportOrigin::Proxied { server, path } => {
                 let credentials = self.tracking.as_ref().and_then(|t| t.credentials_for(server));
                 copy_proxied(&Client::new(server, credentials), path.as_ref(), store, limits, progress)
             }
-            Origin::LoggedModel(_) | Origin::OfRun { .. } => {
+            ImportOrigin::LoggedModel(_) | ImportOrigin::OfRun { .. } => {
                 let found = match &self.tracking {
                     Some(tracking) => tracking.locate(origin)?,
                     None => return Err(ImportError::Revoked(format!("{origin:?}"))),
@@ -263,10 +263,10 @@ impl Sources {
                 let shown = crate::text::quoted(&found);
                 let placed = self.tracking.as_ref().and_then(|t| t.proxied(&found)).or_else(|| self.placed(&found));
                 match placed {
-                    Some(placed @ (Origin::Folder { .. } | Origin::Proxied { .. })) => {
+                    Some(placed @ (ImportOrigin::Folder { .. } | ImportOrigin::Proxied { .. })) => {
                         self.copy(&placed, store, limits, progress)
                     }
-                    Some(Origin::LoggedModel(_) | Origin::OfRun { .. }) | None => Err(ImportError::NotAllowed(shown)),
+                    Some(ImportOrigin::LoggedModel(_) | ImportOrigin::OfRun { .. }) | None => Err(ImportError::NotAllowed(shown)),
                 }
             }
         }
@@ -283,12 +283,12 @@ impl Sources {
 }
 
 /// Parses a location: a folder, or a path behind a server's artifact proxy.
-fn place(text: &str) -> Result<Place, InvalidPlace> {
+fn place(text: &str) -> Result<ImportPlace, InvalidPlace> {
     place::check(text)?;
     let is_web = text.starts_with("http://") || text.starts_with("https://");
     if is_web {
-        let (server, path) = Base::parse_with(text, API)?;
-        return Ok(Place::Server { server, below: path });
+        let (server, path) = ServerBase::parse_with(text, API)?;
+        return Ok(ImportPlace::Server { server, below: path });
     }
     let path = match text.strip_prefix("file:") {
         // A host part would name another machine.
@@ -302,7 +302,7 @@ fn place(text: &str) -> Result<Place, InvalidPlace> {
     }
     let folder = Path::new(path);
     below(folder.strip_prefix("/").unwrap_or(folder)).ok_or_else(|| InvalidPlace::Path(crate::text::quoted(text)))?;
-    Ok(Place::Folder(folder.to_owned()))
+    Ok(ImportPlace::Folder(folder.to_owned()))
 }
 
 /// Parses a path below a location: `Some(None)` for the location itself, `None` if the path is not valid for model
@@ -326,9 +326,9 @@ fn copy_folder(
     path: Option<&FilePath>,
     selection: &Selection,
     store: &Store,
-    limits: &Limits,
-    progress: Progress<'_>,
-) -> Result<Ingested, ArtifactError> {
+    limits: &ArtifactLimits,
+    progress: TransferProgress<'_>,
+) -> Result<IngestedFolder, ArtifactError> {
     // The named folder itself may be a symbolic link; folders below it must not.
     let real = root.canonicalize().map_err(ArtifactError::io("open", root))?;
     let opened = Root::open(&real)?;
@@ -336,7 +336,7 @@ fn copy_folder(
         Some(path) => opened.folder(path)?,
         None => opened,
     };
-    ingest_below(&model, selection, Keep::In(store), limits, progress)
+    ingest_below(&model, selection, ByteStorage::In(store), limits, progress)
 }
 
 /// Lists a server's files, folder by folder, then streams each file into the store.
@@ -344,22 +344,22 @@ fn copy_proxied(
     client: &Client,
     path: Option<&FilePath>,
     store: &Store,
-    limits: &Limits,
-    progress: Progress<'_>,
-) -> Result<Ingested, ImportError> {
+    limits: &ArtifactLimits,
+    progress: TransferProgress<'_>,
+) -> Result<IngestedFolder, ImportError> {
     let files = list(client, path, limits)?;
     let at = |file: &FilePath| match path {
         Some(folder) => folder.join(file.as_str()),
         None => Ok(file.clone()),
     };
-    let open = |coming: &Coming| -> Result<Box<dyn Read>, ImportError> {
+    let open = |coming: &ReceivedFile| -> Result<Box<dyn Read>, ImportError> {
         client.open(&at(&coming.path).map_err(ArtifactError::from)?)
     };
     ingest_coming(files, open, store, limits, progress)
 }
 
 /// Lists the files of a model on a server, by path relative to the model's folder.
-fn list(client: &Client, model: Option<&FilePath>, limits: &Limits) -> Result<Vec<Coming>, ImportError> {
+fn list(client: &Client, model: Option<&FilePath>, limits: &ArtifactLimits) -> Result<Vec<ReceivedFile>, ImportError> {
     let mut files = Vec::new();
     let mut folders: Vec<Option<FilePath>> = vec![None];
     let mut seen = 0;
@@ -376,14 +376,14 @@ fn list(client: &Client, model: Option<&FilePath>, limits: &Limits) -> Result<Ve
             (Some(model), Some(folder)) => Some(model.join(folder.as_str()).map_err(ArtifactError::from)?),
             (model, folder) => model.or(folder.as_ref()).cloned(),
         };
-        for Listed { name, is_folder, size } in client.list(asked.as_ref())? {
+        for RemoteEntry { name, is_folder, size } in client.list(asked.as_ref())? {
             // A name must be a single part of a path, whatever the server sends (CVE-2024-0520).
             let path = if name.contains('/') { FilePath::new("..") } else { join(&name) };
             let path = path.map_err(ArtifactError::from)?;
             if is_folder {
                 folders.push(Some(path));
             } else {
-                files.push(Coming { path, size });
+                files.push(ReceivedFile { path, size });
             }
             if (files.len() + folders.len()) as u64 > limits.files {
                 return Err(ArtifactError::TooMuch { what: "files and folders", max: limits.files }.into());

@@ -28,7 +28,7 @@ pub enum InvalidPlace {
 
 /// A server: scheme, host and port, and the base path of its API.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Base {
+pub struct ServerBase {
     https: bool,
     host: String,
     port: u16,
@@ -48,7 +48,7 @@ pub(super) fn plain(path: &str) -> Option<FilePath> {
     FilePath::new(path).ok().filter(FilePath::is_plain)
 }
 
-impl Base {
+impl ServerBase {
     /// Parses `http(s)://host[:port][/path]`.
     ///
     /// # Errors
@@ -112,7 +112,7 @@ impl Base {
     }
 }
 
-impl fmt::Display for Base {
+impl fmt::Display for ServerBase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.https { "https" } else { "http" };
         write!(f, "{scheme}://{}:{}{}", self.host, self.port, self.path)
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_server_is_read_in_one_way() -> Result<(), InvalidPlace> {
-        let shown = |text: &str| Base::parse(text).map(|b| b.to_string());
+        let shown = |text: &str| ServerBase::parse(text).map(|b| b.to_string());
         assert_eq!(shown("http://Host.Example")?, "http://host.example:80");
         assert_eq!(shown("https://host/mlflow/")?, "https://host:443/mlflow");
         assert_eq!(shown("http://127.0.0.1:5000")?, "http://127.0.0.1:5000");
@@ -180,18 +180,18 @@ mod tests {
             "http://host /",
             "http://h\u{f6}st",
         ] {
-            assert!(Base::parse(bad).is_err(), "{bad}");
+            assert!(ServerBase::parse(bad).is_err(), "{bad}");
         }
         Ok(())
     }
 
     #[test]
     fn one_server_is_known_however_it_is_written() -> Result<(), InvalidPlace> {
-        let server = Base::parse("http://tracking:5000/x")?;
+        let server = ServerBase::parse("http://tracking:5000/x")?;
         assert!(server.is_at("TRACKING:5000") && !server.is_at("tracking") && !server.is_at("tracking:5001"));
-        assert!(server.is_same_server(&Base::parse("http://Tracking:5000")?));
-        assert!(!server.is_same_server(&Base::parse("https://tracking:5000")?));
-        assert!(Base::parse("https://tracking")?.is_at("tracking:443"));
+        assert!(server.is_same_server(&ServerBase::parse("http://Tracking:5000")?));
+        assert!(!server.is_same_server(&ServerBase::parse("https://tracking:5000")?));
+        assert!(ServerBase::parse("https://tracking")?.is_at("tracking:443"));
         Ok(())
     }
 }

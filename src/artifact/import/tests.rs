@@ -12,14 +12,14 @@ fn sources(places: &[&str], tracking: Option<&str>) -> Sources {
     Sources::new(&places, tracking, None).expect("places")
 }
 
-fn shown(origin: Option<Origin>) -> String {
+fn shown(origin: Option<ImportOrigin>) -> String {
     let at = |path: Option<FilePath>| path.map_or_else(String::new, |p| format!(" {p}"));
     match origin {
         None => "reference".to_owned(),
-        Some(Origin::Folder { root, path }) => format!("folder {}{}", root.display(), at(path)),
-        Some(Origin::Proxied { server, path }) => format!("proxied {server}{}", at(path)),
-        Some(Origin::LoggedModel(id)) => format!("logged {id}"),
-        Some(Origin::OfRun { run, path }) => format!("run {run} {path}"),
+        Some(ImportOrigin::Folder { root, path }) => format!("folder {}{}", root.display(), at(path)),
+        Some(ImportOrigin::Proxied { server, path }) => format!("proxied {server}{}", at(path)),
+        Some(ImportOrigin::LoggedModel(id)) => format!("logged {id}"),
+        Some(ImportOrigin::OfRun { run, path }) => format!("run {run} {path}"),
     }
 }
 
@@ -150,10 +150,10 @@ fn what_is_no_place_is_refused_at_the_start() {
 #[test]
 fn credentials_go_to_the_tracking_server_alone() -> Outcome {
     let token = Credentials::token("secret");
-    let tracking = Tracking::new(Base::parse("http://tracking:5000")?, Some(token.clone()));
-    assert_eq!(tracking.credentials_for(&Base::parse("http://tracking:5000/api")?), Some(token));
+    let tracking = Tracking::new(ServerBase::parse("http://tracking:5000")?, Some(token.clone()));
+    assert_eq!(tracking.credentials_for(&ServerBase::parse("http://tracking:5000/api")?), Some(token));
     for other in ["https://tracking:5000", "http://tracking:5001", "http://other:5000"] {
-        assert_eq!(tracking.credentials_for(&Base::parse(other)?), None, "{other}");
+        assert_eq!(tracking.credentials_for(&ServerBase::parse(other)?), None, "{other}");
     }
     Ok(())
 }
@@ -177,7 +177,7 @@ fn a_folder_is_copied_and_no_link_leads_out_of_it() -> Outcome {
     let copy = |source: &str| {
         let source = format!("{}/{source}", named.display());
         let origin = sources.origin(&source).expect("it lies below the named folder");
-        sources.copy(&origin, &store, &Limits::default(), &|_, _| {}).map_err(|e| crate::text::with_causes(&e))
+        sources.copy(&origin, &store, &ArtifactLimits::default(), &|_, _| {}).map_err(|e| crate::text::with_causes(&e))
     };
     let taken = copy("good")?;
     assert_eq!(taken.files.iter().map(|f| f.path.as_str()).collect::<Vec<_>>(), ["MLmodel", "data/m.bin"]);
@@ -189,6 +189,6 @@ fn a_folder_is_copied_and_no_link_leads_out_of_it() -> Outcome {
     symlink(&named, root.join("alias"))?;
     let by_link = super::Sources::new(&[root.join("alias").display().to_string()], None, None)?;
     let origin = by_link.origin(&format!("{}/alias/good", root.display())).ok_or("below the named folder")?;
-    assert_eq!(by_link.copy(&origin, &store, &Limits::default(), &|_, _| {})?, taken);
+    assert_eq!(by_link.copy(&origin, &store, &ArtifactLimits::default(), &|_, _| {})?, taken);
     Ok(())
 }

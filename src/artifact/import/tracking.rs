@@ -5,41 +5,41 @@ use serde_json::Value;
 use super::super::evidence::Evidence;
 use super::super::path::FilePath;
 use super::client::{Client, Credentials};
-use super::{API, Base, ImportError, Origin, place};
+use super::{API, ServerBase, ImportError, ImportOrigin, place};
 
 /// The tracking server that an administrator named.
 #[derive(Debug, Clone)]
 pub(super) struct Tracking {
-    server: Base,
+    server: ServerBase,
     credentials: Option<Credentials>,
 }
 
 impl Tracking {
-    pub(super) fn new(server: Base, credentials: Option<Credentials>) -> Self {
+    pub(super) fn new(server: ServerBase, credentials: Option<Credentials>) -> Self {
         Self { server, credentials }
     }
 
     /// Returns the credentials, but only for the tracking server itself.
-    pub(super) fn credentials_for(&self, server: &Base) -> Option<Credentials> {
+    pub(super) fn credentials_for(&self, server: &ServerBase) -> Option<Credentials> {
         self.credentials.clone().filter(|_| self.server.is_same_server(server))
     }
 
     /// Parses a source with one of MLflow's own schemes, if this server can have it.
-    pub(super) fn origin(&self, uri: &str) -> Option<Origin> {
+    pub(super) fn origin(&self, uri: &str) -> Option<ImportOrigin> {
         place::check(uri).ok()?;
         if let Some(id) = uri.strip_prefix("models:/") {
-            return id.strip_prefix("m-").filter(|rest| is_id(rest)).map(|_| Origin::LoggedModel(id.to_owned()));
+            return id.strip_prefix("m-").filter(|rest| is_id(rest)).map(|_| ImportOrigin::LoggedModel(id.to_owned()));
         }
         if let Some(rest) = uri.strip_prefix("runs:/") {
             let (run, path) = rest.split_once('/')?;
             let path = FilePath::new(path.trim_end_matches('/')).ok()?;
-            return is_id(run).then(|| Origin::OfRun { run: run.to_owned(), path });
+            return is_id(run).then(|| ImportOrigin::OfRun { run: run.to_owned(), path });
         }
         self.proxied(uri)
     }
 
     /// Parses `mlflow-artifacts:/path`, or `mlflow-artifacts://host:port/path` if that host is this server.
-    pub(super) fn proxied(&self, uri: &str) -> Option<Origin> {
+    pub(super) fn proxied(&self, uri: &str) -> Option<ImportOrigin> {
         place::check(uri).ok()?;
         let rest = uri.strip_prefix("mlflow-artifacts:")?;
         let path = match rest.strip_prefix("//") {
@@ -55,7 +55,7 @@ impl Tracking {
         let path = FilePath::new(path.trim_end_matches('/')).ok()?;
         // Uploads to a registry are not artifacts of a tracking server.
         let is_upload = path.segments().next() == Some("uploads");
-        (!is_upload).then(|| Origin::Proxied { server: self.server.below(API), path: Some(path) })
+        (!is_upload).then(|| ImportOrigin::Proxied { server: self.server.below(API), path: Some(path) })
     }
 
     fn client(&self) -> Client {
@@ -63,11 +63,11 @@ impl Tracking {
     }
 
     /// Asks the server for the location of the files of a logged model or of a run's artifact.
-    pub(super) fn locate(&self, origin: &Origin) -> Result<String, ImportError> {
+    pub(super) fn locate(&self, origin: &ImportOrigin) -> Result<String, ImportError> {
         let client = self.client();
         match origin {
-            Origin::LoggedModel(id) => self.text(&logged_model(&client, id)?, "/model/info/artifact_uri", id),
-            Origin::OfRun { run, path } => {
+            ImportOrigin::LoggedModel(id) => self.text(&logged_model(&client, id)?, "/model/info/artifact_uri", id),
+            ImportOrigin::OfRun { run, path } => {
                 let found = run_of(&client, run)?;
                 // Since MLflow 3 a model that a run logged is stored apart from the run's other artifacts.
                 let outputs = found.pointer("/run/outputs/model_outputs").and_then(Value::as_array);
@@ -81,7 +81,7 @@ impl Tracking {
                 let root = self.text(&found, "/run/info/artifact_uri", run)?;
                 Ok(format!("{}/{path}", root.trim_end_matches('/')))
             }
-            Origin::Folder { .. } | Origin::Proxied { .. } => Err(ImportError::NotAllowed(format!("{origin:?}"))),
+            ImportOrigin::Folder { .. } | ImportOrigin::Proxied { .. } => Err(ImportError::NotAllowed(format!("{origin:?}"))),
         }
     }
 

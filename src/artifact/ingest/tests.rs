@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::super::walk::GitFolders;
 use super::*;
-use crate::tree::Change;
+use crate::tree::TreeChange;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -33,14 +33,14 @@ impl Bench {
         self.dir.path().join("model")
     }
 
-    fn ingest(&self) -> Result<Ingested, ArtifactError> {
-        ingest(&self.model(), Keep::In(&self.store), &Limits::default(), &|_, _| {})
+    fn ingest(&self) -> Result<IngestedFolder, ArtifactError> {
+        ingest(&self.model(), ByteStorage::In(&self.store), &ArtifactLimits::default(), &|_, _| {})
     }
 
     /// Returns the names of all files in the store, below `objects` and `incoming`.
     fn stored(&self) -> Vec<String> {
         let all =
-            Root::open(&self.dir.path().join("lfs")).and_then(|r| r.walk(&Selection::default(), &Limits::default()));
+            Root::open(&self.dir.path().join("lfs")).and_then(|r| r.walk(&Selection::default(), &ArtifactLimits::default()));
         all.map(|w| w.files.iter().map(|f| f.path.to_string()).collect()).unwrap_or_default()
     }
 }
@@ -53,7 +53,7 @@ fn sample(name: &str) -> PathBuf {
 fn a_real_model_is_taken_in() -> Outcome {
     let dir = tempfile::tempdir()?;
     let store = Store::at(dir.path());
-    let taken = ingest(&sample("sklearn-skops"), Keep::In(&store), &Limits::default(), &|_, _| {})?;
+    let taken = ingest(&sample("sklearn-skops"), ByteStorage::In(&store), &ArtifactLimits::default(), &|_, _| {})?;
     let stored: Vec<&str> =
         taken.files.iter().filter(|f| f.place == Content::Stored).map(|f| f.path.as_str()).collect();
     assert_eq!(stored, ["model.skops"]);
@@ -98,7 +98,7 @@ fn findings_follow_from_what_was_recorded() -> Outcome {
     let dir = tempfile::tempdir()?;
     let store = Store::at(dir.path());
     let found = |name: &str| -> Result<Vec<_>, ArtifactError> {
-        let facts = ingest(&sample(name), Keep::In(&store), &Limits::default(), &|_, _| {})?.facts;
+        let facts = ingest(&sample(name), ByteStorage::In(&store), &ArtifactLimits::default(), &|_, _| {})?.facts;
         let found = crate::artifact::findings(facts.model.as_ref(), facts.environment.as_ref());
         Ok(found.iter().map(|f| format!("{} {}", f.level, f.id)).collect())
     };
@@ -138,8 +138,8 @@ fn small_text_is_committed_and_the_rest_gets_pointers() -> Outcome {
     let mut patch = Patch::default();
     add_to_patch(&taken, "models/m/versions/1/artifacts", &mut patch);
     let written = |name: &str| match patch.files.get(&format!("models/m/versions/1/artifacts/{name}")) {
-        Some(Change::Write(bytes)) => bytes.clone(),
-        Some(Change::Link(..) | Change::Remove) | None => Vec::new(),
+        Some(TreeChange::Write(bytes)) => bytes.clone(),
+        Some(TreeChange::Link(..) | TreeChange::Remove) | None => Vec::new(),
     };
     for (name, is_pointer) in [
         ("text.txt", false),
@@ -166,7 +166,7 @@ fn small_text_is_committed_and_the_rest_gets_pointers() -> Outcome {
 fn without_a_store_the_same_is_said_and_nothing_kept() -> Outcome {
     let large = format!("flavors: {{}}\n{}", "#".repeat(9000));
     let bench = Bench::new(&[("MLmodel", large.as_bytes()), ("m.bin", &[0; 3 << 20]), ("a.txt", b"a")])?;
-    let dry = ingest(&bench.model(), Keep::Nothing, &Limits::default(), &|_, _| {})?;
+    let dry = ingest(&bench.model(), ByteStorage::Nothing, &ArtifactLimits::default(), &|_, _| {})?;
     assert_eq!(bench.stored(), Vec::<String>::new());
     assert!(dry.facts.model.is_some());
     assert_eq!(dry, bench.ingest()?);
@@ -193,7 +193,7 @@ fn what_is_no_file_is_refused_by_name() -> Outcome {
     let bench = Bench::new(&[("file", b"x")])?;
     let link = bench.dir.path().join("link");
     symlink(bench.model(), &link)?;
-    let taken = ingest(&link, Keep::In(&bench.store), &Limits::default(), &|_, _| {});
+    let taken = ingest(&link, ByteStorage::In(&bench.store), &ArtifactLimits::default(), &|_, _| {});
     assert!(matches!(taken, Err(ArtifactError::NotAFile { kind: "symbolic link", .. })));
     Ok(())
 }
@@ -216,7 +216,7 @@ fn hostile_names_empty_folders_and_clashes_are_refused() -> Outcome {
     fs::create_dir_all(empty.model().join("sub/sub"))?;
     assert!(matches!(empty.ingest(), Err(ArtifactError::Empty(_))));
     assert!(matches!(
-        ingest(Path::new("/nowhere/at/all"), Keep::In(&empty.store), &Limits::default(), &|_, _| {}),
+        ingest(Path::new("/nowhere/at/all"), ByteStorage::In(&empty.store), &ArtifactLimits::default(), &|_, _| {}),
         Err(ArtifactError::Io { .. })
     ));
     Ok(())
@@ -225,14 +225,14 @@ fn hostile_names_empty_folders_and_clashes_are_refused() -> Outcome {
 #[test]
 fn limits_hold() -> Outcome {
     let bench = Bench::new(&[("a", b"1"), ("b", b"22"), ("c", b"3")])?;
-    let with = |limits: Limits| ingest(&bench.model(), Keep::In(&bench.store), &limits, &|_, _| {});
-    let defaults = Limits::default();
+    let with = |limits: ArtifactLimits| ingest(&bench.model(), ByteStorage::In(&bench.store), &limits, &|_, _| {});
+    let defaults = ArtifactLimits::default();
     assert!(matches!(
-        with(Limits { files: 2, ..defaults }),
+        with(ArtifactLimits { files: 2, ..defaults }),
         Err(ArtifactError::TooMuch { what: "files and folders", max: 2 })
     ));
-    assert!(matches!(with(Limits { total: 3, ..defaults }), Err(ArtifactError::TooMuch { what: "bytes", max: 3 })));
-    assert!(with(Limits { files: 3, total: 4, ..defaults }).is_ok());
+    assert!(matches!(with(ArtifactLimits { total: 3, ..defaults }), Err(ArtifactError::TooMuch { what: "bytes", max: 3 })));
+    assert!(with(ArtifactLimits { files: 3, total: 4, ..defaults }).is_ok());
     Ok(())
 }
 
@@ -241,7 +241,7 @@ fn a_file_that_changes_while_it_is_read_is_an_error() -> Outcome {
     let bench = Bench::new(&[("big.bin", &vec![1; 8 << 20])])?;
     let file = bench.model().join("big.bin");
     let tamper = |_, _| drop(fs::write(&file, vec![2; 8 << 20]));
-    let taken = ingest(&bench.model(), Keep::In(&bench.store), &Limits::default(), &tamper);
+    let taken = ingest(&bench.model(), ByteStorage::In(&bench.store), &ArtifactLimits::default(), &tamper);
     assert!(matches!(taken, Err(ArtifactError::Changed(path)) if path == file));
     assert_eq!(bench.stored(), Vec::<String>::new(), "nothing of it stays");
     Ok(())
@@ -269,7 +269,7 @@ fn what_tools_leave_behind_is_left_out_and_said() -> Outcome {
 #[test]
 fn a_single_file_is_a_model_too() -> Outcome {
     let bench = Bench::new(&[("model.onnx", b"\0onnx"), ("other", b"x")])?;
-    let taken = ingest(&bench.model().join("model.onnx"), Keep::In(&bench.store), &Limits::default(), &|_, _| {})?;
+    let taken = ingest(&bench.model().join("model.onnx"), ByteStorage::In(&bench.store), &ArtifactLimits::default(), &|_, _| {})?;
     assert_eq!(taken.files.iter().map(|f| f.path.as_str()).collect::<Vec<_>>(), ["model.onnx"]);
     Ok(())
 }
@@ -296,22 +296,22 @@ fn progress_ends_at_the_total() -> Outcome {
         assert!(done <= total);
         last.fetch_max(done, Ordering::Relaxed);
     };
-    let taken = ingest(&bench.model(), Keep::In(&bench.store), &Limits::default(), &note)?;
+    let taken = ingest(&bench.model(), ByteStorage::In(&bench.store), &ArtifactLimits::default(), &note)?;
     assert_eq!(last.into_inner(), taken.artifacts.size);
     Ok(())
 }
 
 /// Reads the selected files of the model.
-fn select(bench: &Bench, patterns: &[&str], links: Links) -> Result<Ingested, ArtifactError> {
+fn select(bench: &Bench, patterns: &[&str], links: Links) -> Result<IngestedFolder, ArtifactError> {
     let patterns: Vec<String> = patterns.iter().map(|&p| p.to_owned()).collect();
     let exclude =
         Exclude::new(&patterns).map_err(|e| ArtifactError::Patterns { path: String::new(), why: e.to_string() })?;
     let selection =
         Selection { exclude, links, git: GitFolders::Take, objects: vec![bench.store.clone()], ..Selection::default() };
-    ingest_selected(&bench.model(), &selection, Keep::In(&bench.store), &Limits::default(), &|_, _| {})
+    ingest_selected(&bench.model(), &selection, ByteStorage::In(&bench.store), &ArtifactLimits::default(), &|_, _| {})
 }
 
-fn paths(taken: &Ingested) -> Vec<&str> {
+fn paths(taken: &IngestedFolder) -> Vec<&str> {
     taken.files.iter().map(|f| f.path.as_str()).collect()
 }
 
@@ -367,12 +367,12 @@ fn links_are_followed_where_a_person_says_so_and_in_a_snapshot_of_the_hub() -> O
     let snapshot = bench.model().join("snapshots/r1");
     symlink("../../blobs/w", snapshot.join("model.safetensors"))?;
     symlink("../../blobs/d", snapshot.join("d"))?;
-    let taken = ingest(&snapshot, Keep::In(&bench.store), &Limits::default(), &|_, _| {})?;
+    let taken = ingest(&snapshot, ByteStorage::In(&bench.store), &ArtifactLimits::default(), &|_, _| {})?;
     assert_eq!(paths(&taken), ["config.json", "d/x", "model.safetensors"]);
-    assert_eq!(taken, ingest(&snapshot, Keep::Nothing, &Limits::default(), &|_, _| {})?, "a dry run says the same");
+    assert_eq!(taken, ingest(&snapshot, ByteStorage::Nothing, &ArtifactLimits::default(), &|_, _| {})?, "a dry run says the same");
     let secret = tempfile::NamedTempFile::new()?;
     symlink(secret.path(), snapshot.join("secret"))?;
-    let refused = ingest(&snapshot, Keep::In(&bench.store), &Limits::default(), &|_, _| {});
+    let refused = ingest(&snapshot, ByteStorage::In(&bench.store), &ArtifactLimits::default(), &|_, _| {});
     assert!(refused.is_err_and(|e| e.to_string().contains("--follow-links")));
 
     let other = Bench::new(&[("a/b/x", b"1")])?;
@@ -392,10 +392,10 @@ fn a_pointer_is_its_object_or_refused() -> Outcome {
     let bench = Bench::new(&[("m.bin", text(&here, 8).as_bytes()), ("MLmodel", b"flavors: {}")])?;
     assert!(matches!(select(&bench, &[], Links::Refuse), Err(ArtifactError::Pointers(..))));
     assert_eq!(bench.stored(), Vec::<String>::new(), "nothing is written");
-    bench.store.receive(&mut &b"\0weights"[..], &copy::Copied { sha256: here.clone(), size: 8 })?;
+    bench.store.receive(&mut &b"\0weights"[..], &copy::CopyReport { sha256: here.clone(), size: 8 })?;
     let taken = select(&bench, &[], Links::Refuse)?;
     let of =
-        |taken: &Ingested| taken.files.iter().find(|f| f.path.as_str() == "m.bin").map(|f| (f.size, f.sha256.clone()));
+        |taken: &IngestedFolder| taken.files.iter().find(|f| f.path.as_str() == "m.bin").map(|f| (f.size, f.sha256.clone()));
     assert_eq!(of(&taken), Some((8, here)));
     assert!(
         matches!(bench.ingest(), Err(ArtifactError::Pointers(..))),

@@ -27,11 +27,11 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tempfile::NamedTempFile;
 
-use super::copy::{self, Copied};
+use super::copy::{self, CopyReport};
 use super::guarded;
 use super::path::FilePath;
-use super::store::{Claim, Store, Temp, seal};
-use super::{ArtifactError, Content, FileEntry, Ingested, Limits, ingest};
+use super::store::{IncomingClaim, Store, Temp, seal};
+use super::{ArtifactError, Content, FileEntry, IngestedFolder, ArtifactLimits, ingest};
 use crate::name::{Digest, UserName};
 
 pub use error::UploadError;
@@ -52,7 +52,7 @@ struct Owner {
 
 /// The content of a `file-…` record.
 #[derive(Debug, Serialize, Deserialize)]
-struct Record {
+struct UploadRecord {
     path: String,
     size: u64,
     sha256: String,
@@ -60,7 +60,7 @@ struct Record {
 
 /// The state of an upload in this process.
 #[derive(Debug)]
-struct Live {
+struct ActiveUpload {
     owner: UserName,
     /// The number of files, and the number of bytes of files and of requests in progress.
     files: AtomicU64,
@@ -69,7 +69,7 @@ struct Live {
     names: RwLock<()>,
 }
 
-impl Live {
+impl ActiveUpload {
     fn reading(&self) -> RwLockReadGuard<'_, ()> {
         self.names.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,9 +90,9 @@ impl Live {
 pub struct Uploads {
     store: Store,
     root: PathBuf,
-    limits: Limits,
+    limits: ArtifactLimits,
     /// A request holds the `Arc` of its upload; an upload whose `Arc` no request holds may be removed.
-    live: Mutex<BTreeMap<UploadId, Arc<Live>>>,
+    live: Mutex<BTreeMap<UploadId, Arc<ActiveUpload>>>,
 }
 
 /// A file that is being received for an upload. Dropping the value discards it.
@@ -103,18 +103,18 @@ pub struct Incoming {
     path: FilePath,
     temp: NamedTempFile,
     /// Held so that no other process removes the file as a leftover.
-    _claim: Arc<Claim>,
+    _claim: Arc<IncomingClaim>,
     hasher: copy::Hasher,
     reserved: Reserved,
     /// The size in bytes of the file that it replaces.
     replaced: u64,
-    limits: Limits,
+    limits: ArtifactLimits,
 }
 
 /// Bytes that count towards the size of an upload until this value is dropped.
 #[derive(Debug)]
 struct Reserved {
-    live: Arc<Live>,
+    live: Arc<ActiveUpload>,
     bytes: u64,
 }
 
@@ -126,7 +126,7 @@ impl Drop for Reserved {
 
 impl Uploads {
     /// Returns the uploads of a store. Creates nothing.
-    pub fn of(store: Store, limits: Limits) -> Self {
+    pub fn of(store: Store, limits: ArtifactLimits) -> Self {
         let root = store.uploads();
         Self { store, root, limits, live: Mutex::default() }
     }
@@ -135,12 +135,12 @@ impl Uploads {
         self.root.join(id.as_str())
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<UploadId, Arc<Live>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<UploadId, Arc<ActiveUpload>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns an upload of this person. It is not removed while the returned value lives.
-    fn of_user(&self, id: &UploadId, user: &UserName) -> Result<Arc<Live>, UploadError> {
+    fn of_user(&self, id: &UploadId, user: &UserName) -> Result<Arc<ActiveUpload>, UploadError> {
         let unknown = || UploadError::Unknown(id.as_str().to_owned());
         let mut live = self.lock();
         let known = match live.get(id) {
@@ -155,13 +155,13 @@ impl Uploads {
     }
 
     /// Reads an upload's state from disk.
-    fn load(&self, id: &UploadId) -> Result<Option<Live>, UploadError> {
+    fn load(&self, id: &UploadId) -> Result<Option<ActiveUpload>, UploadError> {
         let folder = self.folder(id);
         let Some(owner) = read_json::<Owner>(&folder.join("owner"))? else { return Ok(None) };
         let Ok(owner) = UserName::new(owner.owner) else { return Ok(None) };
         let files = records(&folder)?;
         let bytes = files.iter().map(|f| f.size).fold(0, u64::saturating_add);
-        Ok(Some(Live {
+        Ok(Some(ActiveUpload {
             owner,
             files: AtomicU64::new(files.len() as u64),
             bytes: AtomicU64::new(bytes),
@@ -170,7 +170,7 @@ impl Uploads {
     }
 
     /// Returns an upload of this person, or creates it with this person as owner.
-    fn claim(&self, id: &UploadId, user: &UserName) -> Result<Arc<Live>, UploadError> {
+    fn claim(&self, id: &UploadId, user: &UserName) -> Result<Arc<ActiveUpload>, UploadError> {
         match self.of_user(id, user) {
             Err(UploadError::Unknown(_)) if !self.folder(id).exists() => {}
             known => return known,
@@ -286,7 +286,7 @@ impl Uploads {
     /// # Errors
     /// [`UploadError::Unknown`] or [`UploadError::NoFile`] if there are no such files; [`UploadError::Artifact`] if
     /// they cannot form a model, or for an I/O error.
-    pub fn take(&self, id: &UploadId, user: &UserName, sub: Option<&FilePath>) -> Result<Ingested, UploadError> {
+    pub fn take(&self, id: &UploadId, user: &UserName, sub: Option<&FilePath>) -> Result<IngestedFolder, UploadError> {
         let live = self.of_user(id, user)?;
         let _reading = live.reading();
         let folder = self.folder(id);
@@ -312,7 +312,7 @@ impl Uploads {
         let taken = ingest::assemble(files, &self.limits, &open)?;
         let stored = taken.files.iter().filter(|f| f.place == Content::Stored);
         let stored: Vec<_> =
-            stored.map(|f| (bytes(&f.path, &f.sha256), Copied { sha256: f.sha256.clone(), size: f.size })).collect();
+            stored.map(|f| (bytes(&f.path, &f.sha256), CopyReport { sha256: f.sha256.clone(), size: f.size })).collect();
         self.store.adopt(&stored)?;
         // The use counts as activity, so the upload is not removed for another day.
         let owner = folder.join("owner");
@@ -393,7 +393,7 @@ impl Incoming {
     /// # Errors
     /// [`UploadError::Short`] or [`UploadError::Digest`] if the bytes are not the announced ones;
     /// [`UploadError::Artifact`] for an I/O error.
-    pub fn finish(self, length: Option<u64>, sha256: Option<&Digest>) -> Result<Copied, UploadError> {
+    pub fn finish(self, length: Option<u64>, sha256: Option<&Digest>) -> Result<CopyReport, UploadError> {
         let Self { folder, path, temp, _claim, hasher, mut reserved, replaced: _, limits: _ } = self;
         let copied = hasher.finish();
         if let Some(announced) = length.filter(|l| *l != copied.size) {
@@ -405,7 +405,7 @@ impl Incoming {
         seal(temp.as_file(), true).map_err(ArtifactError::io("write to", temp.path()))?;
         let (name, bytes) = (name_of(path.as_str()), folder.join(bytes_of(path.as_str(), &copied.sha256)));
         let failed = ArtifactError::io("put in place", &bytes);
-        let record = Record { path: path.to_string(), size: copied.size, sha256: copied.sha256.as_str().to_owned() };
+        let record = UploadRecord { path: path.to_string(), size: copied.size, sha256: copied.sha256.as_str().to_owned() };
         let record = json_in(&folder, &record).map_err(&failed)?;
         {
             let live = Arc::clone(&reserved.live);
@@ -440,7 +440,7 @@ fn bytes_of(path: &str, sha256: &Digest) -> String {
 }
 
 /// Converts a record to a file of a model. Returns `None` if greenroom did not write it.
-fn entry(record: Record) -> Option<FileEntry<()>> {
+fn entry(record: UploadRecord) -> Option<FileEntry<()>> {
     let path = FilePath::new(&record.path).ok()?;
     Some(FileEntry { path, size: record.size, sha256: Digest::new(record.sha256).ok()?, place: () })
 }
@@ -462,7 +462,7 @@ fn records(folder: &Path) -> Result<Vec<FileEntry<()>>, UploadError> {
 
 /// Reads the record with this name. Returns `None` if there is no record or the bytes are missing.
 fn recorded(folder: &Path, name: &str) -> Result<Option<FileEntry<()>>, UploadError> {
-    let file = read_json::<Record>(&folder.join(name))?.and_then(entry);
+    let file = read_json::<UploadRecord>(&folder.join(name))?.and_then(entry);
     // After a power failure the record may exist without the bytes, although it is written later.
     Ok(file.filter(|file| {
         let bytes = fs::symlink_metadata(folder.join(bytes_of(file.path.as_str(), &file.sha256)));

@@ -12,14 +12,14 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(limits: Limits) -> Result<Self, Box<dyn std::error::Error>> {
+    fn new(limits: ArtifactLimits) -> Result<Self, Box<dyn std::error::Error>> {
         let dir = tempfile::tempdir()?;
         let uploads = Uploads::of(Store::at(dir.path().join("lfs")), limits);
         let id = UploadId::new(&"a".repeat(32)).ok_or("an id")?;
         Ok(Self { dir, uploads, id, alice: "alice".parse()? })
     }
 
-    fn put(&self, path: &str, bytes: &[u8]) -> Result<Copied, UploadError> {
+    fn put(&self, path: &str, bytes: &[u8]) -> Result<CopyReport, UploadError> {
         let mut incoming = self.uploads.begin(&self.id, &self.alice, FilePath::new(path)?)?;
         incoming.write(bytes)?;
         incoming.finish(None, None)
@@ -41,7 +41,7 @@ impl Bench {
 
 #[test]
 fn an_unused_upload_goes_and_what_was_made_of_it_stays() -> Outcome {
-    let bench = Bench::new(Limits::default())?;
+    let bench = Bench::new(ArtifactLimits::default())?;
     let big = vec![0xff; 20_000];
     bench.put("MLmodel", b"flavors: {}\n")?;
     let put = bench.put("weights.bin", &big)?;
@@ -61,7 +61,7 @@ fn an_unused_upload_goes_and_what_was_made_of_it_stays() -> Outcome {
 
 #[test]
 fn an_upload_that_is_worked_on_stays_however_old_it_is() -> Outcome {
-    let bench = Bench::new(Limits::default())?;
+    let bench = Bench::new(ArtifactLimits::default())?;
     bench.put("a", b"1")?;
     let mut incoming = bench.uploads.begin(&bench.id, &bench.alice, FilePath::new("b")?)?;
     incoming.write(b"2")?;
@@ -75,7 +75,7 @@ fn an_upload_that_is_worked_on_stays_however_old_it_is() -> Outcome {
 
 #[test]
 fn what_a_crash_left_goes_too() -> Outcome {
-    let bench = Bench::new(Limits::default())?;
+    let bench = Bench::new(ArtifactLimits::default())?;
     bench.put("a", b"1")?;
     fs::create_dir(bench.uploads.root.join(".new-x"))?;
     fs::create_dir_all(bench.uploads.root.join(".gone-x/b"))?;
@@ -86,9 +86,9 @@ fn what_a_crash_left_goes_too() -> Outcome {
 
 #[test]
 fn another_process_knows_the_upload_and_its_owner() -> Outcome {
-    let bench = Bench::new(Limits::default())?;
+    let bench = Bench::new(ArtifactLimits::default())?;
     bench.put("a", b"1")?;
-    let other = Uploads::of(bench.store(), Limits::default());
+    let other = Uploads::of(bench.store(), ArtifactLimits::default());
     assert_eq!(other.files(&bench.id, &bench.alice)?.len(), 1);
     let bob: UserName = "bob".parse()?;
     assert!(matches!(other.files(&bench.id, &bob), Err(UploadError::Unknown(_))));
@@ -98,7 +98,7 @@ fn another_process_knows_the_upload_and_its_owner() -> Outcome {
 
 #[test]
 fn files_and_bytes_are_limited_and_what_is_dropped_does_not_count() -> Outcome {
-    let bench = Bench::new(Limits { files: 2, total: 10, ..Limits::default() })?;
+    let bench = Bench::new(ArtifactLimits { files: 2, total: 10, ..ArtifactLimits::default() })?;
     bench.put("a", b"12345")?;
     assert!(matches!(bench.put("b", b"123456"), Err(UploadError::TooLarge { max: 10 })));
     bench.put("b", b"12345")?;
@@ -110,7 +110,7 @@ fn files_and_bytes_are_limited_and_what_is_dropped_does_not_count() -> Outcome {
 
 #[test]
 fn short_and_wrong_bytes_leave_nothing() -> Outcome {
-    let bench = Bench::new(Limits::default())?;
+    let bench = Bench::new(ArtifactLimits::default())?;
     let send = |length, digest: Option<&Digest>| {
         let mut incoming = bench.uploads.begin(&bench.id, &bench.alice, FilePath::new("a")?)?;
         incoming.write(b"123")?;
@@ -128,7 +128,7 @@ fn short_and_wrong_bytes_leave_nothing() -> Outcome {
 
 #[test]
 fn a_record_without_its_bytes_is_no_file() -> Outcome {
-    let bench = Bench::new(Limits::default())?;
+    let bench = Bench::new(ArtifactLimits::default())?;
     let put = bench.put("a", b"123")?;
     fs::remove_file(bench.uploads.folder(&bench.id).join(bytes_of("a", &put.sha256)))?;
     assert_eq!(bench.names()?, Vec::<String>::new());
@@ -138,7 +138,7 @@ fn a_record_without_its_bytes_is_no_file() -> Outcome {
 
 #[test]
 fn a_file_that_is_sent_again_or_removed_counts_no_longer_and_its_bytes_are_gone() -> Outcome {
-    let bench = Bench::new(Limits { files: 2, total: 10, ..Limits::default() })?;
+    let bench = Bench::new(ArtifactLimits { files: 2, total: 10, ..ArtifactLimits::default() })?;
     let kept = || -> Result<usize, io::Error> {
         let all = fs::read_dir(bench.uploads.folder(&bench.id))?.collect::<Result<Vec<_>, _>>()?;
         Ok(all.iter().filter(|e| e.file_name().to_string_lossy().starts_with("bytes-")).count())
@@ -165,7 +165,7 @@ fn a_file_that_is_sent_again_or_removed_counts_no_longer_and_its_bytes_are_gone(
 
 #[test]
 fn files_of_the_same_bytes_do_not_share_their_fate() -> Outcome {
-    let bench = Bench::new(Limits::default())?;
+    let bench = Bench::new(ArtifactLimits::default())?;
     let big = vec![0xff; 20_000];
     for path in ["a/x.bin", "a/y.bin", "b.bin"] {
         bench.put(path, &big)?;
@@ -181,7 +181,7 @@ fn files_of_the_same_bytes_do_not_share_their_fate() -> Outcome {
 
 #[test]
 fn who_is_too_late_to_make_an_upload_works_on_the_one_that_is_there() -> Outcome {
-    let bench = Bench::new(Limits::default())?;
+    let bench = Bench::new(ArtifactLimits::default())?;
     let first = bench.uploads.begin(&bench.id, &bench.alice, FilePath::new("a")?)?;
     // The second request looked for the upload before the first one had created it, and continues here.
     bench.uploads.forget_removed(&bench.id);

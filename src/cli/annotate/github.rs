@@ -1,10 +1,10 @@
 //! Workflow commands: `::error file=…,line=…::…`, which GitHub, Gitea and Forgejo show beside the line.
 
-use super::Finding;
+use super::Annotation;
 use crate::text::one_line;
 
 /// One workflow command, on a line of its own, for each finding.
-pub(in crate::cli) fn commands(findings: &[Finding<'_>]) -> String {
+pub(in crate::cli) fn commands(findings: &[Annotation<'_>]) -> String {
     findings.iter().map(|f| format!("{}\n", command(f))).collect()
 }
 
@@ -13,7 +13,7 @@ pub(in crate::cli) fn notice(text: &str) -> String {
     format!("::notice title=greenroom::{}\n", data(&one_line(text)))
 }
 
-fn command(finding: &Finding<'_>) -> String {
+fn command(finding: &Annotation<'_>) -> String {
     let name = if finding.fault { "error" } else { "warning" };
     let p = finding.problem;
     let mut parts = Vec::new();
@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn nothing_foreign_is_read_by_the_runner() {
         let problem = hostile();
-        let told = commands(&[Finding { problem: &problem, fault: true }]);
+        let told = commands(&[Annotation { problem: &problem, fault: true }]);
         assert_eq!(
             told,
             "::error file=models/a%2Cb%3Ac%250A%25/x y.toml,line=3,col=7,title=toml::bad\\n::set-output name=x::y %250A \

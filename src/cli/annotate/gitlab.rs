@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Finding, fingerprints};
+use super::{Annotation, fingerprints};
 
 /// The report. A finding that belongs to no single file is shown at `greenroom.toml`, whose path is `home`.
-pub(in crate::cli) fn report(findings: &[Finding<'_>], home: &str) -> Value {
-    let one = |(f, fingerprint): (&Finding<'_>, String)| {
+pub(in crate::cli) fn report(findings: &[Annotation<'_>], home: &str) -> Value {
+    let one = |(f, fingerprint): (&Annotation<'_>, String)| {
         let (message, help) = f.said();
         let description = if help.is_empty() { message } else { format!("{message} ({help})") };
         json!({

@@ -16,7 +16,7 @@ use crate::text::one_line;
 
 /// A format of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+pub(super) enum ReportStyle {
     /// Text for people at a terminal.
     Text,
     /// JSON for programs.
@@ -31,7 +31,7 @@ pub(super) enum Style {
     Markdown,
 }
 
-impl Style {
+impl ReportStyle {
     /// All formats, in the order of the help.
     const ALL: [Self; 6] = [Self::Text, Self::Json, Self::Github, Self::Gitlab, Self::Sarif, Self::Markdown];
 
@@ -50,17 +50,17 @@ impl Style {
 
 /// A requested report: its format, and the file to write it to (standard output without a file).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) style: Style,
+pub(super) struct ReportRequest {
+    pub(super) style: ReportStyle,
     pub(super) file: Option<PathBuf>,
 }
 
-impl FromStr for Wanted {
+impl FromStr for ReportRequest {
     type Err = String;
     fn from_str(s: &str) -> Result<Self, String> {
         let (style, file) = s.split_once('=').map_or((s, None), |(style, file)| (style, Some(file)));
-        let names = || Style::ALL.map(Style::as_str).join(", ");
-        let style = Style::ALL.into_iter().find(|k| k.as_str() == style);
+        let names = || ReportStyle::ALL.map(ReportStyle::as_str).join(", ");
+        let style = ReportStyle::ALL.into_iter().find(|k| k.as_str() == style);
         let style = style.ok_or_else(|| format!("must be one of {}, or STYLE=FILE", names()))?;
         match file {
             Some("") => Err("the name of the file is missing after `=`".to_owned()),
@@ -71,13 +71,13 @@ impl FromStr for Wanted {
 
 /// A fault or a warning in a report.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Finding<'p> {
+pub(super) struct Annotation<'p> {
     pub(super) problem: &'p Problem,
     /// Whether it fails the check; otherwise it is a warning.
     pub(super) fault: bool,
 }
 
-impl Finding<'_> {
+impl Annotation<'_> {
     /// The message and the hint of the finding, each in one line.
     fn said(&self) -> (String, String) {
         (one_line(&self.problem.message).into_owned(), one_line(&self.problem.help).into_owned())
@@ -93,7 +93,7 @@ impl Finding<'_> {
 }
 
 /// The findings with their fingerprints. Equal findings are counted, so that each fingerprint is unique.
-fn fingerprints<'f, 'p>(findings: &'f [Finding<'p>]) -> impl Iterator<Item = (&'f Finding<'p>, String)> {
+fn fingerprints<'f, 'p>(findings: &'f [Annotation<'p>]) -> impl Iterator<Item = (&'f Annotation<'p>, String)> {
     let mut seen = std::collections::HashMap::new();
     findings.iter().map(move |f| {
         let count = seen.entry((f.problem.rule, &f.problem.path, &f.problem.message)).or_insert(0_usize);
@@ -126,17 +126,17 @@ pub(super) mod tests {
 
     #[test]
     fn a_report_is_named_by_its_style_and_file() {
-        assert_eq!("sarif".parse(), Ok(Wanted { style: Style::Sarif, file: None }));
-        assert_eq!("text=a=b".parse(), Ok(Wanted { style: Style::Text, file: Some("a=b".into()) }));
+        assert_eq!("sarif".parse(), Ok(ReportRequest { style: ReportStyle::Sarif, file: None }));
+        assert_eq!("text=a=b".parse(), Ok(ReportRequest { style: ReportStyle::Text, file: Some("a=b".into()) }));
         for bad in ["", "xml", "text=", "=x"] {
-            assert!(bad.parse::<Wanted>().is_err(), "{bad}");
+            assert!(bad.parse::<ReportRequest>().is_err(), "{bad}");
         }
     }
 
     #[test]
     fn findings_that_say_the_same_have_different_fingerprints() {
         let problem = hostile();
-        let finding = Finding { problem: &problem, fault: true };
+        let finding = Annotation { problem: &problem, fault: true };
         let ids: Vec<String> = fingerprints(&[finding, finding]).map(|(_, id)| id).collect();
         assert_eq!(ids.len(), 2);
         assert_ne!(ids.first(), ids.last());

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Finding, fingerprints, uri};
+use super::{Annotation, fingerprints, uri};
 use crate::rules::RULES;
 
 /// The log of one run. A finding that belongs to no single file is shown at `greenroom.toml`, whose path is `home`.
-pub(in crate::cli) fn log(findings: &[Finding<'_>], home: &str) -> Value {
+pub(in crate::cli) fn log(findings: &[Annotation<'_>], home: &str) -> Value {
     let known = RULES.iter().map(|r| (r.name, r.about));
     let named: BTreeSet<&str> = RULES.iter().map(|r| r.name).collect();
     // Faults of reading a file, of merging and the like belong to no rule in `RULES`.
@@ -69,7 +69,7 @@ mod tests {
     fn brackets_and_braces_are_only_characters() {
         assert_eq!(text("a [b](c) {0} \\"), "a \\[b\\](c) {{0}} \\\\");
         let problem = hostile();
-        let log = log(&[Finding { problem: &problem, fault: true }], "greenroom.toml");
+        let log = log(&[Annotation { problem: &problem, fault: true }], "greenroom.toml");
         let result = &log["runs"][0]["results"][0];
         assert_eq!(
             result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"],

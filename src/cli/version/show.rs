@@ -5,19 +5,19 @@ use super::super::output::{BOLD, Output, local, styled};
 use super::super::progress::size;
 use super::super::report::{CliError, Exit};
 use super::super::session::Session;
-use super::super::target::{self, Target};
+use super::super::target::{self, VersionArgument};
 use super::aliases_by_version;
 use crate::artifact;
 use crate::entity::version::{Column, Environment, Metric, ModelInfo, Schema};
-use crate::entity::{Comment, Request, RequestState, Verdict, Version};
-use crate::index::Landers;
+use crate::entity::{Comment, Request, RequestState, ReviewVerdict, Version};
+use crate::index::Committers;
 use crate::name::{AliasName, ModelName};
 use crate::stage::Stage;
 use crate::text::{Text, one_line};
 use crate::view::{self, ModelVersion, TransitionRequest, VersionPage};
 
 /// Shows a version as of the moment of the reference, or of `at`.
-pub(in crate::cli) fn run(target: &Target, at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
+pub(in crate::cli) fn run(target: &VersionArgument, at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
     let wanted = target.reference_at(at)?;
     let registry = session.registry()?;
     let snapshot = registry.as_of(wanted.moment.as_deref())?;
@@ -29,7 +29,7 @@ pub(in crate::cli) fn run(target: &Target, at: Option<&str>, session: &mut Sessi
         let fault = problems.first().map(|p| p.to_string()).unwrap_or_default();
         return Err(CliError { causes: vec![fault], ..CliError::new(Exit::Failed, message) }.hint("greenroom check"));
     };
-    let page = Page {
+    let page = VersionDetails {
         model: &wanted.model,
         number: view.number,
         stage: model.stage_of(view.number)?,
@@ -49,7 +49,7 @@ pub(in crate::cli) fn run(target: &Target, at: Option<&str>, session: &mut Sessi
 }
 
 /// The details of a version, ready to print.
-struct Page<'m> {
+struct VersionDetails<'m> {
     model: &'m ModelName,
     number: u64,
     stage: Stage,
@@ -57,10 +57,10 @@ struct Page<'m> {
     requests: Vec<Request>,
     comments: Vec<Comment>,
     version: Version,
-    landers: Landers,
+    landers: Committers,
 }
 
-impl Page<'_> {
+impl VersionDetails<'_> {
     fn view(&self) -> VersionPage {
         let (model, number, landers) = (self.model, self.number, &self.landers);
         let mut version = ModelVersion::new(model, number, &self.version, &self.stage, &self.aliases);
@@ -226,8 +226,8 @@ fn print_environment(out: &mut Output, environment: &Environment) {
     }
 }
 
-fn print_request(out: &mut Output, r: &Request, landers: &Landers) {
-    let yes = r.review.iter().filter(|x| x.verdict == Verdict::Approved).count();
+fn print_request(out: &mut Output, r: &Request, landers: &Committers) {
+    let yes = r.review.iter().filter(|x| x.verdict == ReviewVerdict::Approved).count();
     let reviews = match yes {
         0 => String::new(),
         1 => "; 1 approval".to_owned(),

@@ -3,7 +3,7 @@
 
 use lettre::Address;
 
-use super::super::{DeliverError, Moment};
+use super::super::{DeliverError, DeliveryContext};
 use super::message;
 use super::settings::{MailSettings, address};
 use crate::entity::{Person, Settings, Webhook};
@@ -22,7 +22,7 @@ pub(super) struct Owner {
 impl Owner {
     /// Returns the creator of a webhook. `None` if the webhook or the person no longer exists, or mail to the person is
     /// off.
-    pub(super) fn of(webhook: &Id, moment: &Moment<'_>) -> Result<Option<Self>, DeliverError> {
+    pub(super) fn of(webhook: &Id, moment: &DeliveryContext<'_>) -> Result<Option<Self>, DeliverError> {
         let tip = moment.tip;
         let file = tip.file::<Webhook>(&path::webhook(webhook))?;
         let Some(webhook) = file.and_then(|f| f.value) else { return Ok(None) };

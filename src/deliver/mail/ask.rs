@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{DeliverError, Happening, Moment};
+use super::super::{DeliverError, Notification, DeliveryContext};
 use super::letter::word;
 use super::topic::{Topic, open_request};
 use crate::entity::settings::{Evidence, StageRule};
-use crate::entity::{Request, Verdict, Version};
+use crate::entity::{Request, ReviewVerdict, Version};
 use crate::name::ModelName;
 use crate::rules::stage::objection;
 use crate::rules::subject::subject;
@@ -18,7 +18,7 @@ const OTHERS: usize = 10;
 
 /// A request that the reader is asked to approve.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ask {
+pub struct ApprovalPrompt {
     /// The request, as a sentence.
     pub what: String,
     /// The evidence that exists.
@@ -52,13 +52,13 @@ impl Approvals {
     }
 }
 
-impl Ask {
+impl ApprovalPrompt {
     /// Describes the request that an event created. `None` if the request is no longer open. `url` is the address of
     /// the server.
     pub(super) fn of(
-        happening: &Happening,
+        happening: &Notification,
         topic: &Topic,
-        moment: &Moment<'_>,
+        moment: &DeliveryContext<'_>,
         url: Option<&str>,
     ) -> Result<Option<Self>, DeliverError> {
         let Some(request) = open_request(happening, topic, moment)? else { return Ok(None) };
@@ -70,7 +70,7 @@ impl Ask {
         let rule = settings.and_then(|s| s.rule(&request.to)).cloned();
         let subject = subject(moment.tip, &view, topic.version, &request.to)?;
         let mut by = BTreeSet::new();
-        for review in request.review.iter().filter(|r| r.verdict == Verdict::Approved) {
+        for review in request.review.iter().filter(|r| r.verdict == ReviewVerdict::Approved) {
             if objection(moment.tip, &topic.name, &from, &request, review, &subject)?.is_none() {
                 by.insert(&review.by);
             }

@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::files;
-use crate::audience::{Activity, Allowance, allowance};
+use crate::audience::{MailCategory, Allowance, allowance};
 use crate::time::Timestamp;
 
 /// How long counts are kept, in days: longer than a mail is retried.
@@ -24,18 +24,18 @@ const DAY: i64 = 86_400_000;
 
 /// One item of a mail that is to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
+pub struct CountedMail {
     /// The id of the delivery.
     pub id: String,
     /// The id of the model.
     pub model: String,
     /// The kind of activity.
-    pub activity: Activity,
+    pub activity: MailCategory,
 }
 
 /// A counted mail, as a line of the file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Line {
+struct CountRecord {
     day: i64,
     to: String,
     model: String,
@@ -47,22 +47,22 @@ struct Line {
 }
 
 /// The key of a count: day, recipient, model, kind of activity.
-type Class = (i64, String, String, String);
+type CountClass = (i64, String, String, String);
 
 /// The counts as they were last read.
 #[derive(Default)]
-struct Known {
+struct CachedCounts {
     /// How many bytes of the file were read, and the identity of the file.
     read: u64,
     file: u64,
-    sent: HashMap<Class, u64>,
+    sent: HashMap<CountClass, u64>,
     places: HashMap<String, Allowance>,
 }
 
 /// The counts of mails, stored in a file.
 pub struct Counts {
     folder: PathBuf,
-    known: Mutex<Known>,
+    known: Mutex<CachedCounts>,
 }
 
 impl std::fmt::Debug for Counts {
@@ -83,7 +83,7 @@ impl Counts {
         let path = counts.path();
         let text = text(&path)?;
         let oldest = day(now) - KEEP;
-        let lines = || text.lines().filter_map(|l| Some((l, serde_json::from_str::<Line>(l).ok()?)));
+        let lines = || text.lines().filter_map(|l| Some((l, serde_json::from_str::<CountRecord>(l).ok()?)));
         if lines().any(|(_, line)| line.day < oldest) {
             let kept = lines().filter(|(_, line)| line.day >= oldest);
             let kept: String = kept.map(|(text, _)| format!("{text}\n")).collect();
@@ -102,17 +102,17 @@ impl Counts {
     /// # Errors
     ///
     /// When the file of counts cannot be locked, read or written.
-    pub fn places(&self, to: &str, items: &[Item], now: Timestamp, cap: Option<u64>) -> io::Result<Vec<Allowance>> {
+    pub fn places(&self, to: &str, items: &[CountedMail], now: Timestamp, cap: Option<u64>) -> io::Result<Vec<Allowance>> {
         let _held = files::lock(&self.folder)?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.catch_up(&self.path())?;
-        let mut classes: BTreeMap<(&str, Activity), Vec<&Item>> = BTreeMap::new();
+        let mut classes: BTreeMap<(&str, MailCategory), Vec<&CountedMail>> = BTreeMap::new();
         for item in items {
             classes.entry((&item.model, item.activity)).or_default().push(item);
         }
         let mut written = Vec::new();
         for ((model, activity), group) in classes {
-            let (placed, new): (Vec<&Item>, Vec<&Item>) = group.iter().partition(|i| known.places.contains_key(&i.id));
+            let (placed, new): (Vec<&CountedMail>, Vec<&CountedMail>) = group.iter().partition(|i| known.places.contains_key(&i.id));
             if new.is_empty() {
                 continue;
             }
@@ -125,7 +125,7 @@ impl Counts {
             }
             let (day, to, model, kind) = class;
             let ids = new.iter().map(|i| i.id.clone()).collect();
-            let line = Line { day, to, model, kind, notice: allowed == Allowance::Notice, along, ids };
+            let line = CountRecord { day, to, model, kind, notice: allowed == Allowance::Notice, along, ids };
             written.extend(serde_json::to_vec(&line).map_err(io::Error::other)?);
             written.push(b'\n');
         }
@@ -136,7 +136,7 @@ impl Counts {
     }
 }
 
-impl Known {
+impl CachedCounts {
     /// Reads the lines that any process has written since the last call.
     fn catch_up(&mut self, path: &Path) -> io::Result<()> {
         let (len, file) = match fs::metadata(path) {
@@ -157,13 +157,13 @@ impl Known {
             from.read_to_end(&mut new)?;
         }
         self.read = self.read.saturating_add(new.len() as u64);
-        for line in String::from_utf8_lossy(&new).lines().filter_map(|l| serde_json::from_str::<Line>(l).ok()) {
+        for line in String::from_utf8_lossy(&new).lines().filter_map(|l| serde_json::from_str::<CountRecord>(l).ok()) {
             self.take(line);
         }
         Ok(())
     }
 
-    fn take(&mut self, line: Line) {
+    fn take(&mut self, line: CountRecord) {
         let allowed = if line.notice { Allowance::Notice } else { Allowance::Mail };
         self.places.extend(line.ids.into_iter().map(|id| (id, allowed)));
         if !line.along {
@@ -227,15 +227,15 @@ mod tests {
         Timestamp::from_millis(1_772_366_400_000 + day * DAY)
     }
 
-    fn item(id: &str, activity: Activity) -> Item {
-        Item { id: id.to_owned(), model: "m".to_owned(), activity }
+    fn item(id: &str, activity: MailCategory) -> CountedMail {
+        CountedMail { id: id.to_owned(), model: "m".to_owned(), activity }
     }
 
-    fn comment(n: usize) -> Item {
-        item(&format!("c{n}"), Activity::Comment)
+    fn comment(n: usize) -> CountedMail {
+        item(&format!("c{n}"), MailCategory::Comment)
     }
 
-    fn place(counts: &Counts, item: &Item, day: i64) -> Allowance {
+    fn place(counts: &Counts, item: &CountedMail, day: i64) -> Allowance {
         counts.places("bob", std::slice::from_ref(item), noon(day), Some(20)).unwrap()[0]
     }
 
@@ -247,8 +247,8 @@ mod tests {
         assert!(found[..20].iter().all(|a| *a == Allowance::Mail));
         assert_eq!(found[20], Allowance::Notice);
         assert!(found[21..].iter().all(|a| *a == Allowance::Nothing));
-        assert_eq!(place(&counts, &item("v", Activity::Version), 0), Allowance::Mail, "another kind");
-        let other = Item { model: "other".to_owned(), ..comment(90) };
+        assert_eq!(place(&counts, &item("v", MailCategory::Version), 0), Allowance::Mail, "another kind");
+        let other = CountedMail { model: "other".to_owned(), ..comment(90) };
         assert_eq!(place(&counts, &other, 0), Allowance::Mail, "another model");
         assert_eq!(counts.places("carol", &[comment(91)], noon(0), Some(20)).unwrap(), [Allowance::Mail]);
         assert_eq!(place(&counts, &comment(92), 1), Allowance::Mail, "another day");
@@ -275,10 +275,10 @@ mod tests {
     fn what_goes_in_one_mail_takes_one_place() {
         let folder = tempfile::tempdir().unwrap();
         let counts = Counts::open(folder.path(), noon(0)).unwrap();
-        let many: Vec<Item> = (0..50).map(comment).collect();
+        let many: Vec<CountedMail> = (0..50).map(comment).collect();
         assert!(counts.places("bob", &many, noon(0), Some(2)).unwrap().iter().all(|a| *a == Allowance::Mail));
         // The same mail, retried together with later items.
-        let more: Vec<Item> = (0..60).map(comment).collect();
+        let more: Vec<CountedMail> = (0..60).map(comment).collect();
         assert!(counts.places("bob", &more, noon(0), Some(2)).unwrap().iter().all(|a| *a == Allowance::Mail));
         assert_eq!(counts.places("bob", &[comment(60)], noon(0), Some(2)).unwrap(), [Allowance::Mail]);
         assert_eq!(counts.places("bob", &[comment(61)], noon(0), Some(2)).unwrap(), [Allowance::Notice]);

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::ask::Ask;
+use super::ask::ApprovalPrompt;
 use super::token::{Scope, TokenKey};
-use crate::audience::{Activity, Allowance, Reason};
+use crate::audience::{MailCategory, Allowance, RecipientReason};
 use crate::entity::Settings;
 use crate::event::Event;
 use crate::name::{Id, ModelName, UserName};
@@ -25,7 +25,7 @@ const SHORT: usize = 60;
 
 /// One event for the reader.
 #[derive(Debug, Clone, PartialEq)]
-pub struct News {
+pub struct MailNews {
     /// The model's current name.
     pub model: ModelName,
     /// The model's id.
@@ -35,11 +35,11 @@ pub struct News {
     /// The event.
     pub event: Event,
     /// The kind of activity.
-    pub activity: Activity,
+    pub activity: MailCategory,
     /// The reason why the reader gets the event.
-    pub reason: Reason,
+    pub reason: RecipientReason,
     /// The request that the reader is asked to decide, if there is one.
-    pub ask: Option<Ask>,
+    pub ask: Option<ApprovalPrompt>,
     /// The author of the change.
     pub by: UserName,
     /// The comment on the change.
@@ -54,13 +54,13 @@ pub struct News {
 
 /// A mail to one person.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
+pub struct MailDraft {
     /// The subject, the same for all mails of a thread.
     pub subject: String,
     /// The key of the thread. Mail programs show mails with the same key together.
     pub thread: Option<String>,
     /// The events, grouped by version.
-    pub parts: Vec<Part>,
+    pub parts: Vec<MailSection>,
     /// The number of events that are not listed.
     pub more: usize,
     /// Notices that the daily limit is reached: a sentence for each kind of activity and model.
@@ -68,14 +68,14 @@ pub struct Letter {
     /// The reasons why the reader gets the mail, a sentence for each.
     pub reasons: Vec<String>,
     /// How the reader can unsubscribe.
-    pub farewell: Farewell,
+    pub farewell: UnsubscribeText,
     /// The registry's name.
     pub registry: String,
 }
 
 /// The events of one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub struct MailSection {
     /// The heading: model and version.
     pub heading: String,
     /// The `models:/` URI of the version, for greenroom commands.
@@ -83,25 +83,25 @@ pub struct Part {
     /// The server's page about the version. `None` if the server's address is not set.
     pub link: Option<String>,
     /// The events, oldest first.
-    pub items: Vec<Item>,
+    pub items: Vec<MailLine>,
 }
 
 /// One listed event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
+pub struct MailLine {
     /// The event as a sentence.
     pub sentence: String,
     /// The comment or description that belongs to the event. It may have several lines.
     pub quote: String,
     /// The request that the reader is asked to decide, if there is one.
-    pub ask: Option<Ask>,
+    pub ask: Option<ApprovalPrompt>,
     /// The time and the commit of the event.
     pub when: String,
 }
 
 /// How the reader can unsubscribe.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Farewell {
+pub struct UnsubscribeText {
     /// The address of the page that unsubscribes. `None` if the server's address is not set.
     pub link: Option<String>,
     /// The mail that the page turns off, such as `mail about churn`.
@@ -111,7 +111,7 @@ pub struct Farewell {
 }
 
 /// The registry and the reader, as far as a mail needs them.
-pub struct Frame<'f> {
+pub struct MailContext<'f> {
     /// The reader.
     pub to: &'f UserName,
     /// The registry's settings.
@@ -128,8 +128,8 @@ pub struct Frame<'f> {
 
 /// Writes the mail about some events. The events are in order, and the daily limit allows at least one of them or a
 /// notice.
-pub fn write(news: &[News], frame: &Frame<'_>) -> Letter {
-    let told: Vec<&News> = news.iter().filter(|n| n.allowed == Allowance::Mail).collect();
+pub fn write(news: &[MailNews], frame: &MailContext<'_>) -> MailDraft {
+    let told: Vec<&MailNews> = news.iter().filter(|n| n.allowed == Allowance::Mail).collect();
     let models: BTreeMap<&Id, &ModelName> = news.iter().map(|n| (&n.id, &n.model)).collect();
     let registry: String = one_line(frame.settings.name.first_line()).chars().take(SHORT).collect();
     let topic = topic(&told, news, frame.digest);
@@ -143,16 +143,16 @@ pub fn write(news: &[News], frame: &Frame<'_>) -> Letter {
         Topic::Model(_, id) => Some(id.to_string()),
         Topic::Registry => None,
     };
-    let mut reasons: Vec<(String, Reason)> = news.iter().map(|n| (n.model.to_string(), n.reason)).collect();
+    let mut reasons: Vec<(String, RecipientReason)> = news.iter().map(|n| (n.model.to_string(), n.reason)).collect();
     reasons.sort();
     reasons.dedup();
     let several = models.len() > 1;
-    let reason = |(model, reason): (String, Reason)| {
+    let reason = |(model, reason): (String, RecipientReason)| {
         let of = if several { format!(" ({})", one_line(&model)) } else { String::new() };
         format!("{reason}{of}")
     };
     let one = if several { None } else { models.first_key_value().map(|(id, name)| (*id, *name)) };
-    Letter {
+    MailDraft {
         subject: one_line(&subject).into_owned(),
         thread: thread.map(|t| format!("{} {t}", frame.settings.id)),
         parts: parts(&told, frame.url),
@@ -173,23 +173,23 @@ enum Topic<'n> {
 
 /// Chooses the topic of a mail. The mail of one commit is about the version that the commit changes, not about versions
 /// that made way for it. A mail about several events is about the version or model that they have in common.
-fn topic<'n>(told: &[&'n News], all: &'n [News], digest: bool) -> Topic<'n> {
+fn topic<'n>(told: &[&'n MailNews], all: &'n [MailNews], digest: bool) -> Topic<'n> {
     let Some(first) = told.first().copied().or_else(|| all.first()) else { return Topic::Registry };
-    let news: Vec<&News> = if told.is_empty() { all.iter().collect() } else { told.to_vec() };
+    let news: Vec<&MailNews> = if told.is_empty() { all.iter().collect() } else { told.to_vec() };
     if news.iter().any(|n| n.id != first.id) {
         return Topic::Registry;
     }
     let lead =
         if digest { first } else { news.iter().copied().find(|n| !phrase::is_side_effect(&n.event)).unwrap_or(first) };
-    let same = |n: &&News| n.version == lead.version || (!digest && phrase::is_side_effect(&n.event));
+    let same = |n: &&MailNews| n.version == lead.version || (!digest && phrase::is_side_effect(&n.event));
     if !told.is_empty() && news.iter().all(same) {
         return Topic::Version(&lead.model, &lead.id, lead.version);
     }
     Topic::Model(&lead.model, &lead.id)
 }
 
-fn parts(told: &[&News], url: Option<&str>) -> Vec<Part> {
-    let mut groups: Vec<((String, u64), Vec<&News>)> = Vec::new();
+fn parts(told: &[&MailNews], url: Option<&str>) -> Vec<MailSection> {
+    let mut groups: Vec<((String, u64), Vec<&MailNews>)> = Vec::new();
     for news in told.iter().take(MOST) {
         let key = (news.model.to_string(), news.version);
         match groups.iter_mut().find(|(k, _)| *k == key) {
@@ -199,7 +199,7 @@ fn parts(told: &[&News], url: Option<&str>) -> Vec<Part> {
     }
     // Sort by model and version. The sort is stable, so the events of a version stay in order, oldest first.
     groups.sort_by(|a, b| a.0.cmp(&b.0));
-    let part = |((model, version), group): ((String, u64), Vec<&News>)| Part {
+    let part = |((model, version), group): ((String, u64), Vec<&MailNews>)| MailSection {
         heading: one_line(&format!("{model} version {version}")).into_owned(),
         reference: one_line(&format!("models:/{model}/{version}")).into_owned(),
         link: url.map(|url| version_link(url, &model, version)),
@@ -208,7 +208,7 @@ fn parts(told: &[&News], url: Option<&str>) -> Vec<Part> {
     groups.into_iter().map(part).collect()
 }
 
-fn item(news: &News) -> Item {
+fn item(news: &MailNews) -> MailLine {
     let said = match &news.event {
         Event::CommentCreated { comment, .. } => comment.text.as_str(),
         Event::RequestCreated { request, .. } => request.comment.as_str(),
@@ -216,7 +216,7 @@ fn item(news: &News) -> Item {
         _ => "",
     };
     let said = if said.trim().is_empty() { news.comment.as_str() } else { said };
-    Item {
+    MailLine {
         sentence: phrase::told(&news.event, &news.by),
         quote: cut(said.trim()),
         ask: news.ask.clone(),
@@ -241,12 +241,12 @@ fn cut(text: &str) -> String {
 }
 
 /// Returns a sentence for each kind of activity and model whose limit is reached.
-fn notices(news: &[News], cap: Option<u64>) -> Vec<String> {
+fn notices(news: &[MailNews], cap: Option<u64>) -> Vec<String> {
     let reached = news.iter().filter(|n| n.allowed == Allowance::Notice);
-    let mut reached: Vec<(String, Activity)> = reached.map(|n| (n.model.to_string(), n.activity)).collect();
+    let mut reached: Vec<(String, MailCategory)> = reached.map(|n| (n.model.to_string(), n.activity)).collect();
     reached.sort();
     reached.dedup();
-    let sentence = |(model, activity): (String, Activity)| {
+    let sentence = |(model, activity): (String, MailCategory)| {
         let (words, cap) = (activity.words(), cap.unwrap_or_default());
         let text = format!(
             "The daily limit is reached: you got {cap} mails about {words} of {model} today. There is more, of which you \
@@ -258,7 +258,7 @@ fn notices(news: &[News], cap: Option<u64>) -> Vec<String> {
 }
 
 /// Describes how to unsubscribe: from the one model that the mail is about, or from the registry.
-fn farewell(one: Option<(&Id, &ModelName)>, frame: &Frame<'_>) -> Farewell {
+fn farewell(one: Option<(&Id, &ModelName)>, frame: &MailContext<'_>) -> UnsubscribeText {
     let (scope, what, command) = match one {
         Some((id, model)) => {
             let shown = one_line(model.as_str()).into_owned();
@@ -268,7 +268,7 @@ fn farewell(one: Option<(&Id, &ModelName)>, frame: &Frame<'_>) -> Farewell {
     };
     let token = frame.key.token(frame.to, &scope);
     let link = frame.url.map(|url| format!("{url}/api/greenroom/unsubscribe?token={token}"));
-    Farewell { link, what, command }
+    UnsubscribeText { link, what, command }
 }
 
 /// Returns a word for a shell, in quotes if necessary.

@@ -7,7 +7,7 @@ use lettre::message::{Mailbox, MultiPart};
 use lettre::{Address, Message};
 use sha2::{Digest as _, Sha256};
 
-use super::letter::Letter;
+use super::letter::MailDraft;
 use super::render;
 use super::settings::MailSettings;
 use crate::entity::Settings;
@@ -24,7 +24,7 @@ const NAME: usize = 100;
 ///
 /// When Lettre cannot build the message; the text says why.
 pub fn build(
-    letter: &Letter,
+    letter: &MailDraft,
     id: &str,
     to: (&str, &Address),
     mail: &MailSettings,

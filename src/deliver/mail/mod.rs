@@ -30,8 +30,8 @@ pub use failing::{Failing, list as failing};
 pub use settings::{MailSettings, Protection, SECRET, Server, SettingError, address, password};
 pub use token::{Scope, TokenKey};
 
-use super::{Channel, DeliverError, Due, Happening, Job, Moment, Outcome, Sent, What};
-use crate::audience::{Activity, Allowance, Reason};
+use super::{Channel, DeliverError, DueJob, Notification, DeliveryJob, DeliveryContext, AttemptOutcome, BatchOutcome, NotificationKind};
+use crate::audience::{MailCategory, Allowance, RecipientReason};
 use crate::entity::Person;
 use crate::entity::person::Cadence;
 use crate::name::{Id, UserName};
@@ -40,10 +40,10 @@ use crate::secrets::{Secret, SecretError};
 use crate::text::{one_line, with_causes};
 use crate::time::Timestamp;
 use alarm::Owner;
-use ask::Ask;
+use ask::ApprovalPrompt;
 use counts::Counts;
-use letter::{Frame, News};
-use smtp::Handed;
+use letter::{MailContext, MailNews};
+use smtp::SmtpOutcome;
 use topic::Topics;
 
 /// The name of the channel.
@@ -127,8 +127,8 @@ impl Mailer {
         let settings = snapshot.settings().map_err(|e| with_causes(&e))?.ok_or("greenroom.toml cannot be read")?;
         let mail = message::test(to, &self.settings, settings, now)?;
         match self.hand_over(to, &mail) {
-            Handed::Taken => Ok(()),
-            Handed::Later(why) | Handed::AddressLater(why) | Handed::NoSuchAddress(why) | Handed::Refused(why) => {
+            SmtpOutcome::Taken => Ok(()),
+            SmtpOutcome::Later(why) | SmtpOutcome::AddressLater(why) | SmtpOutcome::NoSuchAddress(why) | SmtpOutcome::Refused(why) => {
                 Err(why)
             }
         }
@@ -139,15 +139,15 @@ impl Mailer {
         &self.settings.server
     }
 
-    fn hand_over(&self, to: &Address, mail: &[u8]) -> Handed {
+    fn hand_over(&self, to: &Address, mail: &[u8]) -> SmtpOutcome {
         smtp::hand_over(&self.settings.server, self.password.as_ref(), &self.settings.from.email, to, mail)
     }
 
     /// Sends the first jobs of a person's queue, if the person still wants them.
-    fn attempt(&self, due: &[Due<'_>], moment: &Moment<'_>) -> Result<Outcome, DeliverError> {
-        let done = |words: &str| Ok(Outcome::Delivered(words.to_owned()));
+    fn attempt(&self, due: &[DueJob<'_>], moment: &DeliveryContext<'_>) -> Result<AttemptOutcome, DeliverError> {
+        let done = |words: &str| Ok(AttemptOutcome::Delivered(words.to_owned()));
         let Some(first) = due.first() else { return done("there is nothing to tell") };
-        if let What::WebhookSuspended { webhook, why } = &first.happening.what {
+        if let NotificationKind::WebhookSuspended { webhook, why } = &first.happening.what {
             return self.alarm(first, webhook, why, moment);
         }
         let Ok(user) = first.job.lane.parse::<UserName>() else { return done("the lane is nobody's") };
@@ -161,13 +161,13 @@ impl Mailer {
         }
         let given = person.emails.first().map(|e| e.as_str().to_owned()).unwrap_or_default();
         let Some(to) = address(&given) else {
-            return Ok(Outcome::Refused { why: format!("{} is no e-mail address", one_line(&given)) });
+            return Ok(AttemptOutcome::Refused { why: format!("{} is no e-mail address", one_line(&given)) });
         };
         let cap = settings.notifications.cap();
-        let items: Vec<counts::Item> = ids.iter().zip(&news).map(|(id, n)| item(id, n)).collect();
+        let items: Vec<counts::CountedMail> = ids.iter().zip(&news).map(|(id, n)| item(id, n)).collect();
         let places = match self.counts.places(user.as_str(), &items, moment.now, cap) {
             Ok(places) => places,
-            Err(e) => return Ok(Outcome::Retry { why: format!("the counts cannot be kept: {e}"), after: None }),
+            Err(e) => return Ok(AttemptOutcome::Retry { why: format!("the counts cannot be kept: {e}"), after: None }),
         };
         news.iter_mut().zip(places).for_each(|(n, place)| n.allowed = place);
         let keep: Vec<bool> = news.iter().map(|n| n.allowed != Allowance::Nothing).collect();
@@ -177,68 +177,68 @@ impl Mailer {
         let Some(id) = ids.first() else { return done("over the daily limit") };
         if let Some(failing) = failing::list(&self.folder).get(&given).filter(|f| f.rests(moment.now)) {
             let why = format!("{} was refused {} times, last: {}", one_line(&given), failing.times, failing.why);
-            return Ok(Outcome::Refused { why });
+            return Ok(AttemptOutcome::Refused { why });
         }
         let digest = first.job.not_before.is_some();
         let url = self.settings.url.as_deref();
-        let frame = Frame { to: &user, settings, url, key: &self.key, cap, digest };
+        let frame = MailContext { to: &user, settings, url, key: &self.key, cap, digest };
         let letter = letter::write(&news, &frame);
         let mail =
             match message::build(&letter, id, (person.name.first_line(), &to), &self.settings, settings, moment.now) {
                 Ok(mail) => mail,
-                Err(why) => return Ok(Outcome::Refused { why: format!("the mail cannot be built: {why}") }),
+                Err(why) => return Ok(AttemptOutcome::Refused { why: format!("the mail cannot be built: {why}") }),
             };
         Ok(self.outcome(self.hand_over(&to, &mail), &given, moment.now))
     }
 
     /// Tells the creator of a webhook that the webhook is switched off.
-    fn alarm(&self, due: &Due<'_>, webhook: &Id, why: &str, moment: &Moment<'_>) -> Result<Outcome, DeliverError> {
+    fn alarm(&self, due: &DueJob<'_>, webhook: &Id, why: &str, moment: &DeliveryContext<'_>) -> Result<AttemptOutcome, DeliverError> {
         let (Some(owner), Some(registry)) = (Owner::of(webhook, moment)?, moment.tip.settings()?) else {
-            return Ok(Outcome::Delivered("no longer wanted".to_owned()));
+            return Ok(AttemptOutcome::Delivered("no longer wanted".to_owned()));
         };
         let (given, Some(to)) = owner.address() else {
-            return Ok(Outcome::Refused { why: "the owner's address is none".to_owned() });
+            return Ok(AttemptOutcome::Refused { why: "the owner's address is none".to_owned() });
         };
         match owner.mail(&to, why, due.id, &self.settings, (registry, moment.now)) {
             Ok(mail) => Ok(self.outcome(self.hand_over(&to, &mail), &given, moment.now)),
-            Err(why) => Ok(Outcome::Refused { why: format!("the mail cannot be built: {why}") }),
+            Err(why) => Ok(AttemptOutcome::Refused { why: format!("the mail cannot be built: {why}") }),
         }
     }
 
-    fn outcome(&self, handed: Handed, address: &str, now: Timestamp) -> Outcome {
+    fn outcome(&self, handed: SmtpOutcome, address: &str, now: Timestamp) -> AttemptOutcome {
         let refused = match &handed {
-            Handed::Taken => Some(None),
-            Handed::NoSuchAddress(why) => Some(Some(why.as_str())),
-            Handed::Later(_) | Handed::AddressLater(_) | Handed::Refused(_) => None,
+            SmtpOutcome::Taken => Some(None),
+            SmtpOutcome::NoSuchAddress(why) => Some(Some(why.as_str())),
+            SmtpOutcome::Later(_) | SmtpOutcome::AddressLater(_) | SmtpOutcome::Refused(_) => None,
         };
         if let Some(refused) = refused {
             // The note is for `doctor` only. The result of the delivery does not depend on it.
             let _ = failing::note(&self.folder, address, refused, now);
         }
         match handed {
-            Handed::Taken => Outcome::Delivered(format!("sent to {}", one_line(address))),
-            Handed::Later(why) => Outcome::Retry { why, after: None },
-            Handed::AddressLater(why) => Outcome::Deferred { why },
-            Handed::NoSuchAddress(why) | Handed::Refused(why) => Outcome::Refused { why },
+            SmtpOutcome::Taken => AttemptOutcome::Delivered(format!("sent to {}", one_line(address))),
+            SmtpOutcome::Later(why) => AttemptOutcome::Retry { why, after: None },
+            SmtpOutcome::AddressLater(why) => AttemptOutcome::Deferred { why },
+            SmtpOutcome::NoSuchAddress(why) | SmtpOutcome::Refused(why) => AttemptOutcome::Refused { why },
         }
     }
 
     /// Returns the events of the jobs that the person still wants, with the ids of their deliveries.
     fn news(
         &self,
-        due: &[Due<'_>],
-        moment: &Moment<'_>,
+        due: &[DueJob<'_>],
+        moment: &DeliveryContext<'_>,
         user: &UserName,
         person: &Person,
-    ) -> Result<(Vec<String>, Vec<News>), DeliverError> {
+    ) -> Result<(Vec<String>, Vec<MailNews>), DeliverError> {
         let url = self.settings.url.as_deref();
         let mut topics = Topics::new(moment);
         let (mut ids, mut news) = (Vec::new(), Vec::new());
         for one in due {
-            let (What::Event(event), Some(topic)) = (&one.happening.what, topics.of(one.happening)?) else { continue };
+            let (NotificationKind::Event(event), Some(topic)) = (&one.happening.what, topics.of(one.happening)?) else { continue };
             let Some(reason) = topics.reason(one.happening, &topic, user, person)? else { continue };
             ids.push(one.id.to_owned());
-            news.push(News {
+            news.push(MailNews {
                 model: topic.name.clone(),
                 id: topic.id.clone(),
                 version: topic.version,
@@ -246,7 +246,7 @@ impl Mailer {
                 activity: reason.kind(topic.activity),
                 reason,
                 ask: match reason {
-                    Reason::Approver(_) => Ask::of(one.happening, &topic, moment, url)?,
+                    RecipientReason::Approver(_) => ApprovalPrompt::of(one.happening, &topic, moment, url)?,
                     _ => None,
                 },
                 by: one.happening.by.clone(),
@@ -260,8 +260,8 @@ impl Mailer {
     }
 }
 
-fn item(id: &str, news: &News) -> counts::Item {
-    counts::Item { id: id.to_owned(), model: news.id.to_string(), activity: news.activity }
+fn item(id: &str, news: &MailNews) -> counts::CountedMail {
+    counts::CountedMail { id: id.to_owned(), model: news.id.to_string(), activity: news.activity }
 }
 
 /// Returns when mail about an event is sent to a person: `None` for at once, or the end of its hour or day in UTC.
@@ -275,13 +275,13 @@ fn not_before(at: Timestamp, digest: Cadence) -> Option<Timestamp> {
 }
 
 /// Returns how many of the due jobs go into the first mail: all jobs of its commit, or all digest jobs.
-fn together(due: &[Due<'_>]) -> usize {
+fn together(due: &[DueJob<'_>]) -> usize {
     let Some(first) = due.first() else { return 1 };
-    let is_news = |d: &Due<'_>| matches!(d.happening.what, What::Event(_));
+    let is_news = |d: &DueJob<'_>| matches!(d.happening.what, NotificationKind::Event(_));
     if !is_news(first) {
         return 1;
     }
-    let belongs = |d: &&Due<'_>| match first.job.not_before {
+    let belongs = |d: &&DueJob<'_>| match first.job.not_before {
         _ if !is_news(d) => false,
         None => d.job.not_before.is_none() && d.happening.commit == first.happening.commit,
         Some(_) => d.job.not_before.is_some(),
@@ -297,21 +297,21 @@ pub fn channel(registry: &Registry) -> Option<Box<dyn Channel>> {
     let now = Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
     match Mailer::open(registry, now) {
         Ok(mailer) => mailer.map(|m| Box::new(m) as Box<dyn Channel>),
-        Err(e) => Some(Box::new(Hindered { why: with_causes(&e) })),
+        Err(e) => Some(Box::new(UnusableMailer { why: with_causes(&e) })),
     }
 }
 
 /// A mailer that cannot send until its settings are corrected.
-struct Hindered {
+struct UnusableMailer {
     why: String,
 }
 
-impl Channel for Hindered {
+impl Channel for UnusableMailer {
     fn name(&self) -> &str {
         CHANNEL
     }
 
-    fn jobs(&self, happening: &Happening, moment: &Moment<'_>) -> Result<Vec<Job>, DeliverError> {
+    fn jobs(&self, happening: &Notification, moment: &DeliveryContext<'_>) -> Result<Vec<DeliveryJob>, DeliverError> {
         jobs(happening, moment)
     }
 
@@ -319,21 +319,21 @@ impl Channel for Hindered {
         1
     }
 
-    fn send(&self, _: &[Due<'_>], _: &Moment<'_>) -> Sent {
-        Sent { taken: 1, outcome: Outcome::Retry { why: self.why.clone(), after: None } }
+    fn send(&self, _: &[DueJob<'_>], _: &DeliveryContext<'_>) -> BatchOutcome {
+        BatchOutcome { taken: 1, outcome: AttemptOutcome::Retry { why: self.why.clone(), after: None } }
     }
 }
 
 /// Returns a job for each person who gets mail about an event.
-fn jobs(happening: &Happening, moment: &Moment<'_>) -> Result<Vec<Job>, DeliverError> {
+fn jobs(happening: &Notification, moment: &DeliveryContext<'_>) -> Result<Vec<DeliveryJob>, DeliverError> {
     let is_mailed = match &happening.what {
-        What::Event(event) => Activity::of(event).is_some(),
-        What::WebhookSuspended { webhook, .. } => {
+        NotificationKind::Event(event) => MailCategory::of(event).is_some(),
+        NotificationKind::WebhookSuspended { webhook, .. } => {
             let owner = Owner::of(webhook, moment)?;
-            let job = |o: Owner| Job { lane: o.user.to_string(), key: webhook.to_string(), not_before: None };
+            let job = |o: Owner| DeliveryJob { lane: o.user.to_string(), key: webhook.to_string(), not_before: None };
             return Ok(owner.map(job).into_iter().collect());
         }
-        What::RuleViolated { .. } | What::HistoryRewritten { .. } => false,
+        NotificationKind::RuleViolated { .. } | NotificationKind::HistoryRewritten { .. } => false,
     };
     if !is_mailed {
         return Ok(Vec::new());
@@ -344,7 +344,7 @@ fn jobs(happening: &Happening, moment: &Moment<'_>) -> Result<Vec<Job>, DeliverE
     for (user, file) in moment.tip.people()? {
         let Some(person) = &file.value else { continue };
         if topics.reason(happening, &topic, user, person)?.is_some() {
-            jobs.push(Job {
+            jobs.push(DeliveryJob {
                 lane: user.as_str().to_owned(),
                 key: user.as_str().to_owned(),
                 not_before: not_before(happening.at, person.notifications.digest),
@@ -359,7 +359,7 @@ impl Channel for Mailer {
         CHANNEL
     }
 
-    fn jobs(&self, happening: &Happening, moment: &Moment<'_>) -> Result<Vec<Job>, DeliverError> {
+    fn jobs(&self, happening: &Notification, moment: &DeliveryContext<'_>) -> Result<Vec<DeliveryJob>, DeliverError> {
         jobs(happening, moment)
     }
 
@@ -367,10 +367,10 @@ impl Channel for Mailer {
         MOST
     }
 
-    fn send(&self, due: &[Due<'_>], moment: &Moment<'_>) -> Sent {
+    fn send(&self, due: &[DueJob<'_>], moment: &DeliveryContext<'_>) -> BatchOutcome {
         let taken = together(due);
         let outcome = self.attempt(due.get(..taken).unwrap_or(due), moment);
-        let outcome = outcome.unwrap_or_else(|e| Outcome::Retry { why: with_causes(&e), after: None });
-        Sent { taken, outcome }
+        let outcome = outcome.unwrap_or_else(|e| AttemptOutcome::Retry { why: with_causes(&e), after: None });
+        BatchOutcome { taken, outcome }
     }
 }

@@ -1,12 +1,12 @@
 //! Renders a mail as plain text and as HTML. Each text is escaped when it is added; there is no way to add unescaped
 //! text.
 
-use super::ask::Ask;
-use super::letter::{Farewell, Letter, Part};
+use super::ask::ApprovalPrompt;
+use super::letter::{UnsubscribeText, MailDraft, MailSection};
 use crate::text::{many_lines, one_line, to_html};
 
 /// Renders the mail as plain text.
-pub fn text(letter: &Letter) -> String {
+pub fn text(letter: &MailDraft) -> String {
     let mut out = Plain(String::new());
     let several = letter.parts.len() > 1;
     for part in &letter.parts {
@@ -43,7 +43,7 @@ pub fn text(letter: &Letter) -> String {
     // Mail programs recognise a signature by this line.
     out.line("-- ");
     out.line(&format!("You get this because {}.", letter.reasons.join("; ")));
-    let Farewell { link, what, command } = &letter.farewell;
+    let UnsubscribeText { link, what, command } = &letter.farewell;
     out.line(&format!("To get no more {what}: {}", link.as_ref().unwrap_or(command)));
     if link.is_some() {
         out.line(&format!("or: {command}"));
@@ -52,7 +52,7 @@ pub fn text(letter: &Letter) -> String {
 }
 
 /// Returns the lists that belong to a request, with their headings. Empty lists are left out.
-fn lists(ask: &Ask) -> impl Iterator<Item = (&'static str, &[String])> {
+fn lists(ask: &ApprovalPrompt) -> impl Iterator<Item = (&'static str, &[String])> {
     let all = [("Evidence:", &ask.has), ("Missing:", &ask.lacks), ("To decide:", &ask.ways)];
     all.into_iter().filter(|(_, lines)| !lines.is_empty()).map(|(heading, lines)| (heading, lines.as_slice()))
 }
@@ -97,7 +97,7 @@ impl Html {
 }
 
 /// Renders the mail as HTML.
-pub fn html(letter: &Letter) -> String {
+pub fn html(letter: &MailDraft) -> String {
     let mut out = Html(String::new());
     out.element(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>",
@@ -129,7 +129,7 @@ pub fn html(letter: &Letter) -> String {
     out.0
 }
 
-fn html_part(out: &mut Html, part: &Part, several: bool) {
+fn html_part(out: &mut Html, part: &MailSection, several: bool) {
     if several {
         out.element("<h2 style=\"font-size:medium\">", &part.heading, "</h2>\n");
     }

@@ -25,7 +25,7 @@ const SAID: usize = 300;
 
 /// The result of handing a mail to the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Handed {
+pub enum SmtpOutcome {
     /// The server accepted the mail.
     Taken,
     /// The server does not accept mail now.
@@ -39,13 +39,13 @@ pub enum Handed {
 }
 
 /// Hands a mail to the server.
-pub fn hand_over(server: &Server, password: Option<&Secret>, from: &Address, to: &Address, mail: &[u8]) -> Handed {
+pub fn hand_over(server: &Server, password: Option<&Secret>, from: &Address, to: &Address, mail: &[u8]) -> SmtpOutcome {
     let mut connection = match connect(server, password) {
         Ok(connection) => connection,
-        Err(why) => return Handed::Later(why),
+        Err(why) => return SmtpOutcome::Later(why),
     };
     let handed = transaction(&mut connection, from, to, mail);
-    if handed == Handed::Taken {
+    if handed == SmtpOutcome::Taken {
         // The server has accepted the mail; its reply to QUIT does not matter.
         let _ = connection.quit();
     } else {
@@ -94,41 +94,41 @@ fn refused_login(server: &Server, e: &Error) -> String {
     }
 }
 
-fn transaction(connection: &mut SmtpConnection, from: &Address, to: &Address, mail: &[u8]) -> Handed {
+fn transaction(connection: &mut SmtpConnection, from: &Address, to: &Address, mail: &[u8]) -> SmtpOutcome {
     let is_ascii = AsRef::<str>::as_ref(from).is_ascii() && AsRef::<str>::as_ref(to).is_ascii();
     let wide = connection.server_info().supports_feature(Extension::SmtpUtfEight);
     if !is_ascii && !wide {
-        return Handed::NoSuchAddress("the server takes no addresses beyond ASCII (SMTPUTF8)".to_owned());
+        return SmtpOutcome::NoSuchAddress("the server takes no addresses beyond ASCII (SMTPUTF8)".to_owned());
     }
     let options = if is_ascii { Vec::new() } else { vec![MailParameter::SmtpUtfEight] };
     if let Err(e) = connection.command(Mail::new(Some(from.clone()), options)) {
-        return Handed::Later(format!("the sender {from} is not accepted: {}", said(&e)));
+        return SmtpOutcome::Later(format!("the sender {from} is not accepted: {}", said(&e)));
     }
     if let Err(e) = connection.command(Rcpt::new(to.clone(), Vec::new())) {
         let why = format!("the recipient is not accepted: {}", said(&e));
         return match e.status() {
             Some(code) => refused_recipient(&code.to_string(), &words(&e), why),
             // The connection broke.
-            None => Handed::Later(why),
+            None => SmtpOutcome::Later(why),
         };
     }
     match connection.command(Data).and_then(|_| connection.message(mail)) {
-        Ok(_) => Handed::Taken,
-        Err(e) if e.is_permanent() => Handed::Refused(format!("the mail is not accepted: {}", said(&e))),
-        Err(e) => Handed::Later(format!("the mail is not accepted now: {}", said(&e))),
+        Ok(_) => SmtpOutcome::Taken,
+        Err(e) if e.is_permanent() => SmtpOutcome::Refused(format!("the mail is not accepted: {}", said(&e))),
+        Err(e) => SmtpOutcome::Later(format!("the mail is not accepted now: {}", said(&e))),
     }
 }
 
 /// Interprets the refusal of a recipient. Servers refuse here for reasons about the sender, too. So an address is given
 /// up only if the reply is about the address (RFC 3463: 5.1.x, 5.2.x; RFC 5321 without such a code).
-fn refused_recipient(code: &str, words: &str, why: String) -> Handed {
+fn refused_recipient(code: &str, words: &str, why: String) -> SmtpOutcome {
     let detail = words.split_whitespace().next().filter(|w| w.starts_with("5.") && w.split('.').count() == 3);
     match (code, detail) {
         // The server demands a login.
-        ("530" | "535", _) => Handed::Later(why),
-        (_, Some(detail)) if detail.starts_with("5.1.") || detail.starts_with("5.2.") => Handed::NoSuchAddress(why),
-        ("550" | "551" | "553" | "556", None) => Handed::NoSuchAddress(why),
-        (_, Some(_) | None) => Handed::AddressLater(why),
+        ("530" | "535", _) => SmtpOutcome::Later(why),
+        (_, Some(detail)) if detail.starts_with("5.1.") || detail.starts_with("5.2.") => SmtpOutcome::NoSuchAddress(why),
+        ("550" | "551" | "553" | "556", None) => SmtpOutcome::NoSuchAddress(why),
+        (_, Some(_) | None) => SmtpOutcome::AddressLater(why),
     }
 }
 
@@ -166,10 +166,10 @@ mod tests {
         ];
         for (code, words, want) in table {
             let got = match refused_recipient(code, words, String::new()) {
-                Handed::NoSuchAddress(_) => "gone",
-                Handed::AddressLater(_) => "later",
-                Handed::Later(_) => "server",
-                Handed::Taken | Handed::Refused(_) => "wrong",
+                SmtpOutcome::NoSuchAddress(_) => "gone",
+                SmtpOutcome::AddressLater(_) => "later",
+                SmtpOutcome::Later(_) => "server",
+                SmtpOutcome::Taken | SmtpOutcome::Refused(_) => "wrong",
             };
             assert_eq!(got, want, "{code} {words}");
         }

@@ -3,15 +3,15 @@
 
 use std::path::Path;
 
-use super::letter::{Frame, Letter, News, write};
+use super::letter::{MailContext, MailDraft, MailNews, write};
 use super::settings::MailSettings;
 use super::token::TokenKey;
 use super::{message, render, together};
-use crate::audience::{Activity, Allowance, Reason};
-use crate::deliver::{Due, Happening, Job, What};
-use crate::entity::settings::{FORMAT, Identity, Layout, Mailing};
+use crate::audience::{MailCategory, Allowance, RecipientReason};
+use crate::deliver::{DueJob, Notification, DeliveryJob, NotificationKind};
+use crate::entity::settings::{FORMAT, IdentitySettings, Layout, MailPolicy};
 use crate::entity::{Comment, Request, RequestState, Settings, Version};
-use crate::event::{Cause, Event};
+use crate::event::{TransitionCause, Event};
 use crate::name::{Id, ModelName, UserName};
 use crate::stage::Stage;
 use crate::text::Text;
@@ -40,8 +40,8 @@ fn settings(name: &str) -> Settings {
         name: text(name),
         format: FORMAT,
         layout: Layout::Flat,
-        identity: Identity::default(),
-        notifications: Mailing::default(),
+        identity: IdentitySettings::default(),
+        notifications: MailPolicy::default(),
         rules: crate::entity::settings::Rules::default(),
         sources: Default::default(),
         acknowledged: Vec::new(),
@@ -65,12 +65,12 @@ fn key() -> TokenKey {
     TokenKey::open(folder.path()).unwrap()
 }
 
-fn news(model: &str, version: u64, event: Event, reason: Reason) -> News {
-    News {
+fn news(model: &str, version: u64, event: Event, reason: RecipientReason) -> MailNews {
+    MailNews {
         model: ModelName::new(model).unwrap(),
         id: id(model.bytes().fold(0, u8::wrapping_add)),
         version,
-        activity: Activity::of(&event).unwrap(),
+        activity: MailCategory::of(&event).unwrap(),
         event,
         reason,
         ask: None,
@@ -82,14 +82,14 @@ fn news(model: &str, version: u64, event: Event, reason: Reason) -> News {
     }
 }
 
-fn commented(model: &str, version: u64, said: &str) -> News {
+fn commented(model: &str, version: u64, said: &str) -> MailNews {
     let comment =
         Comment { id: id(1), created_by: user("alice"), created_at: at(0), edited_at: None, text: text(said) };
     let model_name = ModelName::new(model).unwrap();
-    news(model, version, Event::CommentCreated { model: model_name, version, comment }, Reason::Commented(version))
+    news(model, version, Event::CommentCreated { model: model_name, version, comment }, RecipientReason::Commented(version))
 }
 
-fn requested(model: &str, version: u64, said: &str) -> News {
+fn requested(model: &str, version: u64, said: &str) -> MailNews {
     let request = Request {
         id: id(2),
         to: Stage::Production,
@@ -104,19 +104,19 @@ fn requested(model: &str, version: u64, said: &str) -> News {
         review: Vec::new(),
     };
     let model_name = ModelName::new(model).unwrap();
-    news(model, version, Event::RequestCreated { model: model_name, version, request }, Reason::Registered)
+    news(model, version, Event::RequestCreated { model: model_name, version, request }, RecipientReason::Registered)
 }
 
-fn moved(model: &str, version: u64, from: Stage, to: Stage, cause: Cause) -> News {
+fn moved(model: &str, version: u64, from: Stage, to: Stage, cause: TransitionCause) -> MailNews {
     let event = Event::Transitioned { model: ModelName::new(model).unwrap(), version, from, to, cause };
-    news(model, version, event, Reason::Follows(version))
+    news(model, version, event, RecipientReason::Follows(version))
 }
 
-fn registered(model: &str, version: u64, said: &str) -> News {
+fn registered(model: &str, version: u64, said: &str) -> MailNews {
     let created =
         Version { id: id(3), created_at: at(0), created_by: user("alice"), description: text(said), ..blank() };
     let model_name = ModelName::new(model).unwrap();
-    news(model, version, Event::VersionCreated { model: model_name, version, created, artifacts: None }, Reason::All)
+    news(model, version, Event::VersionCreated { model: model_name, version, created, artifacts: None }, RecipientReason::All)
 }
 
 fn blank() -> Version {
@@ -124,13 +124,13 @@ fn blank() -> Version {
     crate::format::parse::<Version>("version.toml", text.as_bytes()).0.unwrap()
 }
 
-fn letter(news: &[News], registry: &str, digest: bool) -> Letter {
+fn letter(news: &[MailNews], registry: &str, digest: bool) -> MailDraft {
     let (settings, key, bob) = (settings(registry), key(), user("bob"));
     let url = Some("https://models.example.org");
-    write(news, &Frame { to: &bob, settings: &settings, url, key: &key, cap: Some(20), digest })
+    write(news, &MailContext { to: &bob, settings: &settings, url, key: &key, cap: Some(20), digest })
 }
 
-fn raw(letter: &Letter, to: &str) -> String {
+fn raw(letter: &MailDraft, to: &str) -> String {
     let bob = "bob@example.org".parse().unwrap();
     let bytes = message::build(letter, "0123abcd", (to, &bob), &mail(), &settings("Models"), at(5)).unwrap();
     String::from_utf8(bytes).unwrap()
@@ -143,7 +143,7 @@ fn head(raw: &str) -> Vec<String> {
 }
 
 #[track_caller]
-fn golden(name: &str, letter: &Letter) {
+fn golden(name: &str, letter: &MailDraft) {
     let boundary = |raw: &str| raw.split("boundary=\"").nth(1).and_then(|r| r.split('"').next()).unwrap().to_owned();
     let raw = raw(letter, "Bob Builder");
     let head = head(&raw).join("\n").replace(&boundary(&raw), "BOUNDARY");
@@ -162,32 +162,32 @@ fn mails_are_written_as_the_examples_say() {
     golden("request", &letter(&[requested("churn", 3, "AUC is 0.91 on March.")], "Models", false));
     golden("version", &letter(&[registered("wine quality", 2, "Trained on 2026-02.")], "Models", false));
     let promotion = [
-        moved("churn", 2, Stage::Production, Stage::Archived, Cause::MadeWay { for_version: 3 }),
-        moved("churn", 3, Stage::Staging, Stage::Production, Cause::Request { id: id(2) }),
+        moved("churn", 2, Stage::Production, Stage::Archived, TransitionCause::MadeWay { for_version: 3 }),
+        moved("churn", 3, Stage::Staging, Stage::Production, TransitionCause::Request { id: id(2) }),
     ];
     golden("promotion", &letter(&promotion, "Models", false));
     let digest = [
         commented("wine", 1, "Ünïcødé: 模型 👍"),
         commented("churn", 3, "Second thoughts."),
         requested("churn", 4, ""),
-        News { at: at(70), ..commented("churn", 3, "Third thoughts.") },
+        MailNews { at: at(70), ..commented("churn", 3, "Third thoughts.") },
     ];
     golden("digest", &letter(&digest, "Models", true));
-    let limit = [News { allowed: Allowance::Notice, ..commented("churn", 3, "The twenty-first.") }];
+    let limit = [MailNews { allowed: Allowance::Notice, ..commented("churn", 3, "The twenty-first.") }];
     golden("limit", &letter(&limit, "Models", false));
 }
 
 #[test]
 fn without_an_address_of_the_server_there_are_no_links() {
     let (settings, key, bob) = (settings("Models"), key(), user("bob"));
-    let frame = Frame { to: &bob, settings: &settings, url: None, key: &key, cap: None, digest: false };
+    let frame = MailContext { to: &bob, settings: &settings, url: None, key: &key, cap: None, digest: false };
     let letter = write(&[commented("churn", 3, "x")], &frame);
     assert!(render::text(&letter).ends_with("To get no more mail about churn: greenroom mute churn\n"));
     assert!(!render::html(&letter).contains("href"));
     let raw = raw(&letter, "Bob");
     assert!(!raw.contains("List-Unsubscribe"), "{raw}");
     // One-click unsubscription is for HTTPS only.
-    let frame = Frame { url: Some("http://127.0.0.1:5050"), ..frame };
+    let frame = MailContext { url: Some("http://127.0.0.1:5050"), ..frame };
     let raw = self::raw(&write(&[commented("churn", 3, "x")], &frame), "Bob");
     assert!(raw.contains("List-Unsubscribe: <http://127.0.0.1:5050/api/greenroom/unsubscribe?token="), "{raw}");
     assert!(!raw.contains("One-Click"), "{raw}");
@@ -273,7 +273,7 @@ fn very_long_texts_are_cut_and_very_many_news_are_counted() {
     let one = letter(&[commented("churn", 3, &long)], "Models", false);
     let (plain, html) = (render::text(&one), render::html(&one));
     assert!(plain.len() < 4_000 && plain.contains('…') && html.len() < 4_000, "{} {}", plain.len(), html.len());
-    let many: Vec<News> = (1..=300).map(|n| commented("churn", n, "x")).collect();
+    let many: Vec<MailNews> = (1..=300).map(|n| commented("churn", n, "x")).collect();
     let letter = letter(&many, "Models", true);
     assert!(render::text(&letter).contains("and 200 more; `greenroom log` tells all."));
     let raw = raw(&letter, &"Long Name ".repeat(200));
@@ -282,7 +282,7 @@ fn very_long_texts_are_cut_and_very_many_news_are_counted() {
 
 #[test]
 fn a_thread_is_a_version_and_has_one_subject() {
-    let subject = |news: &[News], digest| {
+    let subject = |news: &[MailNews], digest| {
         let letter = letter(news, "Models", digest);
         (letter.subject, letter.thread)
     };
@@ -290,8 +290,8 @@ fn a_thread_is_a_version_and_has_one_subject() {
     assert_eq!(first.0, "[Models] churn version 3");
     assert_eq!(subject(&[requested("churn", 3, "y")], false), first);
     assert_eq!(subject(&[commented("churn", 3, "x"), requested("churn", 3, "y")], true), first);
-    let made_way = moved("churn", 2, Stage::Production, Stage::Archived, Cause::MadeWay { for_version: 3 });
-    let entered = moved("churn", 3, Stage::Staging, Stage::Production, Cause::Direct);
+    let made_way = moved("churn", 2, Stage::Production, Stage::Archived, TransitionCause::MadeWay { for_version: 3 });
+    let entered = moved("churn", 3, Stage::Staging, Stage::Production, TransitionCause::Direct);
     assert_eq!(subject(&[made_way.clone(), entered.clone()], false), first);
     assert_eq!(subject(&[made_way, entered], true).0, "[Models] churn");
     assert_eq!(subject(&[commented("churn", 3, "x"), commented("wine", 1, "x")], true).0, "[Models] Digest");
@@ -300,17 +300,17 @@ fn a_thread_is_a_version_and_has_one_subject() {
 
 #[test]
 fn a_commit_is_one_mail_and_a_digest_is_one_mail() {
-    let happening = |commit: u8, ordinal| Happening {
+    let happening = |commit: u8, ordinal| Notification {
         commit: Oid::from_bytes(&[commit; 20]).unwrap(),
         ordinal,
         at: at(0),
         by: user("alice"),
         landed_by: None,
         comment: String::new(),
-        what: What::Event(Box::new(commented("churn", 3, "x").event)),
+        what: NotificationKind::Event(Box::new(commented("churn", 3, "x").event)),
     };
     let all = [happening(1, 0), happening(1, 1), happening(2, 0)];
-    let job = |digest: bool| Job { lane: "bob".to_owned(), key: "bob".to_owned(), not_before: digest.then(|| at(60)) };
+    let job = |digest: bool| DeliveryJob { lane: "bob".to_owned(), key: "bob".to_owned(), not_before: digest.then(|| at(60)) };
     let (soon, digest) = (job(false), job(true));
     let due = |jobs: [&'static str; 3]| -> Vec<bool> { jobs.iter().map(|j| *j == "digest").collect() };
     for (kinds, taken) in [
@@ -319,10 +319,10 @@ fn a_commit_is_one_mail_and_a_digest_is_one_mail() {
         (due(["digest", "soon", "soon"]), 1),
         (due(["soon", "digest", "soon"]), 1),
     ] {
-        let due: Vec<Due<'_>> = all
+        let due: Vec<DueJob<'_>> = all
             .iter()
             .zip(&kinds)
-            .map(|(happening, is_digest)| Due {
+            .map(|(happening, is_digest)| DueJob {
                 id: "x",
                 happening,
                 job: if *is_digest { &digest } else { &soon },

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::{DeliverError, Happening, Moment, What};
-use crate::audience::{self, Activity, Reader, Reason, Silence, Tie};
-use crate::entity::settings::Mailing;
-use crate::entity::{Level, Model, Person, Request, RequestState};
+use super::super::{DeliverError, Notification, DeliveryContext, NotificationKind};
+use crate::audience::{self, MailCategory, MailRecipient, RecipientReason, MailOmission, VersionInvolvement};
+use crate::entity::settings::MailPolicy;
+use crate::entity::{PermissionLevel, Model, Person, Request, RequestState};
 use crate::event::Event;
 use crate::index::Index;
 use crate::name::{Id, ModelName, UserName};
@@ -17,7 +17,7 @@ use crate::tree::Oid;
 #[derive(Debug, Clone)]
 pub(super) struct Topic {
     /// The kind of activity.
-    pub(super) activity: Activity,
+    pub(super) activity: MailCategory,
     /// The model's id.
     pub(super) id: Id,
     /// The version's number.
@@ -32,7 +32,7 @@ pub(super) struct Topic {
 
 /// A model in its current state.
 #[derive(Debug, Clone)]
-struct Now {
+struct CurrentModel {
     id: Id,
     name: ModelName,
     names: Vec<ModelName>,
@@ -42,11 +42,11 @@ struct Now {
 /// Returns the request that an event created, in its current state. `None` if the event created no request, or the
 /// request is no longer open.
 pub(super) fn open_request(
-    happening: &Happening,
+    happening: &Notification,
     topic: &Topic,
-    moment: &Moment<'_>,
+    moment: &DeliveryContext<'_>,
 ) -> Result<Option<Request>, DeliverError> {
-    let What::Event(event) = &happening.what else { return Ok(None) };
+    let NotificationKind::Event(event) = &happening.what else { return Ok(None) };
     let Event::RequestCreated { request, .. } = event.as_ref() else { return Ok(None) };
     let view = moment.tip.model(&topic.name)?.map_or(Ok(None), |m| m.version(topic.version))?;
     let file = view.map_or(Ok(None), |v| v.request(&request.id))?;
@@ -55,16 +55,16 @@ pub(super) fn open_request(
 
 /// Looks up the topics of events. The index is opened once and each result is kept.
 pub(super) struct Topics<'m> {
-    moment: &'m Moment<'m>,
+    moment: &'m DeliveryContext<'m>,
     index: Option<Index<'m>>,
-    mailing: Option<Mailing>,
-    models: HashMap<(Oid, ModelName), Option<Now>>,
-    ties: HashMap<(ModelName, u64, Oid), BTreeMap<UserName, Tie>>,
+    mailing: Option<MailPolicy>,
+    models: HashMap<(Oid, ModelName), Option<CurrentModel>>,
+    ties: HashMap<(ModelName, u64, Oid), BTreeMap<UserName, VersionInvolvement>>,
 }
 
 impl<'m> Topics<'m> {
     /// Looks up topics at a moment.
-    pub(super) fn new(moment: &'m Moment<'m>) -> Self {
+    pub(super) fn new(moment: &'m DeliveryContext<'m>) -> Self {
         Self { moment, index: None, mailing: None, models: HashMap::new(), ties: HashMap::new() }
     }
 
@@ -77,9 +77,9 @@ impl<'m> Topics<'m> {
 
     /// Returns the topic of an event. `None` if the event causes no mail, or the model no longer exists, so that no
     /// person may read it.
-    pub(super) fn of(&mut self, happening: &Happening) -> Result<Option<Topic>, DeliverError> {
-        let What::Event(event) = &happening.what else { return Ok(None) };
-        let (Some(activity), Some(model), Some(version)) = (Activity::of(event), event.model(), event.version()) else {
+    pub(super) fn of(&mut self, happening: &Notification) -> Result<Option<Topic>, DeliverError> {
+        let NotificationKind::Event(event) = &happening.what else { return Ok(None) };
+        let (Some(activity), Some(model), Some(version)) = (MailCategory::of(event), event.model(), event.version()) else {
             return Ok(None);
         };
         let key = (happening.commit, model.clone());
@@ -88,11 +88,11 @@ impl<'m> Topics<'m> {
             self.models.insert(key.clone(), now);
         }
         let found = self.models.get(&key).cloned().flatten();
-        Ok(found.map(|Now { id, name, names, maker }| Topic { activity, id, version, name, names, maker }))
+        Ok(found.map(|CurrentModel { id, name, names, maker }| Topic { activity, id, version, name, names, maker }))
     }
 
     /// Returns the current state of the model that had a name at a commit.
-    fn model(&mut self, commit: Oid, name: &ModelName) -> Result<Option<Now>, DeliverError> {
+    fn model(&mut self, commit: Oid, name: &ModelName) -> Result<Option<CurrentModel>, DeliverError> {
         let read = |view: Option<ModelView<'_>>| -> Result<Option<Model>, DeliverError> {
             Ok(view.map_or(Ok(None), |v| v.file())?.and_then(|f| f.value))
         };
@@ -111,11 +111,11 @@ impl<'m> Topics<'m> {
         }
         let Some(now) = now else { return Ok(None) };
         let names = self.index()?.names_of(&now.name)?;
-        Ok(Some(Now { id: now.id, name: now.name, names, maker: now.created_by }))
+        Ok(Some(CurrentModel { id: now.id, name: now.name, names, maker: now.created_by }))
     }
 
     /// Returns how a person was related to a version at the time of the event.
-    fn tie(&mut self, happening: &Happening, topic: &Topic, user: &UserName) -> Result<Option<Tie>, DeliverError> {
+    fn tie(&mut self, happening: &Notification, topic: &Topic, user: &UserName) -> Result<Option<VersionInvolvement>, DeliverError> {
         let key = (topic.name.clone(), topic.version, happening.commit);
         if !self.ties.contains_key(&key) {
             let ties = self.index()?.ties(&topic.name, topic.version, Some(happening.commit))?;
@@ -125,7 +125,7 @@ impl<'m> Topics<'m> {
     }
 
     /// Returns whether an event is a request that is still open, and a person's approval of it would count.
-    fn may_approve(&self, happening: &Happening, topic: &Topic, user: &UserName) -> Result<bool, DeliverError> {
+    fn may_approve(&self, happening: &Notification, topic: &Topic, user: &UserName) -> Result<bool, DeliverError> {
         let Some(request) = open_request(happening, topic, self.moment)? else { return Ok(false) };
         let is_done = request.review.iter().any(|r| r.by == *user);
         if request.created_by == *user || is_done {
@@ -139,26 +139,26 @@ impl<'m> Topics<'m> {
     /// Returns why a person gets mail about an event. `None` if the person gets none.
     pub(super) fn reason(
         &mut self,
-        happening: &Happening,
+        happening: &Notification,
         topic: &Topic,
         user: &UserName,
         person: &Person,
-    ) -> Result<Option<Reason>, DeliverError> {
+    ) -> Result<Option<RecipientReason>, DeliverError> {
         if self.mailing.is_none() {
             self.mailing = Some(self.moment.tip.settings()?.map(|s| s.notifications.clone()).unwrap_or_default());
         }
         let mailing = self.mailing.clone().unwrap_or_default();
         let actors: Vec<&UserName> = [&happening.by].into_iter().chain(&happening.landed_by).collect();
         let news =
-            audience::News { activity: topic.activity, version: topic.version, actors: &actors, names: &topic.names };
+            audience::MailEvent { activity: topic.activity, version: topic.version, actors: &actors, names: &topic.names };
         // The permission level is looked up last, because few people are left by then. The relation to the version is
         // looked up only if it decides, because that reads all events of the version.
         let may_approve = self.may_approve(happening, topic, user)?;
-        let (registered, level) = (topic.maker == *user, Some(Level::CanManage));
-        let mut reader = Reader { user, person, registered, tie: None, level, may_approve };
+        let (registered, level) = (topic.maker == *user, Some(PermissionLevel::CanManage));
+        let mut reader = MailRecipient { user, person, registered, tie: None, level, may_approve };
         match audience::decide(&news, &reader, &mailing) {
             Ok(_) => {}
-            Err(Silence::NotFollowed) => {
+            Err(MailOmission::NotFollowed) => {
                 reader.tie = self.tie(happening, topic, user)?;
                 if audience::decide(&news, &reader, &mailing).is_err() {
                     return Ok(None);
@@ -167,6 +167,6 @@ impl<'m> Topics<'m> {
             Err(_) => return Ok(None),
         }
         let level = self.moment.tip.level(user, &topic.name)?;
-        Ok(audience::decide(&news, &Reader { level, ..reader }, &mailing).ok())
+        Ok(audience::decide(&news, &MailRecipient { level, ..reader }, &mailing).ok())
     }
 }

@@ -66,19 +66,19 @@ pub enum Forbidden {
 pub struct InvalidAllow(String);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum What {
+enum TargetPattern {
     Host(String),
     Net { first: u128, bits: u8, is_v4: bool },
 }
 
 /// A target that the administrator allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
-    what: What,
+struct AllowedTarget {
+    what: TargetPattern,
     port: Option<u16>,
 }
 
-impl FromStr for Entry {
+impl FromStr for AllowedTarget {
     type Err = InvalidAllow;
 
     fn from_str(s: &str) -> Result<Self, InvalidAllow> {
@@ -102,19 +102,19 @@ impl FromStr for Entry {
         if !is_host || ends_in_number(host) {
             return Err(bad());
         }
-        Ok(Self { what: What::Host(plain_host(host)), port })
+        Ok(Self { what: TargetPattern::Host(plain_host(host)), port })
     }
 }
 
-fn net(ip: IpAddr, bits: Option<u8>) -> Option<What> {
+fn net(ip: IpAddr, bits: Option<u8>) -> Option<TargetPattern> {
     let most = if ip.is_ipv4() { 32 } else { 128 };
     let bits = bits.unwrap_or(most);
-    (bits <= most).then(|| What::Net { first: number(ip), bits, is_v4: ip.is_ipv4() })
+    (bits <= most).then(|| TargetPattern::Net { first: number(ip), bits, is_v4: ip.is_ipv4() })
 }
 
-impl Entry {
+impl AllowedTarget {
     fn is_net_of(&self, ip: IpAddr) -> bool {
-        let What::Net { first, bits, is_v4 } = self.what else { return false };
+        let TargetPattern::Net { first, bits, is_v4 } = self.what else { return false };
         // An IPv4 address that is mapped into IPv6 is the same host.
         let ip = ip.to_canonical();
         ip.is_ipv4() == is_v4 && same_net(number(ip), first, bits, if is_v4 { 32 } else { 128 })
@@ -124,7 +124,7 @@ impl Entry {
 /// The targets that the administrator allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allow {
-    entries: Vec<Entry>,
+    entries: Vec<AllowedTarget>,
 }
 
 impl Allow {
@@ -146,7 +146,7 @@ impl Allow {
     pub fn judge(&self, scheme: &str, host: &str, port: u16, addresses: &[IpAddr]) -> Result<(), Forbidden> {
         let host = plain_host(host);
         let at_port = || self.entries.iter().filter(|e| e.port.is_none_or(|p| p == port));
-        let is_named = at_port().any(|e| e.what == What::Host(host.clone()));
+        let is_named = at_port().any(|e| e.what == TargetPattern::Host(host.clone()));
         let is_listed = |ip: &IpAddr| at_port().any(|e| e.is_net_of(*ip));
         if addresses.is_empty() || !addresses.iter().all(|ip| is_named || is_listed(ip) || is_public(*ip)) {
             return Err(Forbidden::Address);

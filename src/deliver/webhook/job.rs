@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::entity::webhook::{Job, JobParams};
+use crate::entity::webhook::{WebhookJob, JobParams};
 use crate::payload::fit;
 
 /// The largest parameters of a job, in bytes of JSON.
@@ -12,13 +12,13 @@ const MAX_PARAMS: usize = 10_000;
 const MAX_TOKEN: usize = 64;
 
 /// Returns the URL that starts a job.
-pub fn url(job: &Job) -> String {
+pub fn url(job: &WebhookJob) -> String {
     format!("{}/api/2.1/jobs/run-now", job.workspace_url.as_str().trim_end_matches('/'))
 }
 
 /// Returns the body that starts a job: the event's body as a parameter. `id` becomes the idempotency token, which keeps
 /// a repeated attempt from starting a second run.
-pub fn body(job: &Job, id: &str, event: &[u8]) -> Vec<u8> {
+pub fn body(job: &WebhookJob, id: &str, event: &[u8]) -> Vec<u8> {
     let mut out = Map::new();
     let number = job.id.as_str().parse::<u64>().map(Value::from);
     out.insert("job_id".to_owned(), number.unwrap_or_else(|_| json!(job.id)));
@@ -66,9 +66,9 @@ mod tests {
     use super::*;
     use crate::text::Text;
 
-    fn job(params: JobParams) -> Job {
+    fn job(params: JobParams) -> WebhookJob {
         let text = |s| Text::new(s).unwrap();
-        Job { id: text("123"), workspace_url: text("https://jobs.example.org/"), params }
+        WebhookJob { id: text("123"), workspace_url: text("https://jobs.example.org/"), params }
     }
 
     fn started(params: JobParams, event: &str) -> Value {

@@ -13,18 +13,18 @@ mod trial;
 use std::sync::Arc;
 
 use address::{Allow, InvalidAllow, SETTING};
-use post::{Answer, Client, Limits, Names, PostError, System};
-use sign::Keys;
+use post::{PostResponse, Client, PostLimits, AddressLookup, PostError, System};
+use sign::SigningKeys;
 
-pub use trial::{Trial, TrialError};
+pub use trial::{TestDelivery, TrialError};
 
-use super::{Channel, DeliverError, Due, Happening, Job, Moment, Outcome, Sent, What};
+use super::{Channel, DeliverError, DueJob, Notification, DeliveryJob, DeliveryContext, AttemptOutcome, BatchOutcome, NotificationKind};
 use crate::entity::Webhook;
 use crate::entity::webhook::{MAIL_SECRET, WebhookState};
 use crate::event::Event;
 use crate::format::path;
 use crate::name::{Key, ModelName};
-use crate::payload::{self, Subject, Told};
+use crate::payload::{self, PayloadSubject, PayloadEvent};
 use crate::registry::Registry;
 use crate::search::IS_PROMPT;
 use crate::secrets::{Secret, SecretError, Secrets, next_of};
@@ -60,11 +60,11 @@ impl Outgoing {
     pub fn of(registry: &Registry) -> Result<Self, OutgoingError> {
         let allow = Allow::new(registry.repo().own_settings(SETTING))?;
         let secrets = Secrets::of(&registry.state_dir())?;
-        Ok(Self::with(allow, secrets, Arc::new(System), Limits::default()))
+        Ok(Self::with(allow, secrets, Arc::new(System), PostLimits::default()))
     }
 
     /// Builds the client from its parts.
-    pub fn with(allow: Allow, secrets: Secrets, names: Arc<dyn Names>, limits: Limits) -> Self {
+    pub fn with(allow: Allow, secrets: Secrets, names: Arc<dyn AddressLookup>, limits: PostLimits) -> Self {
         Self { client: Client::new(allow.clone(), names, limits), secrets, allow }
     }
 
@@ -80,7 +80,7 @@ impl Outgoing {
 
     /// Makes one attempt: sends the body to the webhook's URL, or as the parameter of its job, with all signatures.
     /// `extra` holds additional headers.
-    fn attempt(&self, parcel: &Parcel<'_>, extra: &[(&'static str, String)]) -> Result<Answer, AttemptError> {
+    fn attempt(&self, parcel: &WebhookRequest<'_>, extra: &[(&'static str, String)]) -> Result<PostResponse, AttemptError> {
         let webhook = parcel.webhook;
         let (url, media_type, started) = match (&webhook.url, &webhook.job) {
             (Some(url), _) => (url.as_str().to_owned(), parcel.body.media_type, None),
@@ -91,7 +91,7 @@ impl Outgoing {
         };
         let body = started.as_deref().unwrap_or(&parcel.body.bytes);
         let keys = match &webhook.secret {
-            Some(name) => Some(Keys { current: self.secret(name, webhook)?, next: self.next(name, webhook)? }),
+            Some(name) => Some(SigningKeys { current: self.secret(name, webhook)?, next: self.next(name, webhook)? }),
             None => None,
         };
         let mut headers = vec![("content-type", media_type.to_owned())];
@@ -127,7 +127,7 @@ fn bearer(secret: &Secret) -> String {
 }
 
 /// The content of one attempt.
-struct Parcel<'p> {
+struct WebhookRequest<'p> {
     webhook: &'p Webhook,
     /// The id of the delivery.
     id: &'p str,
@@ -180,58 +180,58 @@ impl Channel for Hook {
         self.webhook.id.as_str()
     }
 
-    fn jobs(&self, happening: &Happening, moment: &Moment<'_>) -> Result<Vec<Job>, DeliverError> {
+    fn jobs(&self, happening: &Notification, moment: &DeliveryContext<'_>) -> Result<Vec<DeliveryJob>, DeliverError> {
         if !self.concerns(happening, moment)? {
             return Ok(Vec::new());
         }
-        let facts = Facts::of(happening, moment)?;
+        let facts = BodyContext::of(happening, moment)?;
         let Some(told) = facts.told(happening) else { return Ok(Vec::new()) };
         let lane = match told.what {
-            Subject::Event(event) => event.model().map_or("", ModelName::as_str).to_owned(),
-            Subject::RuleViolated(_) | Subject::HistoryRewritten(_) => String::new(),
+            PayloadSubject::Event(event) => event.model().map_or("", ModelName::as_str).to_owned(),
+            PayloadSubject::RuleViolated(_) | PayloadSubject::HistoryRewritten(_) => String::new(),
         };
         let names = payload::names(self.webhook.profile, &self.webhook.events, &told).into_iter();
-        Ok(names.map(|name| Job { lane: lane.clone(), key: name.to_owned(), not_before: None }).collect())
+        Ok(names.map(|name| DeliveryJob { lane: lane.clone(), key: name.to_owned(), not_before: None }).collect())
     }
 
     fn most(&self) -> usize {
         1
     }
 
-    fn send(&self, due: &[Due<'_>], moment: &Moment<'_>) -> Sent {
+    fn send(&self, due: &[DueJob<'_>], moment: &DeliveryContext<'_>) -> BatchOutcome {
         let outcome = match due.first() {
             Some(due) => self.send_one(due, moment),
-            None => Outcome::Refused { why: "there is nothing to send".to_owned() },
+            None => AttemptOutcome::Refused { why: "there is nothing to send".to_owned() },
         };
-        Sent { taken: 1, outcome }
+        BatchOutcome { taken: 1, outcome }
     }
 }
 
 impl Hook {
-    fn send_one(&self, due: &Due<'_>, moment: &Moment<'_>) -> Outcome {
-        let facts = match Facts::of(due.happening, moment) {
+    fn send_one(&self, due: &DueJob<'_>, moment: &DeliveryContext<'_>) -> AttemptOutcome {
+        let facts = match BodyContext::of(due.happening, moment) {
             Ok(facts) => facts,
-            Err(e) => return Outcome::Retry { why: crate::text::with_causes(&e), after: None },
+            Err(e) => return AttemptOutcome::Retry { why: crate::text::with_causes(&e), after: None },
         };
         let webhook = &self.webhook;
         let body = facts.told(due.happening);
         let body = body.and_then(|told| payload::body(webhook.profile, &due.job.key, webhook.id.as_str(), &told));
         let Some(body) = body else {
             let (event, profile) = (due.happening.what.name(), webhook.profile.as_str());
-            return Outcome::Refused { why: format!("{event} cannot be told as {} to {profile}", due.job.key) };
+            return AttemptOutcome::Refused { why: format!("{event} cannot be told as {} to {profile}", due.job.key) };
         };
-        let parcel = Parcel { webhook, id: due.id, seconds: moment.now.as_seconds(), body: &body };
+        let parcel = WebhookRequest { webhook, id: due.id, seconds: moment.now.as_seconds(), body: &body };
         match self.out.attempt(&parcel, &[]) {
             Ok(answer) => outcome(&answer),
-            Err(e) => Outcome::Retry { why: e.to_string(), after: None },
+            Err(e) => AttemptOutcome::Retry { why: e.to_string(), after: None },
         }
     }
 
     /// Returns whether the webhook receives an event: one of its model, under the name that the model had at that time,
     /// or any event.
-    fn concerns(&self, happening: &Happening, moment: &Moment<'_>) -> Result<bool, TreeError> {
+    fn concerns(&self, happening: &Notification, moment: &DeliveryContext<'_>) -> Result<bool, TreeError> {
         let Some(mine) = &self.webhook.model else { return Ok(true) };
-        let What::Event(event) = &happening.what else { return Ok(false) };
+        let NotificationKind::Event(event) = &happening.what else { return Ok(false) };
         let Some(model) = event.model() else { return Ok(false) };
         if model == mine || matches!(&**event, Event::ModelRenamed { from, .. } if from == mine) {
             return Ok(true);
@@ -242,19 +242,19 @@ impl Hook {
 }
 
 /// Returns the outcome for a response. The response body is not repeated, because it may quote the request.
-fn outcome(answer: &Answer) -> Outcome {
+fn outcome(answer: &PostResponse) -> AttemptOutcome {
     let said = format!("HTTP {}", answer.status);
     match answer.status {
-        200..300 => Outcome::Delivered(said),
-        410 => Outcome::Gone { why: said },
-        300..400 => Outcome::Retry { why: format!("{said}: redirects are not followed"), after: None },
-        429 | 503 => Outcome::Retry { why: said, after: answer.after },
-        _ => Outcome::Retry { why: said, after: None },
+        200..300 => AttemptOutcome::Delivered(said),
+        410 => AttemptOutcome::Gone { why: said },
+        300..400 => AttemptOutcome::Retry { why: format!("{said}: redirects are not followed"), after: None },
+        429 | 503 => AttemptOutcome::Retry { why: said, after: answer.after },
+        _ => AttemptOutcome::Retry { why: said, after: None },
     }
 }
 
 /// The facts that a payload needs besides the event itself.
-struct Facts {
+struct BodyContext {
     id: String,
     registry: payload::Registry,
     is_prompt: bool,
@@ -262,11 +262,11 @@ struct Facts {
     faults: Vec<(String, String)>,
 }
 
-impl Facts {
-    fn of(happening: &Happening, moment: &Moment<'_>) -> Result<Self, TreeError> {
+impl BodyContext {
+    fn of(happening: &Notification, moment: &DeliveryContext<'_>) -> Result<Self, TreeError> {
         let event = match &happening.what {
-            What::Event(event) => Some(&**event),
-            What::RuleViolated { .. } | What::HistoryRewritten { .. } | What::WebhookSuspended { .. } => None,
+            NotificationKind::Event(event) => Some(&**event),
+            NotificationKind::RuleViolated { .. } | NotificationKind::HistoryRewritten { .. } | NotificationKind::WebhookSuspended { .. } => None,
         };
         Ok(Self {
             id: happening.id(),
@@ -283,16 +283,16 @@ impl Facts {
                 Some(_) | None => Stage::None,
             },
             faults: match &happening.what {
-                What::RuleViolated { faults } => faults.clone(),
-                What::Event(_) | What::HistoryRewritten { .. } | What::WebhookSuspended { .. } => Vec::new(),
+                NotificationKind::RuleViolated { faults } => faults.clone(),
+                NotificationKind::Event(_) | NotificationKind::HistoryRewritten { .. } | NotificationKind::WebhookSuspended { .. } => Vec::new(),
             },
         })
     }
 
     /// Returns the input of a payload. `None` for an event that webhooks do not receive: another webhook is switched
     /// off.
-    fn told<'t>(&'t self, happening: &'t Happening) -> Option<Told<'t>> {
-        Some(Told {
+    fn told<'t>(&'t self, happening: &'t Notification) -> Option<PayloadEvent<'t>> {
+        Some(PayloadEvent {
             id: &self.id,
             at: happening.at,
             by: &happening.by,
@@ -301,10 +301,10 @@ impl Facts {
             registry: &self.registry,
             commit: &happening.commit,
             what: match &happening.what {
-                What::Event(event) => Subject::Event(event),
-                What::RuleViolated { .. } => Subject::RuleViolated(&self.faults),
-                What::HistoryRewritten { before } => Subject::HistoryRewritten(before),
-                What::WebhookSuspended { .. } => return None,
+                NotificationKind::Event(event) => PayloadSubject::Event(event),
+                NotificationKind::RuleViolated { .. } => PayloadSubject::RuleViolated(&self.faults),
+                NotificationKind::HistoryRewritten { before } => PayloadSubject::HistoryRewritten(before),
+                NotificationKind::WebhookSuspended { .. } => return None,
             },
             is_prompt: self.is_prompt,
             stage: &self.stage,
@@ -321,7 +321,7 @@ fn registry(snapshot: &Snapshot<'_>) -> Result<payload::Registry, TreeError> {
 }
 
 /// Returns whether the event is about one of MLflow's prompts. Only events that MLflow sends are looked up.
-fn is_prompt(event: &Event, moment: &Moment<'_>) -> Result<bool, TreeError> {
+fn is_prompt(event: &Event, moment: &DeliveryContext<'_>) -> Result<bool, TreeError> {
     let (Event::VersionCreated { model, .. }
     | Event::VersionTagSet { model, .. }
     | Event::VersionTagDeleted { model, .. }

@@ -27,7 +27,7 @@ const MAX_ADDRESSES: usize = 16;
 
 /// The limits of a request.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct PostLimits {
     /// The time until a connection is established.
     pub connect: Duration,
     /// The time from the start of the request until the response is read.
@@ -36,14 +36,14 @@ pub struct Limits {
     pub answer: usize,
 }
 
-impl Default for Limits {
+impl Default for PostLimits {
     fn default() -> Self {
         Self { connect: Duration::from_secs(10), total: Duration::from_secs(30), answer: 64 << 10 }
     }
 }
 
 /// A resolver of host names.
-pub trait Names: fmt::Debug + Send + Sync {
+pub trait AddressLookup: fmt::Debug + Send + Sync {
     /// Returns the addresses of a host at a port.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ pub trait Names: fmt::Debug + Send + Sync {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct System;
 
-impl Names for System {
+impl AddressLookup for System {
     fn lookup(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         Ok((host, port).to_socket_addrs()?.take(MAX_ADDRESSES).collect())
     }
@@ -64,7 +64,7 @@ impl Names for System {
 
 /// The response of a receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct PostResponse {
     /// The HTTP status.
     pub status: u16,
     /// How long the receiver asks to wait (`Retry-After`).
@@ -100,12 +100,12 @@ pub enum PostError {
 pub struct Client {
     secure: Agent,
     insecure: Agent,
-    limits: Limits,
+    limits: PostLimits,
 }
 
 impl Client {
     /// Makes a client that calls only allowed targets.
-    pub fn new(allow: Allow, names: Arc<dyn Names>, limits: Limits) -> Self {
+    pub fn new(allow: Allow, names: Arc<dyn AddressLookup>, limits: PostLimits) -> Self {
         let agent = |is_insecure| {
             let tls = TlsConfig::builder()
                 .provider(TlsProvider::Rustls)
@@ -127,7 +127,7 @@ impl Client {
                 .build();
             let connector =
                 ().chain(Gate(allow.clone())).chain(TcpConnector::default()).chain(RustlsConnector::default());
-            Agent::with_parts(config, connector, Found(Arc::clone(&names)))
+            Agent::with_parts(config, connector, GuardedResolver(Arc::clone(&names)))
         };
         Self { secure: agent(false), insecure: agent(true), limits }
     }
@@ -143,7 +143,7 @@ impl Client {
         headers: &[(&'static str, String)],
         body: &[u8],
         insecure: bool,
-    ) -> Result<Answer, PostError> {
+    ) -> Result<PostResponse, PostError> {
         let uri: Uri = url.parse().map_err(|_| PostError::Url("it cannot be read"))?;
         let host = uri.host().filter(|h| !h.is_empty()).ok_or(PostError::Url("it names no host"))?.to_owned();
         let mut request = Request::post(uri);
@@ -161,7 +161,7 @@ impl Client {
         let mut body = Vec::new();
         // A response that stops in the middle of its body still has a status.
         let _ = answer.into_body().into_reader().take(most).read_to_end(&mut body);
-        Ok(Answer { status, after, body })
+        Ok(PostResponse { status, after, body })
     }
 }
 
@@ -201,9 +201,9 @@ fn retry_after(text: &str) -> Option<Duration> {
 
 /// The resolver of the client. It finds addresses and checks nothing.
 #[derive(Debug)]
-struct Found(Arc<dyn Names>);
+struct GuardedResolver(Arc<dyn AddressLookup>);
 
-impl Resolver for Found {
+impl Resolver for GuardedResolver {
     fn resolve(&self, uri: &Uri, _: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         let (host, port) = host_and_port(uri).ok_or(Error::HostNotFound)?;
         let found = match host.parse::<IpAddr>() {

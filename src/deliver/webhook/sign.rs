@@ -27,7 +27,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 
 /// The secrets that sign.
 #[derive(Debug, Clone)]
-pub struct Keys {
+pub struct SigningKeys {
     /// The current secret.
     pub current: Secret,
     /// The next secret, while the current one is replaced.
@@ -35,7 +35,7 @@ pub struct Keys {
 }
 
 /// Returns the headers for a body. `seconds` is the time of the attempt, in seconds since the epoch.
-pub fn headers(id: &str, seconds: i64, body: &[u8], keys: Option<&Keys>) -> Vec<(&'static str, String)> {
+pub fn headers(id: &str, seconds: i64, body: &[u8], keys: Option<&SigningKeys>) -> Vec<(&'static str, String)> {
     let time = seconds.to_string();
     let mut out = vec![
         ("webhook-id", id.to_owned()),
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     fn of(secret: &str, id: &str, seconds: i64, body: &str) -> impl Fn(&str) -> String {
-        let keys = Keys { current: Secret::new(secret).unwrap(), next: None };
+        let keys = SigningKeys { current: Secret::new(secret).unwrap(), next: None };
         let headers = headers(id, seconds, body.as_bytes(), Some(&keys));
         move |name| headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone()).unwrap_or_default()
     }
@@ -112,8 +112,8 @@ mod tests {
     #[test]
     fn while_a_secret_is_replaced_both_sign() {
         let (old, new) = (Secret::new("old").unwrap(), Secret::new("new").unwrap());
-        let alone = |current: &Secret| headers("i", 1, b"body", Some(&Keys { current: current.clone(), next: None }));
-        let both = headers("i", 1, b"body", Some(&Keys { current: old.clone(), next: Some(new.clone()) }));
+        let alone = |current: &Secret| headers("i", 1, b"body", Some(&SigningKeys { current: current.clone(), next: None }));
+        let both = headers("i", 1, b"body", Some(&SigningKeys { current: old.clone(), next: Some(new.clone()) }));
         let get = |headers: &[(&str, String)], name: &str| {
             headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone()).unwrap()
         };

@@ -1,12 +1,12 @@
 //! Tests a webhook: sends an invented event like a real one and returns the response.
 
-use super::post::Answer;
-use super::{AttemptError, Outgoing, Parcel, registry};
+use super::post::PostResponse;
+use super::{AttemptError, Outgoing, WebhookRequest, registry};
 use crate::entity::Webhook;
-use crate::entity::webhook::{EventPattern, Profile, WebhookState};
+use crate::entity::webhook::{EventPattern, PayloadProfile, WebhookState};
 use crate::name::{ModelName, UserName};
-use crate::payload::sample::{OWN, Sample};
-use crate::payload::{self, DATABRICKS, MLFLOW, Told, WATCHER};
+use crate::payload::sample::{OWN, SampleEvent};
+use crate::payload::{self, DATABRICKS, MLFLOW, PayloadEvent, WATCHER};
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::time::Timestamp;
@@ -14,7 +14,7 @@ use crate::tree::{Oid, TreeError};
 
 /// A test delivery.
 #[derive(Debug)]
-pub struct Trial {
+pub struct TestDelivery {
     webhook: Webhook,
     name: &'static str,
     body: payload::Body,
@@ -39,7 +39,7 @@ pub enum TrialError {
     NoAnswer(String),
 }
 
-impl Trial {
+impl TestDelivery {
     /// Invents an event for a webhook: an event of this name, or of the first name that the webhook subscribes to.
     ///
     /// # Errors
@@ -57,12 +57,12 @@ impl Trial {
         }
         let name = name(webhook, event)?;
         let none = || TrialError::NoEvent(format!("there is no example of {name}"));
-        let model = webhook.model.clone().or_else(|| ModelName::new(Sample::model_name(name)).ok()).ok_or_else(none)?;
-        let sample = Sample::of(name, &model, by, now).ok_or_else(none)?;
+        let model = webhook.model.clone().or_else(|| ModelName::new(SampleEvent::model_name(name)).ok()).ok_or_else(none)?;
+        let sample = SampleEvent::of(name, &model, by, now).ok_or_else(none)?;
         let registry = registry(snapshot)?;
         let random: String = crate::registry::random_bytes().iter().map(|b| format!("{b:02x}")).collect();
         let id = format!("test_{random}");
-        let told = Told {
+        let told = PayloadEvent {
             id: &id,
             at: now,
             by,
@@ -75,7 +75,7 @@ impl Trial {
             stage: &Stage::None,
         };
         // An event that is sent once, under its greenroom name, can be requested under any of its names.
-        let key = if matches!(webhook.profile, Profile::Databricks | Profile::Mlflow) { name } else { told.name() };
+        let key = if matches!(webhook.profile, PayloadProfile::Databricks | PayloadProfile::Mlflow) { name } else { told.name() };
         let body = payload::body(webhook.profile, key, webhook.id.as_str(), &told).ok_or_else(none)?;
         Ok(Self { webhook: webhook.clone(), name: key, body, id, now })
     }
@@ -90,9 +90,9 @@ impl Trial {
     /// # Errors
     ///
     /// [`TrialError::NoAnswer`] when no response came.
-    pub fn send(&self, out: &Outgoing) -> Result<Answer, TrialError> {
+    pub fn send(&self, out: &Outgoing) -> Result<PostResponse, TrialError> {
         let seconds = self.now.as_seconds();
-        let parcel = Parcel { webhook: &self.webhook, id: &self.id, seconds, body: &self.body };
+        let parcel = WebhookRequest { webhook: &self.webhook, id: &self.id, seconds, body: &self.body };
         let answer = out.attempt(&parcel, &[("x-greenroom-test", "true".to_owned())]);
         let mut answer = answer.map_err(|e: AttemptError| TrialError::NoAnswer(e.to_string()))?;
         let named = [&self.webhook.secret, &self.webhook.authorization];
@@ -112,9 +112,9 @@ fn name(webhook: &Webhook, event: Option<&str>) -> Result<&'static str, TrialErr
     let profile = webhook.profile;
     let (databricks, mlflow) = (DATABRICKS.into_iter(), MLFLOW.into_iter());
     let all: Vec<&'static str> = match profile {
-        Profile::Databricks => databricks.collect(),
-        Profile::Mlflow => mlflow.collect(),
-        Profile::Standard | Profile::Cloudevents | Profile::Slack | Profile::Teams => {
+        PayloadProfile::Databricks => databricks.collect(),
+        PayloadProfile::Mlflow => mlflow.collect(),
+        PayloadProfile::Standard | PayloadProfile::Cloudevents | PayloadProfile::Slack | PayloadProfile::Teams => {
             OWN.into_iter().chain(WATCHER).chain(databricks).chain(mlflow).collect()
         }
     };

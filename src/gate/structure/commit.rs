@@ -13,18 +13,18 @@ pub(super) const MAX_HEADERS: usize = 64 << 10;
 
 /// The tree and parents of a commit, and its committer time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Parts {
+pub(super) struct CommitLinks {
     pub tree: Oid,
     pub parents: Vec<Oid>,
     pub committed: Timestamp,
 }
 
 /// A fault: the rule, the message, the advice.
-pub(super) type Finding = (&'static str, String, &'static str);
+pub(super) type CommitFinding = (&'static str, String, &'static str);
 
 /// The context of the checks.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
+pub(super) struct CommitContext {
     /// The length of an id in bytes.
     pub id_len: usize,
     /// The longest message in bytes.
@@ -34,7 +34,7 @@ pub(super) struct Terms {
 }
 
 /// Judges the bytes of a commit. Returns its parts if they can be read, whatever other faults there are.
-pub(super) fn judge(bytes: &[u8], terms: Terms) -> (Option<Parts>, Vec<Finding>) {
+pub(super) fn judge(bytes: &[u8], terms: CommitContext) -> (Option<CommitLinks>, Vec<CommitFinding>) {
     let mut found = Vec::new();
     let Some(end) = bytes.windows(2).position(|w| w == b"\n\n") else {
         found.push(odd("the commit has no empty line between its headers and its message"));
@@ -59,7 +59,7 @@ pub(super) fn judge(bytes: &[u8], terms: Terms) -> (Option<Parts>, Vec<Finding>)
 
 const AS_GIT: &str = "make the commit with git, and with nothing that adds headers of its own";
 
-fn odd(what: impl Into<String>) -> Finding {
+fn odd(what: impl Into<String>) -> CommitFinding {
     ("commit", what.into(), AS_GIT)
 }
 
@@ -81,7 +81,7 @@ fn headers(head: &str) -> Vec<(&str, String)> {
     out
 }
 
-fn judge_headers(headers: &[(&str, String)], terms: Terms, found: &mut Vec<Finding>) -> Option<Parts> {
+fn judge_headers(headers: &[(&str, String)], terms: CommitContext, found: &mut Vec<CommitFinding>) -> Option<CommitLinks> {
     let mut rest = headers;
     let id = |hex: &str| Oid::from_hex(hex).filter(|o| hex.len() == 2 * terms.id_len && o.to_string() == hex);
     let tree = take(&mut rest, "tree").and_then(id);
@@ -113,7 +113,7 @@ fn judge_headers(headers: &[(&str, String)], terms: Terms, found: &mut Vec<Findi
     judge_rest(rest, &parents, found);
     judge_ident("author", &author, terms.now, found);
     let committed = judge_ident("committer", &committer, terms.now, found)?;
-    Some(Parts { tree, parents, committed })
+    Some(CommitLinks { tree, parents, committed })
 }
 
 /// Takes the first header if it has this name.
@@ -127,7 +127,7 @@ fn take<'h>(rest: &mut &'h [(&str, String)], name: &str) -> Option<&'h str> {
 }
 
 /// Judges the optional headers: signatures, and the signed tags that were merged.
-fn judge_rest(rest: &[(&str, String)], parents: &[Oid], found: &mut Vec<Finding>) {
+fn judge_rest(rest: &[(&str, String)], parents: &[Oid], found: &mut Vec<CommitFinding>) {
     for (i, (name, value)) in rest.iter().enumerate() {
         match *name {
             "gpgsig" | "gpgsig-sha256" => {
@@ -153,7 +153,7 @@ fn judge_rest(rest: &[(&str, String)], parents: &[Oid], found: &mut Vec<Finding>
 }
 
 /// Judges `Name <email> seconds +hhmm` and returns the time, if it can be read.
-fn judge_ident(who: &str, line: &str, now: Timestamp, found: &mut Vec<Finding>) -> Option<Timestamp> {
+fn judge_ident(who: &str, line: &str, now: Timestamp, found: &mut Vec<CommitFinding>) -> Option<Timestamp> {
     let Some((name, email, when)) = split_ident(line) else {
         found.push(odd(format!("the commit's {who} is not written as a name, an e-mail address in < > and a time")));
         return None;
@@ -204,7 +204,7 @@ fn read_time(when: &str) -> Option<i64> {
     seconds.parse().ok().filter(|s| there_is && exact && *s < YEAR_10000)
 }
 
-fn judge_message(message: &[u8], terms: Terms, found: &mut Vec<Finding>) {
+fn judge_message(message: &[u8], terms: CommitContext, found: &mut Vec<CommitFinding>) {
     let reword = "reword the commit: git rebase --interactive, or git commit --amend";
     if message.len() > terms.message {
         let say = format!("the commit's message has {} bytes; at most {} are allowed", message.len(), terms.message);
@@ -247,8 +247,8 @@ mod tests {
         good.replacen(old, new, 1).into_bytes()
     }
 
-    fn judged(bytes: &[u8]) -> Vec<Finding> {
-        judge(bytes, Terms { id_len: 20, message: 64 << 10, now: Timestamp::from_seconds(NOW) }).1
+    fn judged(bytes: &[u8]) -> Vec<CommitFinding> {
+        judge(bytes, CommitContext { id_len: 20, message: 64 << 10, now: Timestamp::from_seconds(NOW) }).1
     }
 
     #[track_caller]

@@ -11,10 +11,10 @@ use crate::format::path::Location;
 use crate::format::{MAX_FILE, Problem};
 use crate::gate::GateLimits;
 use crate::name::UserName;
-use crate::rules::{self, Actor, Class, Fault, Step};
+use crate::rules::{self, Actor, RuleClass, Fault, StepContext};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
-use crate::tree::{Limits, Oid, TreeError};
+use crate::tree::{CompareLimits, Oid, TreeError};
 
 /// The largest number of entries of both trees that are compared for the rules for snapshots. New entries were counted
 /// before; this limits removed entries.
@@ -22,9 +22,9 @@ const MAX_COMPARED: usize = 2_000_000;
 
 /// The files whose bytes were already searched.
 #[derive(Default)]
-pub(super) struct Searched(HashSet<Oid>);
+pub(super) struct SearchedFiles(HashSet<Oid>);
 
-impl Searched {
+impl SearchedFiles {
     /// Judges the size of new files, and searches their bytes for secrets, each file once.
     pub(super) fn judge<'f>(
         &mut self,
@@ -39,7 +39,7 @@ impl Searched {
             if faults.len() >= MAX_FAULTS {
                 break;
             }
-            let mut add = |problem: Problem| faults.push(Fault { problem, class: Class::Format });
+            let mut add = |problem: Problem| faults.push(Fault { problem, class: RuleClass::Format });
             if Instant::now() >= deadline {
                 add(Problem::of_file("", "limit", super::late(limits)).help(super::LATE_HELP));
                 break;
@@ -74,9 +74,9 @@ pub(super) fn judge_state(before: &Snapshot<'_>, after: &Snapshot<'_>, depth: us
     if before.settings_file()?.is_none() && after.settings_file()?.is_none() {
         return Ok(Vec::new());
     }
-    let diff = diff::diff(before, after, Limits { entries: MAX_COMPARED, depth })?;
+    let diff = diff::diff(before, after, CompareLimits { entries: MAX_COMPARED, depth })?;
     // No rule for snapshots depends on the actor or the time.
     let nobody = Actor::of(UserName::nobody());
-    let step = Step::new(before, after, &diff, &nobody, Timestamp::from_millis(0));
+    let step = StepContext::new(before, after, &diff, &nobody, Timestamp::from_millis(0));
     Ok(rules::judge_state(&step)?.faults)
 }

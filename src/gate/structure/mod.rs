@@ -16,13 +16,13 @@ mod walk;
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-use self::commit::{MAX_HEADERS, Parts, SKEW, Terms};
-use self::content::Searched;
+use self::commit::{MAX_HEADERS, CommitLinks, SKEW, CommitContext};
+use self::content::SearchedFiles;
 use self::walk::Trees;
 use super::GateLimits;
 use crate::format::Problem;
 use crate::git::{GitError, ObjectKind, Repo};
-use crate::rules::{Class, Fault};
+use crate::rules::{RuleClass, Fault};
 use crate::snapshot::{Finder, Snapshot};
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
@@ -42,7 +42,7 @@ pub const RULES: &[(&str, &str)] = &[
 
 /// The rules for files that apply to a commit here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum RuleScope {
     /// The commit is a step of the first-parent history: all rules are applied elsewhere, so the rules for snapshots
     /// are not applied here.
     Line,
@@ -58,9 +58,9 @@ pub struct Structure<'r> {
     now: Timestamp,
     deadline: Instant,
     trees: Trees<'r>,
-    searched: Searched,
+    searched: SearchedFiles,
     finder: Finder,
-    known: HashMap<Oid, Parts>,
+    known: HashMap<Oid, CommitLinks>,
     /// Commits with an invalid tree, and their descendants: no snapshot is read through them.
     broken: HashSet<Oid>,
 }
@@ -77,7 +77,7 @@ impl<'r> Structure<'r> {
             now,
             deadline,
             trees: Trees::new(repo, folders, limits, deadline),
-            searched: Searched::default(),
+            searched: SearchedFiles::default(),
             finder: Finder::default(),
             known: HashMap::new(),
             broken: HashSet::new(),
@@ -94,7 +94,7 @@ impl<'r> Structure<'r> {
     ///
     /// # Errors
     /// [`GitError`] if an existing object cannot be read. Then the push must be refused.
-    pub fn commit(&mut self, id: &Oid, place: Place) -> Result<Vec<Fault>, GitError> {
+    pub fn commit(&mut self, id: &Oid, place: RuleScope) -> Result<Vec<Fault>, GitError> {
         if self.is_late() {
             return Ok(vec![fault("limit", late(self.limits), LATE_HELP)]);
         }
@@ -108,7 +108,7 @@ impl<'r> Structure<'r> {
         Ok(faults)
     }
 
-    fn judge_bytes(&mut self, id: &Oid) -> Result<(Option<Parts>, Vec<Fault>), GitError> {
+    fn judge_bytes(&mut self, id: &Oid) -> Result<(Option<CommitLinks>, Vec<Fault>), GitError> {
         if let Some(fault) = self.missing("the commit", id, ObjectKind::Commit)? {
             return Ok((None, vec![fault]));
         }
@@ -118,12 +118,12 @@ impl<'r> Structure<'r> {
             return Ok((None, vec![fault("limit", say, "write what is long into a file or a comment")]));
         }
         let bytes = self.repo.raw_commit(id)?;
-        let terms = Terms { id_len: self.repo.id_len(), message: self.limits.message_bytes, now: self.now };
+        let terms = CommitContext { id_len: self.repo.id_len(), message: self.limits.message_bytes, now: self.now };
         let (parts, found) = commit::judge(&bytes, terms);
         Ok((parts, found.into_iter().map(|(rule, say, help)| fault(rule, say, help)).collect()))
     }
 
-    fn judge_parts(&mut self, id: &Oid, parts: &Parts, place: Place) -> Result<Vec<Fault>, GitError> {
+    fn judge_parts(&mut self, id: &Oid, parts: &CommitLinks, place: RuleScope) -> Result<Vec<Fault>, GitError> {
         let mut faults: Vec<Fault> =
             self.missing("the commit's tree", &parts.tree, ObjectKind::Tree)?.into_iter().collect();
         for parent in &parts.parents {
@@ -157,7 +157,7 @@ impl<'r> Structure<'r> {
                 |path: &str| self.folders.iter().filter(|f| path.starts_with(f.as_str())).max_by_key(|f| f.len());
             let files = brought.files.iter().filter(|file| nearest(&file.path) == Some(at));
             faults.extend(self.searched.judge(&after, files, self.limits, self.deadline)?);
-            if place == Place::Side && faults.is_empty() && !follows_broken {
+            if place == RuleScope::Side && faults.is_empty() && !follows_broken {
                 let before = Snapshot::new(self.repo, trees.first().copied(), at)?;
                 // A branch may move it; then it is whole where it lies after the commit.
                 let known = (before.id()?, &self.finder);
@@ -203,5 +203,5 @@ fn late(limits: GateLimits) -> String {
 
 /// Returns a fault that belongs to no file.
 fn fault(rule: &'static str, say: impl Into<String>, help: &str) -> Fault {
-    Fault { problem: Problem::of_file("", rule, say).help(help), class: Class::Format }
+    Fault { problem: Problem::of_file("", rule, say).help(help), class: RuleClass::Format }
 }

@@ -3,7 +3,7 @@
 
 /// A match that looks like a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Hit {
+pub(super) struct SecretHit {
     /// The kind of secret, in words.
     pub what: &'static str,
     /// The line, from 1.
@@ -20,7 +20,7 @@ pub(super) const HELP: &str =
 const MAX_HITS: usize = 10;
 
 /// A token that consists of a mark and characters of an alphabet.
-struct Token {
+struct TokenPattern {
     what: &'static str,
     mark: &'static str,
     alphabet: fn(u8) -> bool,
@@ -48,12 +48,12 @@ const fn hex(b: u8) -> bool {
 
 const ANY: usize = usize::MAX;
 
-const fn token(what: &'static str, mark: &'static str, alphabet: fn(u8) -> bool, least: usize, most: usize) -> Token {
-    Token { what, mark, alphabet, least, most }
+const fn token(what: &'static str, mark: &'static str, alphabet: fn(u8) -> bool, least: usize, most: usize) -> TokenPattern {
+    TokenPattern { what, mark, alphabet, least, most }
 }
 
 /// Marks and lengths as the services document them.
-const TOKENS: &[Token] = &[
+const TOKENS: &[TokenPattern] = &[
     token("an AWS access key", "AKIA", upper, 16, 16),
     token("an AWS access key", "ASIA", upper, 16, 16),
     token("a Google API key", "AIza", dashed, 35, 35),
@@ -82,7 +82,7 @@ const TOKENS: &[Token] = &[
 ];
 
 /// Finds text that looks like a secret.
-pub(super) fn find(bytes: &[u8]) -> Vec<Hit> {
+pub(super) fn find(bytes: &[u8]) -> Vec<SecretHit> {
     let mut hits = Vec::new();
     let mut at = 0;
     while let Some(&b) = bytes.get(at) {
@@ -100,7 +100,7 @@ pub(super) fn find(bytes: &[u8]) -> Vec<Hit> {
         let before = bytes.get(..at).unwrap_or_default();
         let line = before.iter().filter(|b| **b == b'\n').count() + 1;
         let column = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
-        hits.push(Hit { what, line, column });
+        hits.push(SecretHit { what, line, column });
         if hits.len() >= MAX_HITS {
             break;
         }
@@ -109,7 +109,7 @@ pub(super) fn find(bytes: &[u8]) -> Vec<Hit> {
     hits
 }
 
-type Found = Option<(&'static str, usize)>;
+type SecretFinding = Option<(&'static str, usize)>;
 
 fn begins_word(bytes: &[u8], at: usize) -> bool {
     at.checked_sub(1).and_then(|i| bytes.get(i)).is_none_or(|b| !word(*b))
@@ -119,7 +119,7 @@ fn run(bytes: &[u8], at: usize, alphabet: fn(u8) -> bool) -> usize {
     bytes.get(at..).unwrap_or_default().iter().take_while(|b| alphabet(**b)).count()
 }
 
-fn token_at(bytes: &[u8], at: usize) -> Found {
+fn token_at(bytes: &[u8], at: usize) -> SecretFinding {
     let rest = bytes.get(at..)?;
     let token = TOKENS.iter().find(|t| rest.starts_with(t.mark.as_bytes()))?;
     let len = run(rest, token.mark.len(), token.alphabet);
@@ -130,7 +130,7 @@ fn token_at(bytes: &[u8], at: usize) -> Found {
 }
 
 /// Matches two JSON objects in base64 and a signature, joined by dots.
-fn jwt_at(bytes: &[u8], at: usize) -> Found {
+fn jwt_at(bytes: &[u8], at: usize) -> SecretFinding {
     let rest = bytes.get(at..).filter(|r| r.starts_with(b"eyJ"))?;
     let head = run(rest, 0, dashed);
     let body_at = head + 1;
@@ -143,7 +143,7 @@ fn jwt_at(bytes: &[u8], at: usize) -> Found {
 }
 
 /// Matches the first line of a private key.
-fn private_key_at(bytes: &[u8], at: usize) -> Found {
+fn private_key_at(bytes: &[u8], at: usize) -> SecretFinding {
     let rest = bytes.get(at..)?.strip_prefix(b"-----BEGIN ")?;
     let kind = rest.iter().take(40).take_while(|b| b.is_ascii_uppercase() || **b == b' ').count();
     let kind = rest.get(..kind)?;
@@ -152,7 +152,7 @@ fn private_key_at(bytes: &[u8], at: usize) -> Found {
 }
 
 /// Matches `scheme://user:password@`. A password that names a variable or is masked does not count.
-fn password_at(bytes: &[u8], at: usize) -> Found {
+fn password_at(bytes: &[u8], at: usize) -> SecretFinding {
     const LONGEST: usize = 1024;
     let rest = bytes.get(at..)?.strip_prefix(b"://")?;
     let scheme = at.checked_sub(1).and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_alphanumeric);

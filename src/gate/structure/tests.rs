@@ -106,7 +106,7 @@ impl Bench {
 
     fn judge_at(&self, at: &str, commits: &[Oid]) -> Vec<String> {
         let mut structure = Structure::new(&self.repo, &[at.to_owned()], self.limits, Timestamp::from_seconds(NOW));
-        commits.iter().flat_map(|c| structure.commit(c, Place::Side).unwrap()).map(|f| f.to_string()).collect()
+        commits.iter().flat_map(|c| structure.commit(c, RuleScope::Side).unwrap()).map(|f| f.to_string()).collect()
     }
 
     fn judge(&self, commits: &[Oid]) -> Vec<String> {
@@ -291,8 +291,8 @@ fn several_registries_are_judged_each_in_its_folder() {
     let begun = bench.commit(bench.tree(&[(FOLDER, "a", registry), (FOLDER, "b", registry)]), &[]);
     let stray = bench.change(begun, &writes("b/stray.txt", "x\n"));
     let mut structure = Structure::new(&bench.repo, &folders, bench.limits, Timestamp::from_seconds(NOW));
-    assert_eq!(structure.commit(&begun, Place::Side).unwrap(), []);
-    let found = structure.commit(&stray, Place::Side).unwrap();
+    assert_eq!(structure.commit(&begun, RuleScope::Side).unwrap(), []);
+    let found = structure.commit(&stray, RuleScope::Side).unwrap();
     assert!(matches!(found.as_slice(), [f] if f.problem.path == "b/stray.txt"), "{found:?}");
 }
 
@@ -490,7 +490,7 @@ fn every_fault_is_of_a_rule_that_is_described() {
     ];
     let mut structure = Structure::new(&bench.repo, &[String::new()], bench.limits, Timestamp::from_seconds(NOW));
     for commit in &bad {
-        let faults = structure.commit(commit, Place::Line).unwrap();
+        let faults = structure.commit(commit, RuleScope::Line).unwrap();
         assert!(!faults.is_empty());
         for fault in faults {
             assert!(RULES.iter().any(|(name, _)| *name == fault.problem.rule), "{fault}");

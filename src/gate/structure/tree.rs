@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
-use crate::git::{Names, Repo};
+use crate::git::{NameFilter, Repo};
 use crate::name::fold;
 use crate::text::{is_plain, quoted};
 use crate::tree::Oid;
@@ -74,10 +74,10 @@ pub(super) fn entries(bytes: &[u8], id_len: usize) -> Option<Vec<Raw<'_>>> {
 }
 
 /// A fault of an entry (with its name), or of the whole tree (without a name).
-pub(super) type Finding = (Option<String>, String);
+pub(super) type TreeFinding = (Option<String>, String);
 
 /// Judges the entries of a tree. Inside a registry's folder, names must satisfy more than that they do not control git.
-pub(super) fn judge(entries: &[Raw<'_>], inside: bool) -> Vec<Finding> {
+pub(super) fn judge(entries: &[Raw<'_>], inside: bool) -> Vec<TreeFinding> {
     let mut found = Vec::new();
     if entries.windows(2).any(|w| matches!(w, [a, b] if a.order(b) != Ordering::Less)) {
         found.push((None, "its entries are not in git's order, or one is there twice".to_owned()));
@@ -116,7 +116,7 @@ fn entry_fault(entry: &Raw<'_>, inside: bool) -> Option<String> {
     if entry.id.as_bytes().iter().all(|b| *b == 0) {
         return Some("it names no object".to_owned());
     }
-    let wanted = if inside { Names::Portable } else { Names::Harmless };
+    let wanted = if inside { NameFilter::Portable } else { NameFilter::Harmless };
     if let Some(why) = Repo::name_fault(entry.name, kind == Mode::Link, wanted) {
         return Some(why);
     }

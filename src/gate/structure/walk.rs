@@ -8,7 +8,7 @@ use super::tree::{self, Mode, Raw};
 use crate::format::Problem;
 use crate::gate::GateLimits;
 use crate::git::{Header, ObjectKind, Repo};
-use crate::rules::{Class, Fault};
+use crate::rules::{RuleClass, Fault};
 use crate::tree::{Oid, TreeError};
 
 /// The largest tree that is read, in bytes: about 400,000 entries in one folder.
@@ -47,7 +47,7 @@ pub(super) struct Trees<'r> {
 
 /// The new content of one commit.
 #[derive(Default)]
-pub(super) struct Brought {
+pub(super) struct CommitContents {
     /// The new files in the registries' folders.
     pub files: Vec<NewFile>,
     /// The faults of the trees.
@@ -57,10 +57,10 @@ pub(super) struct Brought {
     stop: bool,
 }
 
-impl Brought {
+impl CommitContents {
     fn add(&mut self, rule: &'static str, path: &str, say: impl Into<String>, help: &str) {
         let problem = Problem::of_file(path, rule, say).help(help);
-        self.faults.push(Fault { problem, class: Class::Format });
+        self.faults.push(Fault { problem, class: RuleClass::Format });
         self.stop |= self.faults.len() >= MAX_FAULTS;
     }
 
@@ -88,8 +88,8 @@ impl<'r> Trees<'r> {
     }
 
     /// Walks everything in the tree `root` that none of the trees `parents` has at the same path.
-    pub(super) fn bring(&mut self, root: &Oid, parents: &[Oid]) -> Result<Brought, TreeError> {
-        let mut brought = Brought::default();
+    pub(super) fn bring(&mut self, root: &Oid, parents: &[Oid]) -> Result<CommitContents, TreeError> {
+        let mut brought = CommitContents::default();
         self.folder("", root, parents, 0, &mut brought)?;
         Ok(brought)
     }
@@ -115,7 +115,7 @@ impl<'r> Trees<'r> {
         id: &Oid,
         parents: &[Oid],
         depth: usize,
-        out: &mut Brought,
+        out: &mut CommitContents,
     ) -> Result<(), TreeError> {
         if out.stop || parents.contains(id) {
             return Ok(());
@@ -164,7 +164,7 @@ impl<'r> Trees<'r> {
         entries: &[Raw<'_>],
         before: &[Vec<Raw<'_>>],
         depth: usize,
-        out: &mut Brought,
+        out: &mut CommitContents,
     ) -> Result<(), TreeError> {
         let inside = self.is_inside(path);
         let mut at = vec![0; before.len()];
@@ -207,7 +207,7 @@ impl<'r> Trees<'r> {
         Ok(())
     }
 
-    fn file(&mut self, path: String, id: &Oid, inside: bool, out: &mut Brought) -> Result<(), TreeError> {
+    fn file(&mut self, path: String, id: &Oid, inside: bool, out: &mut CommitContents) -> Result<(), TreeError> {
         if !self.expect(&path, id, ObjectKind::Blob, out)? || !inside {
             return Ok(());
         }
@@ -227,7 +227,7 @@ impl<'r> Trees<'r> {
     }
 
     /// Whether an object exists and has the type of its entry.
-    fn expect(&mut self, path: &str, id: &Oid, want: ObjectKind, out: &mut Brought) -> Result<bool, TreeError> {
+    fn expect(&mut self, path: &str, id: &Oid, want: ObjectKind, out: &mut CommitContents) -> Result<bool, TreeError> {
         let say = match self.header(id)? {
             Some(header) if header.kind == want => return Ok(true),
             Some(header) => format!("object {} is a {}, not a {}", id.short(), header.kind.as_str(), want.as_str()),

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::line::Line;
-use super::{AuditError, Finding, Notes};
+use super::line::BranchHistory;
+use super::{AuditError, AuditFinding, AuditNotes};
 use crate::authority::former_person;
 use crate::format::path;
 use crate::gate::GateError;
@@ -30,10 +30,10 @@ pub(super) fn follow(new: &mut [(usize, String, NewId)], moved: &[(usize, String
 /// Reports ids that were used twice. `before` is the step before the first judged one.
 pub(super) fn check(
     repo: &Repo,
-    line: &Line,
+    line: &BranchHistory,
     (branch, before): (&str, Option<Oid>),
     new: &[(usize, String, NewId)],
-    notes: &mut Notes,
+    notes: &mut AuditNotes,
 ) -> Result<(), AuditError> {
     let mut folders: BTreeMap<&str, Vec<(usize, &NewId)>> = BTreeMap::new();
     for (number, at, new) in new {
@@ -71,10 +71,10 @@ pub(super) fn check(
 /// Reports people who were added under the id of another person who had been removed.
 pub(super) fn check_people(
     repo: &Repo,
-    line: &Line,
+    line: &BranchHistory,
     (branch, before): (&str, Option<Oid>),
     added: &[(usize, String, UserName)],
-    notes: &mut Notes,
+    notes: &mut AuditNotes,
 ) -> Result<(), AuditError> {
     let mut known: BTreeSet<(&str, Id)> = BTreeSet::new();
     for at in added.iter().map(|(_, at, _)| at.as_str()).collect::<BTreeSet<_>>() {
@@ -100,15 +100,15 @@ pub(super) fn check_people(
         if !former.is_some_and(|former| rules::is_same_person(&former, &person)) {
             let fault = rules::taken_over(user, state.full_path(&path::person(user)));
             let (commit, at) = (Some(step.commit), Some(step.time));
-            notes.find(Finding { commit, at, by: None, subject: String::new(), fault });
+            notes.find(AuditFinding { commit, at, by: None, subject: String::new(), fault });
         }
     }
     Ok(())
 }
 
-fn find(line: &Line, number: usize, id: &NewId, first: Oid, notes: &mut Notes) {
+fn find(line: &BranchHistory, number: usize, id: &NewId, first: Oid, notes: &mut AuditNotes) {
     let Some(step) = line.steps.get(number) else { return };
     let (commit, at) = (Some(step.commit), Some(step.time));
     let fault = rules::reused(id, &brought_by(first));
-    notes.find(Finding { commit, at, by: None, subject: String::new(), fault });
+    notes.find(AuditFinding { commit, at, by: None, subject: String::new(), fault });
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::{AuditError, Notes, Scope, is_damage};
+use super::{AuditError, AuditNotes, Scope, is_damage};
 use crate::git::{GitError, Repo, Step};
 use crate::pushes::{FETCH, Push, Pushes};
 use crate::text::with_causes;
@@ -17,7 +17,7 @@ const SKEW: i64 = 300_000;
 const REWRITTEN: &str = "compare it with another clone or a backup: the history was rewritten or shortened";
 
 /// The first-parent history of a branch, oldest step first, and the pushes that added the steps.
-pub(super) struct Line {
+pub(super) struct BranchHistory {
     pub(super) steps: Vec<Step>,
     places: HashMap<Oid, usize>,
     /// Whether the history is complete.
@@ -34,9 +34,9 @@ pub(super) struct Line {
     pub(super) pushes: u64,
 }
 
-impl Line {
+impl BranchHistory {
     /// Reads the history and the record of pushes, compares them, and looks for the checkpoints.
-    pub(super) fn read(repo: &Repo, scope: &Scope, notes: &mut Notes) -> Result<Self, AuditError> {
+    pub(super) fn read(repo: &Repo, scope: &Scope, notes: &mut AuditNotes) -> Result<Self, AuditError> {
         let tip = repo.reference(&scope.branch)?.ok_or_else(|| AuditError::Empty(scope.branch.clone()))?;
         let mut line = Self::walk(repo, tip, notes)?;
         let log = line.read_record(repo, scope, notes)?;
@@ -52,7 +52,7 @@ impl Line {
         Ok(line)
     }
 
-    fn walk(repo: &Repo, tip: Oid, notes: &mut Notes) -> Result<Self, AuditError> {
+    fn walk(repo: &Repo, tip: Oid, notes: &mut AuditNotes) -> Result<Self, AuditError> {
         let mut steps: Vec<Step> = Vec::new();
         let mut whole = true;
         for step in repo.first_parents_checked(tip)? {
@@ -107,7 +107,7 @@ impl Line {
         &mut self,
         repo: &Repo,
         scope: &Scope,
-        notes: &mut Notes,
+        notes: &mut AuditNotes,
     ) -> Result<std::collections::HashSet<Oid>, AuditError> {
         let mut log = std::collections::HashSet::new();
         let from = scope.from.and_then(|c| self.place(&c)).unwrap_or(0);
@@ -160,7 +160,7 @@ impl Line {
     }
 
     /// Records which steps a push added.
-    fn take(&mut self, repo: &Repo, push: Push, notes: &mut Notes) {
+    fn take(&mut self, repo: &Repo, push: Push, notes: &mut AuditNotes) {
         let said = format!("push {} of {}", push.number, push.at.short());
         let Some(new) = push.new else {
             let place = self.place_of(push.old);
@@ -212,7 +212,7 @@ impl Line {
 
     /// Compares the times of the steps with those of the pushes: a step must not be older than a step before it, nor
     /// newer than the push that added it.
-    fn check_times(&self, notes: &mut Notes) {
+    fn check_times(&self, notes: &mut AuditNotes) {
         let mut pushed: Option<&Push> = None;
         for (number, step) in self.steps.iter().enumerate() {
             let own = self.push_of(number);
@@ -243,10 +243,10 @@ impl Line {
 const DELETED: &str = "compare the history with another clone; who knows why it was deleted can acknowledge it (`greenroom \
      settings acknowledge COMMIT push-record -m WHY`)";
 
-impl Line {
+impl BranchHistory {
     /// Adds remarks on steps that claim to be made long before their push: either work without a network, or a date
     /// written by hand. The two cannot be distinguished. Questions as of a time use the time of the push.
-    fn note_late(&self, notes: &mut Notes) {
+    fn note_late(&self, notes: &mut AuditNotes) {
         for (number, step) in self.steps.iter().enumerate() {
             // The push that created the branch added a history from elsewhere.
             let push = self.push_of(number).filter(|push| push.old.is_some());

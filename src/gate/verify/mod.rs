@@ -17,21 +17,21 @@ use std::thread;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::judge::Judged;
-use super::{Gate, GateError, IdLine, Lander, Landing};
+use super::judge::StepJudgement;
+use super::{Gate, GateError, IdLine, CommitterIdentity, StepArrival};
 use crate::artifact::{self, Store};
 use crate::authority::Assumption;
 use crate::format::Problem;
 use crate::git::{GitError, Repo};
 use crate::name::UserName;
 use crate::registry::Registry;
-use crate::rules::{self, Class, Fault, NewId};
+use crate::rules::{self, RuleClass, Fault, NewId};
 use crate::snapshot::{self, Snapshot};
 use crate::text::with_causes;
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
-use files::Stored;
-use line::Line;
+use files::StoredFile;
+use line::BranchHistory;
 
 /// The largest number of findings that are listed; further ones are counted.
 const MAX_FINDINGS: usize = 10_000;
@@ -59,7 +59,8 @@ pub struct Scope {
 
 /// A fault found by the audit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
-pub struct Finding {
+#[schemars(rename = "Finding")]
+pub struct AuditFinding {
     /// The commit of the step, if the fault belongs to a step.
     pub commit: Option<Oid>,
     /// The time of the step.
@@ -75,17 +76,19 @@ pub struct Finding {
 
 /// A fault that was acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Known {
+#[schemars(rename = "Known")]
+pub struct AcknowledgedFinding {
     /// The finding, as it would be reported otherwise.
     #[serde(flatten)]
-    pub finding: Finding,
+    pub finding: AuditFinding,
     /// Why the fault may stay, according to a manager of the registry.
     pub reason: String,
 }
 
 /// A check that could not be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Unchecked {
+#[schemars(rename = "Unchecked")]
+pub struct UncheckedPart {
     /// The check, and why it could not be made.
     pub message: String,
     /// How many times the check could not be made.
@@ -114,16 +117,16 @@ pub struct Audit {
     /// The number of stored files that were read.
     pub read_files: u64,
     /// The faults, in the order of the steps.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<AuditFinding>,
     /// The faults that a manager acknowledged in the registry's settings, with the reason.
-    pub acknowledged: Vec<Known>,
+    pub acknowledged: Vec<AcknowledgedFinding>,
     /// The number of further faults that are not listed.
     pub more_findings: u64,
     /// The checks that could not be made.
-    pub unchecked: Vec<Unchecked>,
+    pub unchecked: Vec<UncheckedPart>,
     /// Statements in messages that are not true. They break no rule.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub remarks: Vec<Unchecked>,
+    pub remarks: Vec<UncheckedPart>,
 }
 
 /// Why an audit failed.
@@ -159,7 +162,7 @@ impl Audit {
 }
 
 /// A callback that receives the number of finished units and the total. Several threads call it.
-pub type Progress<'p> = &'p (dyn Fn(u64, u64) + Sync);
+pub type AuditProgress<'p> = &'p (dyn Fn(u64, u64) + Sync);
 
 /// Verifies a branch of the repository with this git folder. `stepped` receives the progress in steps, `read` in bytes
 /// of files.
@@ -167,10 +170,10 @@ pub type Progress<'p> = &'p (dyn Fn(u64, u64) + Sync);
 /// # Errors
 /// [`AuditError::Empty`], [`AuditError::OffLine`] for an invalid scope; [`AuditError::Gate`] if the repository cannot
 /// be read. A damaged object is a finding, not an error.
-pub fn verify(git_dir: &Path, scope: &Scope, stepped: Progress<'_>, read: Progress<'_>) -> Result<Audit, AuditError> {
+pub fn verify(git_dir: &Path, scope: &Scope, stepped: AuditProgress<'_>, read: AuditProgress<'_>) -> Result<Audit, AuditError> {
     let repo = Repo::open_beside(git_dir)?;
-    let mut notes = Notes::default();
-    let line = Line::read(&repo, scope, &mut notes)?;
+    let mut notes = AuditNotes::default();
+    let line = BranchHistory::read(&repo, scope, &mut notes)?;
     let range = line.range(scope)?;
     let before = range.start.checked_sub(1).and_then(|n| line.steps.get(n)).map(|s| s.commit);
     let mut audit = Audit {
@@ -229,10 +232,10 @@ pub fn recent(registry: &Registry, tip: Oid, max: usize) -> Result<Vec<(Oid, Fau
     let is_told = |fault: &Fault| {
         let rule = rules::RULES.iter().find(|rule| rule.name == fault.problem.rule);
         let by_class = match fault.class {
-            Class::Permission => alone,
-            Class::Policy => alone && rule.is_some(),
-            Class::History => rule.is_some(),
-            Class::Format | Class::Link => false,
+            RuleClass::Permission => alone,
+            RuleClass::Policy => alone && rule.is_some(),
+            RuleClass::History => rule.is_some(),
+            RuleClass::Format | RuleClass::Link => false,
         };
         by_class || matches!(fault.problem.rule, "digest" | "id")
     };
@@ -242,19 +245,19 @@ pub fn recent(registry: &Registry, tip: Oid, max: usize) -> Result<Vec<(Oid, Fau
 
 /// The collected results.
 #[derive(Default)]
-struct Notes {
-    findings: Vec<Finding>,
+struct AuditNotes {
+    findings: Vec<AuditFinding>,
     more: u64,
     unchecked: BTreeMap<String, (u64, Option<Oid>)>,
     remarks: BTreeMap<String, (u64, Option<Oid>)>,
 }
 
-impl Notes {
+impl AuditNotes {
     fn remark(&mut self, message: &str, commit: Oid) {
         self.remarks.entry(message.to_owned()).or_insert((0, Some(commit))).0 += 1;
     }
 
-    fn find(&mut self, finding: Finding) {
+    fn find(&mut self, finding: AuditFinding) {
         if self.findings.len() < MAX_FINDINGS {
             self.findings.push(finding);
         } else {
@@ -264,9 +267,9 @@ impl Notes {
 
     /// Adds a fault of the history as a whole, or of one step.
     fn fault(&mut self, commit: Option<(Oid, Timestamp)>, rule: &'static str, message: String, help: &str) {
-        let fault = Fault { problem: Problem::of_file("", rule, message).help(help), class: Class::History };
+        let fault = Fault { problem: Problem::of_file("", rule, message).help(help), class: RuleClass::History };
         let (at, commit) = (commit.map(|c| c.1), commit.map(|c| c.0));
-        self.find(Finding { commit, at, by: None, subject: String::new(), fault });
+        self.find(AuditFinding { commit, at, by: None, subject: String::new(), fault });
     }
 
     fn unchecked(&mut self, message: impl Into<String>, count: u64, commit: Option<Oid>) {
@@ -286,23 +289,23 @@ impl Notes {
     }
 
     /// Moves everything into the audit: faults of the whole history first, then step by step.
-    fn finish(mut self, line: &Line, audit: &mut Audit) {
-        let place = |f: &Finding| f.commit.map(|c| line.place(&c).map_or(0, |n| n + 1));
+    fn finish(mut self, line: &BranchHistory, audit: &mut Audit) {
+        let place = |f: &AuditFinding| f.commit.map(|c| line.place(&c).map_or(0, |n| n + 1));
         self.findings.sort_by_cached_key(|f| (place(f), f.fault.clone()));
         self.findings.dedup_by(|a, b| a.commit == b.commit && a.fault == b.fault);
         audit.findings = self.findings;
         audit.more_findings = self.more;
-        let group = |(message, (count, commit))| Unchecked { message, count, commit };
+        let group = |(message, (count, commit))| UncheckedPart { message, count, commit };
         audit.unchecked = self.unchecked.into_iter().map(group).collect();
         audit.remarks = self.remarks.into_iter().map(group).collect();
     }
 }
 
 /// The results of a block of steps.
-struct Part {
+struct AuditPart {
     first: usize,
-    notes: Notes,
-    stored: BTreeSet<Stored>,
+    notes: AuditNotes,
+    stored: BTreeSet<StoredFile>,
     /// The new ids: the index of the step, and the registry's folder.
     new_ids: Vec<(usize, String, NewId)>,
     /// The moved registries: the index of the step, the old folder, the new folder.
@@ -314,13 +317,13 @@ struct Part {
 /// Judges the steps of a range on all cores; the results are in order.
 fn judge_all(
     git_dir: &Path,
-    line: &Line,
+    line: &BranchHistory,
     range: std::ops::Range<usize>,
-    stepped: Progress<'_>,
-) -> Result<Vec<Part>, AuditError> {
+    stepped: AuditProgress<'_>,
+) -> Result<Vec<AuditPart>, AuditError> {
     let (next, done) = (AtomicUsize::new(range.start), AtomicUsize::new(0));
     let total = range.len() as u64;
-    let work = || -> Result<Vec<Part>, AuditError> {
+    let work = || -> Result<Vec<AuditPart>, AuditError> {
         let gate = Gate::open(Repo::open_beside(git_dir)?)?;
         let mut parts = Vec::new();
         loop {
@@ -328,9 +331,9 @@ fn judge_all(
             if first >= range.end {
                 return Ok(parts);
             }
-            let mut part = Part {
+            let mut part = AuditPart {
                 first,
-                notes: Notes::default(),
+                notes: AuditNotes::default(),
                 stored: BTreeSet::new(),
                 new_ids: Vec::new(),
                 moved: Vec::new(),
@@ -354,16 +357,16 @@ fn judge_all(
         }
         Ok::<_, AuditError>(parts)
     })?;
-    parts.sort_by_key(|p: &Part| p.first);
+    parts.sort_by_key(|p: &AuditPart| p.first);
     Ok(parts)
 }
 
-fn judge_one(gate: &Gate, line: &Line, number: usize, part: &mut Part) -> Result<(), AuditError> {
+fn judge_one(gate: &Gate, line: &BranchHistory, number: usize, part: &mut AuditPart) -> Result<(), AuditError> {
     let Some(step) = line.steps.get(number) else { return Ok(()) };
     let push = line.push_of(number);
-    let unnamed = if line.has_record { Lander::Unrecorded } else { Lander::Unknown };
-    let by = push.map_or(unnamed, |p| Lander::Pusher(p.into()));
-    let landing = Landing { by, at: push.map_or(step.time, |p| p.at), bounded: false, assumption: Assumption::None };
+    let unnamed = if line.has_record { CommitterIdentity::Unrecorded } else { CommitterIdentity::Unknown };
+    let by = push.map_or(unnamed, |p| CommitterIdentity::Pusher(p.into()));
+    let landing = StepArrival { by, at: push.map_or(step.time, |p| p.at), bounded: false, assumption: Assumption::None };
     let judged = gate.judge_step(step.commit, step.parent, &landing, &mut IdLine::elsewhere());
     let told = judged.and_then(|mut judged| {
         part.people.extend(std::mem::take(&mut judged.people).into_iter().map(|(at, user)| (number, at, user)));
@@ -399,7 +402,7 @@ fn is_damage(e: &TreeError) -> bool {
     }
 }
 
-fn tell(judged: Judged, files: files::Found, is_gap: bool, notes: &mut Notes) {
+fn tell(judged: StepJudgement, files: files::FileFindings, is_gap: bool, notes: &mut AuditNotes) {
     let by = judged.actor.map(|a| a.user);
     let room = MAX_FINDINGS.saturating_sub(notes.remarks.len());
     for trailer in judged.false_trailers.iter().take(room) {
@@ -409,7 +412,7 @@ fn tell(judged: Judged, files: files::Found, is_gap: bool, notes: &mut Notes) {
     }
     for fault in judged.faults.into_iter().chain(files.faults) {
         let (commit, at, subject) = (Some(judged.commit), Some(judged.at), judged.subject.clone());
-        notes.find(Finding { commit, at, by: by.clone(), subject, fault });
+        notes.find(AuditFinding { commit, at, by: by.clone(), subject, fault });
     }
     // The gate already reports which assumption it made without a record.
     if is_gap && judged.unchecked.is_empty() {
@@ -425,7 +428,7 @@ fn tell(judged: Judged, files: files::Found, is_gap: bool, notes: &mut Notes) {
 }
 
 /// Judges the last snapshot as a whole, by the rules that need no step.
-fn whole(repo: &Repo, tip: Oid, notes: &mut Notes) -> Result<(), AuditError> {
+fn whole(repo: &Repo, tip: Oid, notes: &mut AuditNotes) -> Result<(), AuditError> {
     let found = (|| -> Result<Vec<Fault>, GateError> {
         let root = Some(repo.tree_of(&tip)?);
         let mut out = Vec::new();
@@ -440,7 +443,7 @@ fn whole(repo: &Repo, tip: Oid, notes: &mut Notes) -> Result<(), AuditError> {
             let new: Vec<Fault> = faults.into_iter().filter(|f| !known.contains(f)).collect();
             for fault in new {
                 let subject = "as it is after this step".to_owned();
-                notes.find(Finding { commit: Some(tip), at: None, by: None, subject, fault });
+                notes.find(AuditFinding { commit: Some(tip), at: None, by: None, subject, fault });
             }
             Ok(())
         }
@@ -468,7 +471,7 @@ fn set_apart(repo: &Repo, audit: &mut Audit) -> Result<(), AuditError> {
         let key = finding.commit.map(|c| (c.to_string(), finding.fault.problem.rule.to_owned()));
         // A fault of the current snapshot has no time: it can be fixed, and does not belong to the past.
         match key.filter(|_| finding.at.is_some()).and_then(|key| known.get(&key)) {
-            Some(reason) => audit.acknowledged.push(Known { finding, reason: reason.clone() }),
+            Some(reason) => audit.acknowledged.push(AcknowledgedFinding { finding, reason: reason.clone() }),
             None => audit.findings.push(finding),
         }
     }
@@ -478,14 +481,14 @@ fn set_apart(repo: &Repo, audit: &mut Audit) -> Result<(), AuditError> {
 /// Checks that the stored files of versions exist, and reads them if `all_bytes` is set.
 fn check_stored(
     repo: &Repo,
-    stored: &BTreeSet<Stored>,
+    stored: &BTreeSet<StoredFile>,
     all_bytes: bool,
-    read: Progress<'_>,
+    read: AuditProgress<'_>,
     audit: &mut Audit,
-    notes: &mut Notes,
+    notes: &mut AuditNotes,
 ) {
     let store = Store::at(repo.lfs_dir());
-    let entries: Vec<_> = stored.iter().map(Stored::entry).collect();
+    let entries: Vec<_> = stored.iter().map(StoredFile::entry).collect();
     let away: BTreeSet<_> = artifact::missing(&entries, &store).into_iter().map(|f| f.sha256).collect();
     audit.stored_files = entries.len() as u64;
     for file in stored.iter().filter(|s| away.contains(&s.sha256)) {
@@ -507,7 +510,7 @@ fn check_stored(
     for (entry, e) in artifact::verify(&here, &store, read) {
         let file = stored.iter().find(|s| s.path == entry.path && s.sha256 == entry.sha256);
         let place = file.map(|f| (f.commit, f.at));
-        let shown = file.map_or_else(|| entry.path.to_string(), Stored::shown);
+        let shown = file.map_or_else(|| entry.path.to_string(), StoredFile::shown);
         notes.fault(place, "file", format!("{shown}: {}", with_causes(&e)), RESTORE);
     }
 }

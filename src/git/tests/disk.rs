@@ -2,7 +2,7 @@
 //! have the bytes that git would check out.
 
 use super::*;
-use crate::tree::Kind;
+use crate::tree::EntryKind;
 
 /// Lets git check out all files again, under the current settings.
 fn check_out_anew(sandbox: &Sandbox, dir: &Path) {
@@ -109,15 +109,15 @@ fn modes_and_links_that_the_disk_cannot_tell_do_not_count() {
     assert!(dir.join("link").is_file() && !dir.join("link").is_symlink());
     let repo = open(&dir);
     let files = repo.work_files("").unwrap().unwrap();
-    let kinds: Vec<(&str, Kind)> = files
+    let kinds: Vec<(&str, EntryKind)> = files
         .iter()
         .map(|(path, file)| match file {
             WorkFile::Recorded(kind, _) | WorkFile::Changed(kind, _) => (path.as_str(), *kind),
         })
         .collect();
-    assert_eq!(kinds, [("README.md", Kind::File), ("link", Kind::Symlink), ("models/a/model.toml", Kind::File)]);
+    assert_eq!(kinds, [("README.md", EntryKind::File), ("link", EntryKind::Symlink), ("models/a/model.toml", EntryKind::File)]);
     let mut change = patch(&[("models/a/model.toml", "name = \"b\"\n")]);
-    change.link("link", Kind::Symlink, repo.stage_blob(b"models/a/model.toml").unwrap());
+    change.link("link", EntryKind::Symlink, repo.stage_blob(b"models/a/model.toml").unwrap());
     commit(&repo, &change, "change");
     assert_eq!(std::fs::read_to_string(dir.join("link")).unwrap(), "models/a/model.toml");
     sandbox.clean(&dir);
@@ -152,7 +152,7 @@ fn what_is_assumed_unchanged_is_so() {
     std::fs::write(dir.join("README.md"), "changed\n").unwrap();
     sandbox.clean(&dir);
     let files = open(&dir).work_files("").unwrap().unwrap();
-    assert!(matches!(files.get("README.md"), Some(WorkFile::Recorded(Kind::File, _))));
+    assert!(matches!(files.get("README.md"), Some(WorkFile::Recorded(EntryKind::File, _))));
     // But the file is not overwritten.
     let over = try_commit(&open(&dir), &patch(&[("README.md", "x\n")]), "change");
     assert!(matches!(over, Err(PublishError::Dirty { .. })));

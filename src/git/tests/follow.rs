@@ -165,7 +165,7 @@ fn modes_links_and_odd_places_are_followed() {
     let repo = open(&dir);
     let root = repo.tree_of(&repo.head().unwrap().unwrap()).unwrap();
     let mut moved = patch(&[("README.md/now/a/folder", "deep\n")]);
-    moved.link("copy", crate::tree::Kind::Tree, root);
+    moved.link("copy", crate::tree::EntryKind::Tree, root);
     moved.remove("run.sh");
     moved.remove("link");
     commit(&repo, &moved, "move");
@@ -265,7 +265,7 @@ fn the_work_tree_of_a_writer_that_was_killed_is_brought_after() {
     std::fs::write(dir.join("README.md"), "hello\n").unwrap();
     std::fs::remove_file(dir.join("later")).unwrap();
     std::fs::write(dir.join("models/a/model.toml"), "by hand, meanwhile\n").unwrap();
-    let left = super::super::lock::Left { git_dir: dir.join(".git"), old: Some(old), new };
+    let left = super::super::lock::WorkTreeMove { git_dir: dir.join(".git"), old: Some(old), new };
     let mut lock = repo.lock(WAIT).unwrap();
     lock.note(&[], Some(&left)).unwrap();
     let note = std::fs::read(dir.join(".git/greenroom/lock")).unwrap();

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::*;
-use crate::tree::{Kind, Objects as _, StageError, TreeError};
+use crate::tree::{EntryKind, Objects as _, StageError, TreeError};
 
 #[test]
 fn a_bare_repository_takes_its_first_and_next_commits() {
@@ -57,7 +57,7 @@ fn staging_gives_the_trees_that_git_gives() {
     changes.remove("a-b");
     changes.remove("z");
     changes.remove("not/there");
-    changes.link("y", Kind::Tree, moved);
+    changes.link("y", EntryKind::Tree, moved);
     let staged = repo.stage(Some(tree), &changes).unwrap();
 
     sandbox.git(&dir, &["rm", "-rqf", "--cached", "a", "a-b", "z"]);
@@ -247,7 +247,7 @@ fn the_lock_is_waited_for_and_says_who_holds_it() {
 
 #[test]
 fn locks_of_a_killed_writer_are_removed_and_others_are_named() {
-    use super::super::lock::Held;
+    use super::super::lock::LockFile;
     let sandbox = Sandbox::new();
     let dir = sandbox.init("r.git", &["--bare"]).canonicalize().unwrap();
     let repo = open(&dir);
@@ -255,14 +255,14 @@ fn locks_of_a_killed_writer_are_removed_and_others_are_named() {
     let main = dir.join("refs/heads/main.lock");
     let file = dir.join("greenroom/lock");
     // What a killed writer leaves: its note stays, because nothing clears it.
-    let note = |held: Option<Held>| {
+    let note = |held: Option<LockFile>| {
         let mut lock = repo.lock(WAIT).unwrap();
         lock.note(held.as_slice(), None).unwrap();
         let text = std::fs::read(&file).unwrap();
         drop(lock);
         std::fs::write(&file, text).unwrap();
     };
-    let planned = || note(Some(Held::planned(main.clone(), Some(first))));
+    let planned = || note(Some(LockFile::planned(main.clone(), Some(first))));
 
     // Killed between the lock and the move: the lock contains the id that was to be published.
     planned();
@@ -274,7 +274,7 @@ fn locks_of_a_killed_writer_are_removed_and_others_are_named() {
     commit(&repo, &patch(&[("a", "3")]), "healed");
     // The same file as the writer noted, whatever its content.
     std::fs::write(&main, "whatever").unwrap();
-    note(Held::taken(main.clone()));
+    note(LockFile::taken(main.clone()));
     commit(&repo, &patch(&[("a", "4")]), "healed");
 
     let refused = || match try_commit(&repo, &patch(&[("a", "5")]), "no") {
@@ -295,7 +295,7 @@ fn locks_of_a_killed_writer_are_removed_and_others_are_named() {
         refused();
     }
     // Another file than the noted one.
-    note(Held::taken(main.clone()));
+    note(LockFile::taken(main.clone()));
     std::fs::remove_file(&main).unwrap();
     std::fs::write(dir.join("in the way of the same inode"), "").unwrap();
     std::fs::write(&main, "").unwrap();
@@ -303,7 +303,7 @@ fn locks_of_a_killed_writer_are_removed_and_others_are_named() {
     // Files outside the repository are never touched, whatever the note says.
     let outside = sandbox.path("precious.lock");
     std::fs::write(&outside, format!("{first}\n")).unwrap();
-    note(Some(Held::planned(outside.clone(), Some(first))));
+    note(Some(LockFile::planned(outside.clone(), Some(first))));
     drop(repo.lock(WAIT).unwrap());
     assert!(outside.exists());
 }
@@ -420,7 +420,7 @@ fn hostile_names_and_messages_cannot_forge_a_header() {
     let mut lock = repo.lock(WAIT).unwrap();
     let tree = repo.stage(None, &patch(&[("a", "1")])).unwrap();
     let evil = Ident::new("Eve\nparent 0 <x>", " <eve@example.org>\0", Timestamp::from_seconds(1));
-    let draft = Draft { author: evil.clone(), committer: evil, ..draft(tree, "sub\0ject  \r\n\r\nbody\n\n\n") };
+    let draft = CommitDraft { author: evil.clone(), committer: evil, ..draft(tree, "sub\0ject  \r\n\r\nbody\n\n\n") };
     let id = repo.publish(&mut lock, "refs/heads/main", None, &[draft], Durability::Full).unwrap().commits[0];
     sandbox.sound(&dir);
     let read = repo.commit(&id).unwrap();

@@ -1,7 +1,7 @@
 //! Objects, revisions, people and history.
 
 use super::*;
-use crate::tree::{Kind, Objects as _, TreeError};
+use crate::tree::{EntryKind, Objects as _, TreeError};
 
 /// Creates an empty commit with a committer time, with git.
 fn commit_at(sandbox: &Sandbox, dir: &Path, seconds: i64) -> Oid {
@@ -130,8 +130,8 @@ fn entries_of_every_kind_are_read() {
     let head = sandbox.git(&dir, &["rev-parse", "HEAD"]);
     sandbox.git(&dir, &["update-index", "--add", "--cacheinfo", &format!("160000,{head},sub")]);
     let tree = Oid::from_hex(&sandbox.git(&dir, &["write-tree"])).unwrap();
-    let kinds: Vec<Kind> = open(&dir).tree(&tree).unwrap().iter().map(|e| e.kind).collect();
-    assert_eq!(kinds, [Kind::File, Kind::Tree, Kind::Submodule]);
+    let kinds: Vec<EntryKind> = open(&dir).tree(&tree).unwrap().iter().map(|e| e.kind).collect();
+    assert_eq!(kinds, [EntryKind::File, EntryKind::Tree, EntryKind::Submodule]);
 }
 
 #[test]
@@ -271,5 +271,5 @@ fn common_ancestors_are_found_where_the_library_finds_them_and_beside_odd_commit
     let id = sandbox.git(&dir, &["hash-object", "-t", "commit", "-w", "--literally", "odd"]);
     let odd = Oid::from_hex(&id).unwrap();
     assert_eq!(repo.merge_bases(&odd, &at("before")).unwrap(), [at("before")]);
-    assert_eq!(repo.commit(&odd).unwrap().oddities, [Oddity::Missing(Role::Author), Oddity::Missing(Role::Committer)]);
+    assert_eq!(repo.commit(&odd).unwrap().oddities, [CommitOddity::Missing(Role::Author), CommitOddity::Missing(Role::Committer)]);
 }

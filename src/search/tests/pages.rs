@@ -27,8 +27,8 @@ fn a_page_token_serves_one_search_at_one_commit() {
     let key = TokenKey::new([7; 32]);
     let query = Query::models("name LIKE 'w%'", &[]).unwrap();
     let token = query.token(100, "abc123", &key);
-    assert_eq!(query.start("", &key), Ok(Start { offset: 0, commit: None }));
-    assert_eq!(query.start(&token, &key), Ok(Start { offset: 100, commit: Some("abc123".into()) }));
+    assert_eq!(query.start("", &key), Ok(PageStart { offset: 0, commit: None }));
+    assert_eq!(query.start(&token, &key), Ok(PageStart { offset: 100, commit: Some("abc123".into()) }));
     for other in [Query::models("", &[]).unwrap(), Query::models("name LIKE 'w%'", &entries(&["name"])).unwrap()] {
         assert_eq!(other.start(&token, &key), Err(SearchError::TokenForeign));
     }
@@ -61,7 +61,7 @@ fn bad_page_tokens_are_refused_in_mlflows_words() {
 fn an_offset_behind_the_last_row_is_an_empty_page() {
     let query = Query::models("", &[]).unwrap();
     let page = query.page(MODELS, 50, PageLimits::MODELS.size(None).unwrap());
-    assert_eq!(page, Page { rows: vec![], next: None });
+    assert_eq!(page, ResultPage { rows: vec![], next: None });
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_page_deep_in_many_rows_is_the_one_of_the_sorted_answer() {
     let page = query.page(&rows, 1000, PageLimits::VERSIONS.size(Some("100")).unwrap());
     let mut sorted: Vec<&Row> = rows.iter().filter(|r| query.filter.matches(r)).collect();
     sorted.sort_by(|a, b| query.order.compare(a, b));
-    assert_eq!(page, Page { rows: sorted[1000..1100].to_vec(), next: Some(1100) });
+    assert_eq!(page, ResultPage { rows: sorted[1000..1100].to_vec(), next: Some(1100) });
 }
 
 /// Fragments of filters.

@@ -14,7 +14,7 @@ use axum::body::{Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::artifact::copy::{Copied, Hasher};
+use crate::artifact::copy::{CopyReport, Hasher};
 use crate::artifact::{ArtifactError, FileEntry};
 use crate::name::Digest;
 
@@ -23,14 +23,14 @@ pub const CHUNK: u64 = 256 * 1024;
 
 /// Reads a file in chunks.
 #[derive(Debug)]
-pub struct Reader {
+pub struct BodyReader {
     file: File,
     left: u64,
     /// For a whole file: the expected hash, and the hash of the bytes so far.
     check: Option<(Digest, Hasher)>,
 }
 
-impl Reader {
+impl BodyReader {
     /// Reads a whole file and checks it.
     pub fn whole<P>(file: File, entry: &FileEntry<P>) -> Self {
         Self { file, left: entry.size, check: Some((entry.sha256.clone(), Hasher::default())) }
@@ -66,7 +66,7 @@ impl Reader {
             return Ok((bytes.into(), Some(self)));
         }
         if let Some((expected, hashing)) = self.check {
-            let Copied { sha256: found, size } = hashing.finish();
+            let CopyReport { sha256: found, size } = hashing.finish();
             if found != expected {
                 return Err(io::Error::other(ArtifactError::Damaged { expected, found, size }));
             }
@@ -76,22 +76,22 @@ impl Reader {
 }
 
 /// The state of a body.
-enum Step {
-    Have(Bytes, Option<Reader>),
-    Reading(JoinHandle<io::Result<(Bytes, Option<Reader>)>>),
+enum BodyState {
+    Have(Bytes, Option<BodyReader>),
+    Reading(JoinHandle<io::Result<(Bytes, Option<BodyReader>)>>),
     Done,
 }
 
 /// The body of a response.
 pub struct FileBody {
-    step: Step,
+    step: BodyState,
     left: u64,
 }
 
 impl FileBody {
     /// Makes a body of `size` bytes, of which the first are read already.
-    pub fn new(first: Bytes, rest: Option<Reader>, size: u64) -> Self {
-        Self { step: Step::Have(first, rest), left: size }
+    pub fn new(first: Bytes, rest: Option<BodyReader>, size: u64) -> Self {
+        Self { step: BodyState::Have(first, rest), left: size }
     }
 }
 
@@ -101,28 +101,28 @@ impl HttpBody for FileBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let (bytes, rest) = match &mut self.step {
-            Step::Done => return Poll::Ready(None),
-            Step::Have(bytes, rest) => (std::mem::take(bytes), rest.take()),
-            Step::Reading(reading) => match ready!(Pin::new(reading).poll(cx)) {
+            BodyState::Done => return Poll::Ready(None),
+            BodyState::Have(bytes, rest) => (std::mem::take(bytes), rest.take()),
+            BodyState::Reading(reading) => match ready!(Pin::new(reading).poll(cx)) {
                 Ok(Ok(read)) => read,
                 Ok(Err(e)) => {
-                    self.step = Step::Done;
+                    self.step = BodyState::Done;
                     return Poll::Ready(Some(Err(e)));
                 }
                 Err(e) => {
-                    self.step = Step::Done;
+                    self.step = BodyState::Done;
                     return Poll::Ready(Some(Err(io::Error::other(e))));
                 }
             },
         };
         // The next chunk is read while this one is sent.
-        self.step = rest.map_or(Step::Done, |reader| Step::Reading(spawn_blocking(|| reader.next())));
+        self.step = rest.map_or(BodyState::Done, |reader| BodyState::Reading(spawn_blocking(|| reader.next())));
         self.left = self.left.saturating_sub(bytes.len() as u64);
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.step, Step::Done)
+        matches!(self.step, BodyState::Done)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -145,7 +145,7 @@ mod tests {
         (file, FileEntry { path, size: bytes.len() as u64, sha256: copy::sha256(bytes), place: () })
     }
 
-    fn all(mut reader: Reader) -> io::Result<Vec<u8>> {
+    fn all(mut reader: BodyReader) -> io::Result<Vec<u8>> {
         let mut out = Vec::new();
         loop {
             let (bytes, rest) = reader.next()?;
@@ -162,10 +162,10 @@ mod tests {
         for size in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7] {
             let bytes: Vec<u8> = (0..size).map(|i| u8::try_from(i % 251).unwrap()).collect();
             let (file, entry) = stored(&bytes);
-            assert_eq!(all(Reader::whole(file, &entry)).unwrap(), bytes);
+            assert_eq!(all(BodyReader::whole(file, &entry)).unwrap(), bytes);
             if size > 2 {
                 let (file, _) = stored(&bytes);
-                assert_eq!(all(Reader::part(file, 1, size - 2).unwrap()).unwrap(), bytes[1..bytes.len() - 1]);
+                assert_eq!(all(BodyReader::part(file, 1, size - 2).unwrap()).unwrap(), bytes[1..bytes.len() - 1]);
             }
         }
     }
@@ -178,7 +178,7 @@ mod tests {
             let mut other = bytes.clone();
             other[damaged] = 8;
             let (file, _) = stored(&other);
-            let mut reader = Reader::whole(file, &entry);
+            let mut reader = BodyReader::whole(file, &entry);
             let mut given = 0;
             let failed = loop {
                 match reader.next() {
@@ -198,6 +198,6 @@ mod tests {
     fn a_file_that_is_too_short_fails() {
         let (_, entry) = stored(&[7; 100]);
         let (short, _) = stored(&[7; 99]);
-        assert_eq!(all(Reader::whole(short, &entry)).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(all(BodyReader::whole(short, &entry)).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -8,20 +8,20 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
-use super::body::{FileBody, Reader};
+use super::body::{FileBody, BodyReader};
 use super::grant::{self, Grant};
-use super::range::{Wanted, wanted};
-use super::shelf::Files;
+use super::range::{ByteRange, wanted};
+use super::file_cache::Files;
 use super::{PREFIXES, upload_id, version_by_id};
-use crate::artifact::walk::Stamp;
-use crate::artifact::{self, ArtifactError, FileEntry, FilePath, Limits, Place};
+use crate::artifact::walk::WriteStamp;
+use crate::artifact::{self, ArtifactError, FileEntry, FilePath, ArtifactLimits, FileLocation};
 use crate::name::ModelName;
 use crate::server::call::Call;
-use crate::server::desk::blocking;
+use crate::server::reader_pool::blocking;
 use crate::server::error::{ApiError, Code};
 use crate::server::mlflow::named;
-use crate::server::route::{Answer, Reply};
-use crate::server::state::State;
+use crate::server::route::{HandlerResult, Reply};
+use crate::server::state::ServerState;
 use crate::server::writer::clock;
 
 /// The files and empty folders of a version, held against what was registered.
@@ -34,7 +34,7 @@ pub async fn files_of(call: &Call, model: &ModelName, version: u64) -> Result<Fi
         let expected = view.file()?.and_then(|f| f.value).and_then(|v| v.artifacts);
         let (Some(tree), Some(expected)) = (view.artifacts()?, expected) else { return Ok(None) };
         let files = shelf.listed(tree, || {
-            let listed = artifact::list_all(registry.repo(), &tree, &Limits::default())?;
+            let listed = artifact::list_all(registry.repo(), &tree, &ArtifactLimits::default())?;
             let found = artifact::summary(&listed.files);
             if found == expected { Ok(listed) } else { Err(ArtifactError::Mismatch { expected, found }) }
         })?;
@@ -49,28 +49,28 @@ pub async fn files_of(call: &Call, model: &ModelName, version: u64) -> Result<Fi
 }
 
 /// Handles GET `…/artifacts/models/<id>/<version>/<path>`.
-pub async fn by_id(call: Call) -> Answer {
+pub async fn by_id(call: Call) -> HandlerResult {
     let (model, version) = version_by_id(&call, call.segment("id"), call.segment("version"))?;
     let path = call.segment("path").to_owned();
     of_version(&call, &model, version, &path).await
 }
 
 /// Handles GET `model-versions/get-artifact`.
-pub async fn by_name(call: Call) -> Answer {
+pub async fn by_name(call: Call) -> HandlerResult {
     let (model, version) = named(&call)?;
     let path = call.args.required("path")?.to_owned();
     of_version(&call, &model, version, &path).await
 }
 
 /// Handles GET `…/signed`. The guard has verified the grant; access to the file is checked as for other requests.
-pub async fn signed(call: Call) -> Answer {
+pub async fn signed(call: Call) -> HandlerResult {
     let Grant { user: _, model, version, path } = call.state.shelf.grants.of(&call.args, clock())?;
     let (model, version) = version_by_id(&call, &model, &version.to_string())?;
     of_version(&call, &model, version, &path).await
 }
 
 /// Handles GET `model-versions/get-signed-download-uri`.
-pub async fn sign(call: Call) -> Answer {
+pub async fn sign(call: Call) -> HandlerResult {
     let (model, version) = named(&call)?;
     let path = call.args.required("path")?.to_owned();
     let file = find(&files_of(&call, &model, version).await?, &path)?;
@@ -83,7 +83,7 @@ pub async fn sign(call: Call) -> Answer {
 }
 
 /// Handles GET `…/artifacts/uploads/<id>/<path>`.
-pub async fn of_upload(call: Call) -> Answer {
+pub async fn of_upload(call: Call) -> HandlerResult {
     let id = upload_id(call.segment("upload"))?;
     let path = FilePath::new(call.segment("path"))?;
     let (uploads, user) = (Arc::clone(&call.state.shelf.uploads), call.caller.user.clone());
@@ -98,7 +98,7 @@ pub async fn of_upload(call: Call) -> Answer {
 }
 
 /// The file of a path.
-fn find(listed: &Files, path: &str) -> Result<FileEntry<Place>, ApiError> {
+fn find(listed: &Files, path: &str) -> Result<FileEntry<FileLocation>, ApiError> {
     let path = FilePath::new(path)?;
     let files = &listed.files;
     if let Ok(at) = files.binary_search_by(|f| f.path.cmp(&path))
@@ -113,24 +113,24 @@ fn find(listed: &Files, path: &str) -> Result<FileEntry<Place>, ApiError> {
     Err(ApiError::not_found(format!("'{path}' is {what} of this version.")))
 }
 
-async fn of_version(call: &Call, model: &ModelName, version: u64, path: &str) -> Answer {
+async fn of_version(call: &Call, model: &ModelName, version: u64, path: &str) -> HandlerResult {
     let entry = find(&files_of(call, model, version).await?, path)?;
     let Answering { head, wanted } = match answering(&call.headers, &entry)? {
         Ok(answering) => answering,
         Err(done) => return Ok(Reply::Other(done)),
     };
     match entry.place {
-        Place::Blob(_) => {
+        FileLocation::Blob(_) => {
             let shelf = Arc::clone(&call.state.shelf);
             let size = entry.size;
             let read = move |registry: &crate::registry::Registry| {
-                let max = Limits::default().blob;
+                let max = ArtifactLimits::default().blob;
                 Ok(artifact::read_file(registry.repo(), &shelf.store, &entry, max)?)
             };
             let bytes = Bytes::from(call.read(read).await?);
             Ok(Reply::Other(whole(head, bytes, wanted, size)))
         }
-        Place::Stored => {
+        FileLocation::Stored => {
             let shelf = Arc::clone(&call.state.shelf);
             let wants = entry.clone();
             let file = blocking(move || {
@@ -141,7 +141,7 @@ async fn of_version(call: &Call, model: &ModelName, version: u64, path: &str) ->
                 }
             });
             let file = file.await?;
-            if matches!(wanted, Wanted::Part { .. }) {
+            if matches!(wanted, ByteRange::Part { .. }) {
                 check(&call.state, &entry, &file).await?;
             }
             send(head, reader(file, &entry, wanted)?, wanted, entry.size).await
@@ -150,8 +150,8 @@ async fn of_version(call: &Call, model: &ModelName, version: u64, path: &str) ->
 }
 
 /// Checks the whole object before a part of it is sent, unless it was checked before and its file has not changed.
-async fn check(state: &State, entry: &FileEntry<Place>, file: &File) -> Result<(), ApiError> {
-    let stamp = || Stamp::of(file).map_err(|e| ApiError::internal(&e));
+async fn check(state: &ServerState, entry: &FileEntry<FileLocation>, file: &File) -> Result<(), ApiError> {
+    let stamp = || WriteStamp::of(file).map_err(|e| ApiError::internal(&e));
     let shelf = Arc::clone(&state.shelf);
     if shelf.is_checked(&entry.sha256, stamp()?) {
         return Ok(());
@@ -170,7 +170,7 @@ async fn check(state: &State, entry: &FileEntry<Place>, file: &File) -> Result<(
 /// The part of a response that is known before its bytes.
 struct Answering {
     head: HeaderMap,
-    wanted: Wanted,
+    wanted: ByteRange,
 }
 
 /// Returns the headers of a response and the requested range, or the complete response if it has no bytes.
@@ -184,12 +184,12 @@ fn answering<P>(headers: &HeaderMap, entry: &FileEntry<P>) -> Result<Result<Answ
     }
     let wanted = wanted(headers, entry.size, &etag);
     match wanted {
-        Wanted::Whole => {}
-        Wanted::Part { from, count } => {
+        ByteRange::Whole => {}
+        ByteRange::Part { from, count } => {
             let range = format!("bytes {from}-{}/{}", from + count - 1, entry.size);
             head.insert(header::CONTENT_RANGE, value(&range)?);
         }
-        Wanted::Beyond => {
+        ByteRange::Beyond => {
             let range = value(&format!("bytes */{}", entry.size))?;
             let message = format!("The file has {} bytes.", entry.size);
             let mut refused = ApiError::new(Code::NotInFile, message).into_response();
@@ -204,19 +204,19 @@ fn value(text: &str) -> Result<HeaderValue, ApiError> {
     HeaderValue::try_from(text).map_err(|e| ApiError::internal(&e))
 }
 
-fn reader<P>(file: File, entry: &FileEntry<P>, wanted: Wanted) -> Result<Reader, ApiError> {
+fn reader<P>(file: File, entry: &FileEntry<P>, wanted: ByteRange) -> Result<BodyReader, ApiError> {
     match wanted {
-        Wanted::Part { from, count } => Reader::part(file, from, count).map_err(|e| ApiError::internal(&e)),
-        Wanted::Whole | Wanted::Beyond => Ok(Reader::whole(file, entry)),
+        ByteRange::Part { from, count } => BodyReader::part(file, from, count).map_err(|e| ApiError::internal(&e)),
+        ByteRange::Whole | ByteRange::Beyond => Ok(BodyReader::whole(file, entry)),
     }
 }
 
 /// Returns a response that is sent while the file is read. The first bytes are read before the response starts. If
 /// these are all bytes, they are checked, too.
-async fn send(mut head: HeaderMap, reader: Reader, wanted: Wanted, size: u64) -> Answer {
+async fn send(mut head: HeaderMap, reader: BodyReader, wanted: ByteRange, size: u64) -> HandlerResult {
     let (status, count) = match wanted {
-        Wanted::Part { from: _, count } => (StatusCode::PARTIAL_CONTENT, count),
-        Wanted::Whole | Wanted::Beyond => (StatusCode::OK, size),
+        ByteRange::Part { from: _, count } => (StatusCode::PARTIAL_CONTENT, count),
+        ByteRange::Whole | ByteRange::Beyond => (StatusCode::OK, size),
     };
     let failed = |e: std::io::Error| match e.downcast::<ArtifactError>() {
         Ok(damaged) => ApiError::from(damaged),
@@ -228,14 +228,14 @@ async fn send(mut head: HeaderMap, reader: Reader, wanted: Wanted, size: u64) ->
 }
 
 /// Returns a response whose bytes are in memory.
-fn whole(head: HeaderMap, bytes: Bytes, wanted: Wanted, size: u64) -> Response {
+fn whole(head: HeaderMap, bytes: Bytes, wanted: ByteRange, size: u64) -> Response {
     let index = |n: u64| usize::try_from(n.min(size)).unwrap_or(bytes.len()).min(bytes.len());
     match wanted {
-        Wanted::Part { from, count } => {
+        ByteRange::Part { from, count } => {
             let part = bytes.slice(index(from)..index(from.saturating_add(count)));
             (StatusCode::PARTIAL_CONTENT, head, part).into_response()
         }
-        Wanted::Whole | Wanted::Beyond => (StatusCode::OK, head, bytes).into_response(),
+        ByteRange::Whole | ByteRange::Beyond => (StatusCode::OK, head, bytes).into_response(),
     }
 }
 

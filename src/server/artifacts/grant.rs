@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::name::UserName;
-use crate::server::args::Args;
+use crate::server::arguments::Args;
 use crate::server::error::{ApiError, Code};
 use crate::time::Timestamp;
 
@@ -29,7 +29,7 @@ const MAX_TEXT: usize = 8 * 1024;
 /// A grant as it is encoded in the URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct GrantText {
     user: String,
     model: String,
     version: u64,
@@ -80,7 +80,7 @@ impl Grants {
     pub fn query(&self, grant: &Grant, now: Timestamp) -> Result<String, ApiError> {
         let Grant { user, model, version, path } = grant.clone();
         let until = now.as_millis().saturating_add(LASTS);
-        let written = Written { user: user.as_str().to_owned(), model, version, path, until };
+        let written = GrantText { user: user.as_str().to_owned(), model, version, path, until };
         let text = BASE64.encode(serde_json::to_vec(&written).map_err(|e| ApiError::internal(&e))?);
         let code = BASE64.encode(self.mac(&text)?.finalize().into_bytes());
         Ok(format!("grant={text}.{code}"))
@@ -111,11 +111,11 @@ impl Grants {
         // The comparison takes the same time for any wrong code.
         self.mac(text)?.verify_slice(&code).map_err(|_| refused())?;
         let written = BASE64.decode(text).map_err(|_| refused())?;
-        let written: Written = serde_json::from_slice(&written).map_err(|_| refused())?;
+        let written: GrantText = serde_json::from_slice(&written).map_err(|_| refused())?;
         if written.until <= now.as_millis() {
             return Err(refused());
         }
-        let Written { user, model, version, path, until: _ } = written;
+        let GrantText { user, model, version, path, until: _ } = written;
         Ok(Grant { user: UserName::new(user).map_err(|_| refused())?, model, version, path })
     }
 }

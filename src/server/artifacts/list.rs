@@ -9,17 +9,17 @@ use super::download::files_of;
 use super::{folder, upload_id, version_by_id};
 use crate::artifact::{FileEntry, FilePath};
 use crate::server::call::Call;
-use crate::server::desk::blocking;
+use crate::server::reader_pool::blocking;
 use crate::server::error::ApiError;
 use crate::server::mlflow::named;
-use crate::server::route::{Answer, Reply};
+use crate::server::route::{HandlerResult, Reply};
 
 /// The number of entries on a page, where lists have pages.
 const PAGE: usize = 1000;
 
 /// An entry of a folder, as clients read it.
 #[derive(Debug, Serialize, PartialEq, Eq)]
-struct Listed<'f> {
+struct FileInfo<'f> {
     path: &'f str,
     is_dir: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,19 +32,19 @@ fn entries<'f, P>(
     files: &'f [FileEntry<P>],
     empty_folders: &'f [FilePath],
     folder: Option<&FilePath>,
-) -> Vec<Listed<'f>> {
+) -> Vec<FileInfo<'f>> {
     let prefix = folder.map(|f| format!("{f}/")).unwrap_or_default();
-    let mut out: Vec<Listed<'f>> = Vec::new();
+    let mut out: Vec<FileInfo<'f>> = Vec::new();
     for file in files {
         let path = file.path.as_str();
         let Some(rest) = path.strip_prefix(prefix.as_str()) else { continue };
         match rest.find('/') {
-            None => out.push(Listed { path, is_dir: false, file_size: Some(file.size) }),
+            None => out.push(FileInfo { path, is_dir: false, file_size: Some(file.size) }),
             Some(end) => {
                 let path = path.get(..prefix.len() + end).unwrap_or(path);
                 // The files of a folder are adjacent.
                 if out.last().is_none_or(|e| e.path != path) {
-                    out.push(Listed { path, is_dir: true, file_size: None });
+                    out.push(FileInfo { path, is_dir: true, file_size: None });
                 }
             }
         }
@@ -52,7 +52,7 @@ fn entries<'f, P>(
     for path in empty_folders.iter().map(FilePath::as_str) {
         let Some(rest) = path.strip_prefix(prefix.as_str()) else { continue };
         let end = rest.find('/').unwrap_or(rest.len());
-        out.push(Listed { path: path.get(..prefix.len() + end).unwrap_or(path), is_dir: true, file_size: None });
+        out.push(FileInfo { path: path.get(..prefix.len() + end).unwrap_or(path), is_dir: true, file_size: None });
     }
     out.sort_by(|a, b| a.path.cmp(b.path));
     // A folder may hold files and folders without any.
@@ -61,7 +61,7 @@ fn entries<'f, P>(
 }
 
 /// Handles GET `…/mlflow-artifacts/artifacts?path=…`: base names, as in MLflow's proxy.
-pub async fn by_path(call: Call) -> Answer {
+pub async fn by_path(call: Call) -> HandlerResult {
     let given = call.args.text("path")?.unwrap_or_default().to_owned();
     let mut parts = given.trim_end_matches('/').splitn(2, '/');
     match (parts.next().unwrap_or_default(), parts.next()) {
@@ -86,7 +86,7 @@ pub async fn by_path(call: Call) -> Answer {
     }
 }
 
-fn listing(mut files: Vec<Listed<'_>>) -> Answer {
+fn listing(mut files: Vec<FileInfo<'_>>) -> HandlerResult {
     for entry in &mut files {
         entry.path = entry.path.rsplit('/').next().unwrap_or(entry.path);
     }
@@ -95,7 +95,7 @@ fn listing(mut files: Vec<Listed<'_>>) -> Answer {
 
 /// Handles GET `model-versions/list-artifacts`: paths from the model's root, in pages, as in Databricks. The list of a
 /// file holds only the file itself.
-pub async fn by_name(call: Call) -> Answer {
+pub async fn by_name(call: Call) -> HandlerResult {
     let (model, version) = named(&call)?;
     let path = folder(call.args.text("path")?.unwrap_or_default().trim_end_matches('/'))?;
     let from = call.args.text("page_token")?.unwrap_or_default().to_owned();
@@ -106,7 +106,7 @@ pub async fn by_name(call: Call) -> Answer {
         && let Ok(at) = files.binary_search_by(|f| f.path.cmp(path))
         && let Some(file) = files.get(at)
     {
-        listed = vec![Listed { path: file.path.as_str(), is_dir: false, file_size: Some(file.size) }];
+        listed = vec![FileInfo { path: file.path.as_str(), is_dir: false, file_size: Some(file.size) }];
     }
     // The token is the last path of the previous page. It stays valid, because the files of a version never change.
     let rest: Vec<_> = listed.into_iter().skip_while(|e| !from.is_empty() && e.path <= from.as_str()).collect();
@@ -162,7 +162,7 @@ mod tests {
             ["code/none", "deep/er/none", "none"].iter().map(|p| FilePath::new(p).unwrap()).collect();
         let shown = |folder: Option<&str>| -> Vec<String> {
             let folder = folder.map(|f| FilePath::new(f).unwrap());
-            let mark = |e: &Listed<'_>| format!("{}{}", e.path, if e.is_dir { "/" } else { "" });
+            let mark = |e: &FileInfo<'_>| format!("{}{}", e.path, if e.is_dir { "/" } else { "" });
             entries(&files, &empty, folder.as_ref()).iter().map(mark).collect()
         };
         assert_eq!(shown(None), ["MLmodel", "code/", "deep/", "none/"]);

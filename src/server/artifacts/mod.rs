@@ -15,7 +15,7 @@ pub mod grant;
 mod list;
 mod range;
 mod receive;
-mod shelf;
+mod file_cache;
 mod upload;
 
 use axum::http::Method;
@@ -24,12 +24,12 @@ use super::call::Call;
 use super::catalog::ModelCard;
 use super::error::{ApiError, Code};
 use super::mlflow;
-use super::route::{Needs, Route};
+use super::route::{RouteAccess, Route};
 use crate::artifact::{ArtifactError, FilePath, UploadError, UploadId, path::InvalidPath};
-use crate::entity::Level;
+use crate::entity::PermissionLevel;
 use crate::name::Id;
 
-pub use shelf::{Shelf, keep_tidy};
+pub use file_cache::{FileCache, keep_tidy};
 pub use upload::Upload;
 
 /// The default limit of an upload, in bytes: 1 TiB.
@@ -40,15 +40,15 @@ const PREFIXES: [&str; 2] = ["/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-
 
 /// Returns the routes of this module.
 pub fn routes() -> Vec<Route> {
-    let read = Needs::ModelId(Level::CanRead);
+    let read = RouteAccess::ModelId(PermissionLevel::CanRead);
     let mut rows = vec![
-        Route::act(Method::GET, "/artifacts", Needs::Caller, list::by_path),
+        Route::act(Method::GET, "/artifacts", RouteAccess::Caller, list::by_path),
         Route::act(Method::GET, "/artifacts/models/{id}/{version}/{*path}", read, download::by_id),
-        Route::act(Method::GET, "/artifacts/uploads/{upload}/{*path}", Needs::Caller, download::of_upload),
-        Route::stream(Method::PUT, "/artifacts/uploads/{upload}/{*path}", Needs::Writer, receive::put),
-        Route::stream(Method::DELETE, "/artifacts/uploads/{upload}", Needs::Writer, receive::delete),
-        Route::stream(Method::DELETE, "/artifacts/uploads/{upload}/{*path}", Needs::Writer, receive::delete),
-        Route::act(Method::GET, grant::PATH, Needs::Signed, download::signed),
+        Route::act(Method::GET, "/artifacts/uploads/{upload}/{*path}", RouteAccess::Caller, download::of_upload),
+        Route::stream(Method::PUT, "/artifacts/uploads/{upload}/{*path}", RouteAccess::Writer, receive::put),
+        Route::stream(Method::DELETE, "/artifacts/uploads/{upload}", RouteAccess::Writer, receive::delete),
+        Route::stream(Method::DELETE, "/artifacts/uploads/{upload}/{*path}", RouteAccess::Writer, receive::delete),
+        Route::act(Method::GET, grant::PATH, RouteAccess::Signed, download::signed),
     ];
     for path in ["/artifacts/models/{id}/{version}", "/artifacts/models/{id}/{version}/{*path}"] {
         for method in [Method::PUT, Method::DELETE] {
@@ -56,9 +56,9 @@ pub fn routes() -> Vec<Route> {
         }
     }
     for step in ["create", "complete", "abort"] {
-        rows.push(Route::stream(Method::POST, format!("/mpu/{step}/{{*path}}"), Needs::Writer, receive::in_parts));
+        rows.push(Route::stream(Method::POST, format!("/mpu/{step}/{{*path}}"), RouteAccess::Writer, receive::in_parts));
     }
-    let named = Needs::Model(Level::CanRead);
+    let named = RouteAccess::Model(PermissionLevel::CanRead);
     let by_name = vec![
         Route::act(Method::GET, "/model-versions/get-artifact", named, download::by_name),
         Route::act(Method::GET, "/model-versions/list-artifacts", named, list::by_name),

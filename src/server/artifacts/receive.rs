@@ -17,10 +17,10 @@ use super::{folder, upload_id};
 use crate::artifact::{FilePath, Incoming, UploadError};
 use crate::name::Digest;
 use crate::server::call::Call;
-use crate::server::desk::blocking;
+use crate::server::reader_pool::blocking;
 use crate::server::error::{ApiError, Code};
-use crate::server::pace;
-use crate::server::route::{Answer, Reply};
+use crate::server::body_pace;
+use crate::server::route::{HandlerResult, Reply};
 
 /// The number of bytes that are written and hashed at once.
 const CHUNK: usize = 512 * 1024;
@@ -38,7 +38,7 @@ const WAIT: Duration = Duration::from_secs(60);
 const DRAINED: usize = 16 << 20;
 
 /// Handles PUT `…/artifacts/uploads/<id>/<path>`.
-pub async fn put(call: Call, mut body: Body) -> Answer {
+pub async fn put(call: Call, mut body: Body) -> HandlerResult {
     let answer = put_now(&call, &mut body).await;
     if answer.is_err() {
         drain(&mut body).await;
@@ -46,7 +46,7 @@ pub async fn put(call: Call, mut body: Body) -> Answer {
     answer
 }
 
-async fn put_now(call: &Call, body: &mut Body) -> Answer {
+async fn put_now(call: &Call, body: &mut Body) -> HandlerResult {
     let id = upload_id(call.segment("upload"))?;
     let path = FilePath::new(call.segment("path"))?;
     let length = length(&call.headers)?;
@@ -68,14 +68,14 @@ fn busy() -> ApiError {
 }
 
 /// A write in progress. It returns the file, and the buffer for the next bytes.
-type Writing = JoinHandle<Result<(Incoming, Vec<u8>), UploadError>>;
+type PendingWrite = JoinHandle<Result<(Incoming, Vec<u8>), UploadError>>;
 
 /// Receives a body. One buffer fills while the other is written and hashed. So memory use stays constant, and network
 /// and disk hardly wait for each other.
 async fn receive(incoming: Incoming, body: &mut Body) -> Result<Incoming, ApiError> {
     let handle = incoming.handle().map_err(|e| ApiError::internal(&e))?;
     let mut flusher = Flusher { handle: Arc::new(handle), since: 0, running: None };
-    let mut writing: Writing = tokio::task::spawn_blocking(move || Ok((incoming, Vec::with_capacity(CHUNK))));
+    let mut writing: PendingWrite = tokio::task::spawn_blocking(move || Ok((incoming, Vec::with_capacity(CHUNK))));
     let mut filling = Vec::with_capacity(CHUNK);
     while let Some(bytes) = next(body).await? {
         let mut rest = &bytes[..];
@@ -95,7 +95,7 @@ async fn receive(incoming: Incoming, body: &mut Body) -> Result<Incoming, ApiErr
     Ok(incoming)
 }
 
-fn write(mut incoming: Incoming, mut bytes: Vec<u8>) -> Writing {
+fn write(mut incoming: Incoming, mut bytes: Vec<u8>) -> PendingWrite {
     tokio::task::spawn_blocking(move || {
         incoming.write(&bytes)?;
         bytes.clear();
@@ -103,7 +103,7 @@ fn write(mut incoming: Incoming, mut bytes: Vec<u8>) -> Writing {
     })
 }
 
-async fn written(writing: Writing) -> Result<(Incoming, Vec<u8>), ApiError> {
+async fn written(writing: PendingWrite) -> Result<(Incoming, Vec<u8>), ApiError> {
     let ended = writing.await.map_err(|_| ApiError::new(Code::InternalError, "The file could not be stored."))?;
     Ok(ended?)
 }
@@ -139,7 +139,7 @@ async fn next(body: &mut Body) -> Result<Option<axum::body::Bytes>, ApiError> {
                 Ok(bytes) => return Ok(Some(bytes)),
                 Err(_) => continue,
             },
-            Some(Err(e)) if pace::is_too_slow(&e) => {
+            Some(Err(e)) if body_pace::is_too_slow(&e) => {
                 return Err(ApiError::new(Code::BadRequest, "The body came too slowly; send the file again."));
             }
             Some(Err(_)) => {
@@ -183,7 +183,7 @@ fn digest(headers: &HeaderMap) -> Result<Option<Digest>, ApiError> {
 }
 
 /// Handles DELETE `…/artifacts/uploads/<id>[/<path>]`.
-pub async fn delete(call: Call, _: Body) -> Answer {
+pub async fn delete(call: Call, _: Body) -> HandlerResult {
     let id = upload_id(call.segment("upload"))?;
     let path = folder(call.segment("path"))?;
     let (uploads, user) = (Arc::clone(&call.state.shelf.uploads), call.caller.user.clone());
@@ -192,7 +192,7 @@ pub async fn delete(call: Call, _: Body) -> Answer {
 }
 
 /// Handles PUT and DELETE `…/artifacts/models/…`: always refused.
-pub async fn immutable(call: Call, mut body: Body) -> Answer {
+pub async fn immutable(call: Call, mut body: Body) -> HandlerResult {
     drain(&mut body).await;
     super::version_by_id(&call, call.segment("id"), call.segment("version"))?;
     Err(ApiError::denied(
@@ -201,7 +201,7 @@ pub async fn immutable(call: Call, mut body: Body) -> Answer {
 }
 
 /// Handles POST `…/mpu/…`: the error makes the client send the file as one body.
-pub async fn in_parts(_: Call, mut body: Body) -> Answer {
+pub async fn in_parts(_: Call, mut body: Body) -> HandlerResult {
     drain(&mut body).await;
     let message = "Multipart upload is not supported for the current artifact repository";
     Err(ApiError::new(Code::NotImplemented, message))

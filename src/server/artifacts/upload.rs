@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{PREFIXES, upload_id};
-use crate::artifact::{FilePath, Ingested, UploadId};
+use crate::artifact::{FilePath, IngestedFolder, UploadId};
 use crate::server::call::Call;
-use crate::server::desk::blocking;
+use crate::server::reader_pool::blocking;
 use crate::server::error::ApiError;
 
 /// The scheme of MLflow for files that a server keeps.
@@ -47,7 +47,7 @@ impl Upload {
     /// # Errors
     ///
     /// `PERMISSION_DENIED` for a read-only token, and the error of the upload if its files cannot be taken.
-    pub async fn take(&self, call: &Call) -> Result<Ingested, ApiError> {
+    pub async fn take(&self, call: &Call) -> Result<IngestedFolder, ApiError> {
         if call.caller.read_only {
             return Err(ApiError::denied("This token may only read."));
         }

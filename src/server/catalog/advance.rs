@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::load::{LoadError, wants_ready};
-use super::{Catalog, Frame, ModelCard};
+use super::load::{CatalogError, wants_ready};
+use super::{Catalog, RegistryFrame, ModelCard};
 use crate::diff::Diff;
 use crate::entity::Settings;
 use crate::format::path::Location;
@@ -15,7 +15,7 @@ use crate::registry::Registry;
 use crate::snapshot::{ModelView, Snapshot};
 use crate::stage::Stage;
 use crate::time::Timestamp;
-use crate::tree::{Limits, Oid, TreeError};
+use crate::tree::{CompareLimits, Oid, TreeError};
 
 /// The largest number of steps that are applied one by one. With more, loading the catalog anew is faster.
 const STEPS: usize = 500;
@@ -33,7 +33,7 @@ impl Catalog {
     /// # Errors
     ///
     /// [`LoadError`] when the repository or the index cannot be read.
-    pub fn catch_up(&self, registry: &Registry) -> Result<Self, LoadError> {
+    pub fn catch_up(&self, registry: &Registry) -> Result<Self, CatalogError> {
         let head = registry.head()?;
         let (Some(tip), Some(known)) = (head, self.commit) else { return Self::load(registry) };
         let mut missing = Vec::new();
@@ -53,7 +53,7 @@ impl Catalog {
         let mut before = registry.repo().tree_of(&known)?;
         for step in missing.into_iter().rev() {
             let after = registry.snapshot_in(Some(step.tree))?;
-            let diff = crate::diff::diff(&registry.snapshot_in(Some(before))?, &after, Limits::default())?;
+            let diff = crate::diff::diff(&registry.snapshot_in(Some(before))?, &after, CompareLimits::default())?;
             if !out.advance(&after, &diff, registry.repo().time_of(&step.commit)?)? {
                 return Self::load(registry);
             }
@@ -110,7 +110,7 @@ impl Catalog {
         for name in diff.events.iter().filter_map(|e| e.model()) {
             changes.models.entry(name.clone()).or_default();
         }
-        self.frame = Arc::new(Frame::read(after, Some(&self.frame))?);
+        self.frame = Arc::new(RegistryFrame::read(after, Some(&self.frame))?);
         for user in crate::rules::added_people(diff) {
             Arc::make_mut(&mut self.arrivals).insert(user.clone(), self.landed);
         }

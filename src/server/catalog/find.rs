@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::{Catalog, ModelCard};
 use crate::index::VersionFacts;
-use crate::search::{self, Models, Page, PageSize, Query, Versions};
+use crate::search::{self, Models, ResultPage, PageSize, Query, Versions};
 use crate::stage::Stage;
 use crate::time::Timestamp;
 
 /// A version with its model, as a search result.
 #[derive(Debug, Clone, Copy)]
-pub struct Hit<'c> {
+pub struct VersionHit<'c> {
     /// The model.
     pub model: &'c ModelCard,
     /// The version.
@@ -25,7 +25,7 @@ impl Catalog {
         query: &Query<Models>,
         offset: usize,
         size: PageSize,
-    ) -> Page<&'c ModelCard> {
+    ) -> ResultPage<&'c ModelCard> {
         query.page(self.models().map(Arc::as_ref).filter(|m| may_see(m)), offset, size)
     }
 
@@ -36,8 +36,8 @@ impl Catalog {
         query: &Query<Versions>,
         offset: usize,
         size: PageSize,
-    ) -> Page<Hit<'c>> {
-        let hits = |model: &'c ModelCard| model.versions.iter().map(move |version| Hit { model, version });
+    ) -> ResultPage<VersionHit<'c>> {
+        let hits = |model: &'c ModelCard| model.versions.iter().map(move |version| VersionHit { model, version });
         match query.filter.model() {
             Some(name) => {
                 let model = self.model(name).map(Arc::as_ref).filter(|m| may_see(m));
@@ -77,7 +77,7 @@ impl search::ModelRow for ModelCard {
     }
 }
 
-impl search::VersionRow for Hit<'_> {
+impl search::VersionRow for VersionHit<'_> {
     fn name(&self) -> &str {
         self.model.name.as_str()
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::thread;
 
-use super::seen::Seen;
-use super::{Catalog, Frame, ModelCard, SHARDS};
+use super::tag_filter::TagFilter;
+use super::{Catalog, RegistryFrame, ModelCard, SHARDS};
 use crate::entity::{Access, Model, Settings};
 use crate::git::{GitError, Repo};
 use crate::index::{Index, IndexError, ModelRow, VersionFacts};
@@ -24,7 +24,7 @@ const THREADS: usize = 8;
 
 /// Why the registry could not be loaded into memory.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub enum CatalogError {
     /// The index could not be read or built.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -56,14 +56,14 @@ impl Catalog {
     /// # Errors
     ///
     /// [`LoadError`] when the repository or the index cannot be read.
-    pub fn load(registry: &Registry) -> Result<Self, LoadError> {
+    pub fn load(registry: &Registry) -> Result<Self, CatalogError> {
         let mut index = Index::open(registry, &mut |_| {})?;
         let mut out = Self::empty();
         out.commit = index.tip();
         let Some(commit) = out.commit else { return Ok(out) };
         out.landed = index.landed()?.unwrap_or(out.landed);
         let (models, versions) = index.rows()?;
-        let frame = Frame::read(&registry.snapshot_of(Some(commit))?, None)?;
+        let frame = RegistryFrame::read(&registry.snapshot_of(Some(commit))?, None)?;
         out.arrivals = Arc::new(index.arrivals(frame.people.keys())?);
         drop(index);
         let mut by_model: HashMap<String, Vec<Arc<VersionFacts<'static>>>> = HashMap::new();
@@ -83,7 +83,7 @@ impl Catalog {
     }
 }
 
-impl Frame {
+impl RegistryFrame {
     /// Reads the settings, permissions and people. If they have the same objects as in `known`, they are taken from
     /// there.
     pub(super) fn read(snapshot: &Snapshot<'_>, known: Option<&Arc<Self>>) -> Result<Self, TreeError> {
@@ -110,7 +110,7 @@ impl ModelCard {
         name: &ModelName,
         updated: Option<i64>,
         versions: Vec<Arc<VersionFacts<'static>>>,
-        seen: Seen,
+        seen: TagFilter,
         wants_ready: bool,
     ) -> Result<Option<Self>, TreeError> {
         let Some(model) = view.file()?.and_then(|f| f.value).filter(|m| m.name == *name) else { return Ok(None) };
@@ -150,7 +150,7 @@ pub(super) fn wants_ready(snapshot: &Snapshot<'_>) -> Result<bool, TreeError> {
 }
 
 /// Reads the parts of the models that the index does not hold.
-fn cards(registry: &Registry, commit: Oid, rows: Vec<Row>) -> Result<Vec<ModelCard>, LoadError> {
+fn cards(registry: &Registry, commit: Oid, rows: Vec<Row>) -> Result<Vec<ModelCard>, CatalogError> {
     let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get).min(THREADS);
     if rows.len() < MANY || threads < 2 {
         let snapshot = registry.snapshot_of(Some(commit))?;
@@ -163,7 +163,7 @@ fn cards(registry: &Registry, commit: Oid, rows: Vec<Row>) -> Result<Vec<ModelCa
         let parts: Vec<_> = (0..threads)
             .map(|_| {
                 let part: Vec<Row> = rows.by_ref().take(size).collect();
-                scope.spawn(move || -> Result<Vec<ModelCard>, LoadError> {
+                scope.spawn(move || -> Result<Vec<ModelCard>, CatalogError> {
                     let own = Registry::with(Repo::open_beside(git_dir)?, at)?;
                     let snapshot = own.snapshot_of(Some(commit))?;
                     Ok(some_cards(&snapshot, part)?)
@@ -195,7 +195,7 @@ fn some_cards(snapshot: &Snapshot<'_>, rows: Vec<Row>) -> Result<Vec<ModelCard>,
             }
         }
         versions.sort_by_key(|v| v.number);
-        let mut seen = Seen::default();
+        let mut seen = TagFilter::default();
         versions.iter().for_each(|v| seen.note(v));
         out.extend(ModelCard::read(&view, &name, Some(row.updated), versions, seen, wants_ready)?);
     }

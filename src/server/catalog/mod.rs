@@ -7,13 +7,13 @@
 mod advance;
 mod find;
 mod load;
-mod seen;
+mod tag_filter;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::entity::version::Status;
-use crate::entity::{Access, Level, Person, Settings, Tags};
+use crate::entity::version::VersionStatus;
+use crate::entity::{Access, PermissionLevel, Person, Settings, Tags};
 use crate::index::VersionFacts;
 use crate::name::{AliasName, GroupName, Id, ModelName, Principal, UserName};
 use crate::search::IS_PROMPT;
@@ -22,9 +22,9 @@ use crate::text::Text;
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
-pub use find::Hit;
-pub use load::LoadError;
-use seen::Seen;
+pub use find::VersionHit;
+pub use load::CatalogError;
+use tag_filter::TagFilter;
 
 /// The number of parts into which the models are divided. A change copies one part.
 const SHARDS: usize = 256;
@@ -35,7 +35,7 @@ pub struct Catalog {
     commit: Option<Oid>,
     /// When that commit reached the branch.
     landed: Timestamp,
-    frame: Arc<Frame>,
+    frame: Arc<RegistryFrame>,
     /// When each person was added, for people who have not left since.
     arrivals: Arc<BTreeMap<UserName, Timestamp>>,
     shards: Vec<Arc<BTreeMap<ModelName, Arc<ModelCard>>>>,
@@ -45,7 +45,7 @@ pub struct Catalog {
 
 /// The data that belongs to no model.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Frame {
+pub(super) struct RegistryFrame {
     ids: [Option<Oid>; 3],
     /// The registry's settings. `None` if they cannot be read.
     pub(super) settings: Option<Settings>,
@@ -83,15 +83,15 @@ pub struct ModelCard {
     /// Whether only READY versions count as the latest of all or of a stage.
     wants_ready: bool,
     /// The tags that its versions may have.
-    seen: Seen,
+    seen: TagFilter,
 }
 
 /// The permissions of a person, as far as they do not depend on the model.
 #[derive(Debug, Clone)]
-pub struct Standing {
+pub struct PersonRights {
     user: UserName,
     groups: Vec<GroupName>,
-    level: Option<Level>,
+    level: Option<PermissionLevel>,
 }
 
 impl Catalog {
@@ -144,10 +144,10 @@ impl Catalog {
     }
 
     /// Returns the permissions of a person.
-    pub fn standing(&self, user: &UserName) -> Standing {
+    pub fn standing(&self, user: &UserName) -> PersonRights {
         let groups = &self.access().groups;
         let member = groups.iter().filter(|(_, members)| members.contains(user)).map(|(name, _)| name.clone());
-        let mut standing = Standing {
+        let mut standing = PersonRights {
             user: user.clone(),
             groups: [GroupName::everyone()].into_iter().chain(member).collect(),
             level: None,
@@ -193,7 +193,7 @@ impl Catalog {
     }
 }
 
-impl Standing {
+impl PersonRights {
     /// Returns the person.
     pub fn user(&self) -> &UserName {
         &self.user
@@ -206,16 +206,16 @@ impl Standing {
 
     /// Returns whether the person is an administrator of the registry, and so may see everything.
     pub fn manages(&self) -> bool {
-        self.level == Some(Level::CanManage)
+        self.level == Some(PermissionLevel::CanManage)
     }
 
     /// Returns the person's registry-wide level.
-    pub fn registry(&self) -> Option<Level> {
+    pub fn registry(&self) -> Option<PermissionLevel> {
         self.level
     }
 
     /// Returns the person's level on a model.
-    pub fn level(&self, model: &ModelCard) -> Option<Level> {
+    pub fn level(&self, model: &ModelCard) -> Option<PermissionLevel> {
         self.level.max(self.level_in(&model.access))
     }
 
@@ -224,7 +224,7 @@ impl Standing {
         self.level.is_some() || self.level_in(&model.access).is_some()
     }
 
-    fn level_in(&self, access: &Access) -> Option<Level> {
+    fn level_in(&self, access: &Access) -> Option<PermissionLevel> {
         let counts = |to: &Principal| match to {
             Principal::User(u) => *u == self.user,
             Principal::Group(g) => self.groups.contains(g),
@@ -242,7 +242,7 @@ impl ModelCard {
 
     /// Returns whether a version may be the latest of all or of its stage.
     fn may_be_latest(&self, version: &VersionFacts<'_>) -> bool {
-        !self.wants_ready || version.status == Status::Ready.as_str()
+        !self.wants_ready || version.status == VersionStatus::Ready.as_str()
     }
 
     /// Returns the newest usable version in any stage.
@@ -298,7 +298,7 @@ mod tests {
             versions: Vec::new(),
             of_prompt: false,
             wants_ready: true,
-            seen: Seen::default(),
+            seen: TagFilter::default(),
         }
     }
 

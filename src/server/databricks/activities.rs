@@ -7,18 +7,18 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::shapes::{Activity, Viewer};
-use crate::entity::{Comment, Level};
+use super::shapes::{ActivityBody, Viewer};
+use crate::entity::{Comment, PermissionLevel};
 use crate::event::Event;
-use crate::index::{Entry, Index, LogFilter, Subject, lander};
+use crate::index::{HistoryEntry, Index, LogFilter, HistorySubject, lander};
 use crate::name::{Id, ModelName};
 use crate::registry::Registry;
 use crate::server::call::Call;
 use crate::server::error::ApiError;
 use crate::server::mlflow::named;
-use crate::server::own::events::event_id;
-use crate::server::route::{Answer, Reply};
-use crate::server::state::Landed;
+use crate::server::greenroom_api::events::event_id;
+use crate::server::route::{HandlerResult, Reply};
+use crate::server::state::ChangeResult;
 use crate::time::Timestamp;
 
 /// The largest number of activities in a response without pages.
@@ -36,18 +36,18 @@ const CHUNKS: usize = 50;
 ///
 /// `RESOURCE_DOES_NOT_EXIST` when the caller cannot see the version, and an error when the registry or index cannot be
 /// read.
-pub async fn all(call: Call) -> Answer {
+pub async fn all(call: Call) -> HandlerResult {
     let (model, version) = named(&call)?;
     let page = read(&call, model, version, None, ALL).await?;
-    let found: Vec<Activity> = page.found.into_iter().rev().collect();
+    let found: Vec<ActivityBody> = page.found.into_iter().rev().collect();
     if found.is_empty() { Ok(Reply::done()) } else { Reply::json(&json!({ "activities": found })) }
 }
 
 /// A page of activities, newest first.
 #[derive(Debug)]
-pub struct Page {
+pub struct ActivityPage {
     /// The activities.
-    pub found: Vec<Activity>,
+    pub found: Vec<ActivityBody>,
     /// The number of the commit before which the next page starts. `None` for the last page.
     pub next: Option<u64>,
 }
@@ -65,15 +65,15 @@ pub async fn read(
     version: u64,
     before: Option<u64>,
     size: usize,
-) -> Result<Page, ApiError> {
+) -> Result<ActivityPage, ApiError> {
     let (viewer, level) = (call.viewer(), call.model(&model).map(|m| call.standing.level(m))?);
     let look = move |registry: &Registry, index: &mut Index<'_>| {
         let comments = comments(registry, &model, version)?;
         let (begun, servers) = (begun(index, &model, version)?, index.servers()?);
-        let mut page = Page { found: Vec::new(), next: before };
+        let mut page = ActivityPage { found: Vec::new(), next: before };
         for _ in 0..CHUNKS {
             let filter = LogFilter {
-                subject: Subject::Version(model.clone(), version),
+                subject: HistorySubject::Version(model.clone(), version),
                 before: page.next,
                 limit: Some(CHUNK),
                 ..LogFilter::default()
@@ -82,10 +82,10 @@ pub async fn read(
             let is_last = entries.len() < CHUNK || entries.last().is_some_and(|e| e.number <= begun);
             entries.retain(|e| e.number >= begun);
             for (at, entry) in entries.iter().enumerate() {
-                let told = Told::of(entry);
+                let told = VersionCommit::of(entry);
                 let landed = told.activities(&comments, &viewer, level).into_iter().map(|activity| {
                     let landed_by = lander(entry, &activity.user_id, &servers).map(str::to_owned);
-                    Activity { landed_by, ..activity }
+                    ActivityBody { landed_by, ..activity }
                 });
                 page.found.extend(landed.rev());
                 page.next = Some(entry.number);
@@ -95,7 +95,7 @@ pub async fn read(
                 }
             }
             if is_last {
-                return Ok(Page { next: None, ..page });
+                return Ok(ActivityPage { next: None, ..page });
             }
         }
         Ok(page)
@@ -106,7 +106,7 @@ pub async fn read(
 /// Returns the number of the commit that created a version. Older events belong to another version of the same number,
 /// of a model that was deleted or renamed. The caller may never have been allowed to read that model.
 fn begun(index: &mut Index<'_>, model: &ModelName, version: u64) -> Result<u64, ApiError> {
-    let subject = Subject::Version(model.clone(), version);
+    let subject = HistorySubject::Version(model.clone(), version);
     let event = Some("version.created".to_owned());
     let made = index.log(&LogFilter { subject, event, limit: Some(1), ..LogFilter::default() })?;
     Ok(made.first().map_or(0, |entry| entry.number))
@@ -121,11 +121,11 @@ fn comments(registry: &Registry, model: &ModelName, version: u64) -> Result<BTre
 }
 
 /// Returns the activity of a decision about a request, for its response.
-pub fn of_decision(landed: &Landed, version: u64, by: &str) -> Option<Activity> {
+pub fn of_decision(landed: &ChangeResult, version: u64, by: &str) -> Option<ActivityBody> {
     let commit = landed.commit?;
     let events = landed.events.iter().zip(0..).filter(|(event, _)| event.version() == Some(version));
     let acts = events.map(|(event, ordinal)| (event_id(commit, ordinal), shown(event))).collect();
-    let told = Told { at: 0, by, comment: "", acts };
+    let told = VersionCommit { at: 0, by, comment: "", acts };
     let mut found = told.activities_of(|_, _| None).into_iter();
     found.find(|a| a.system_comment.as_deref() != Some(OVERTAKEN) && a.activity_type.ends_with("_REQUEST"))
 }
@@ -141,17 +141,17 @@ const OVERTAKEN: &str = "The version entered the stage by another way.";
 const MORE: &str = "The request stays open: it takes more approvals, or the version may not enter the stage yet.";
 
 /// A commit and its events of one version.
-struct Told<'e> {
+struct VersionCommit<'e> {
     at: i64,
     by: &'e str,
     comment: &'e str,
     acts: Vec<(String, Value)>,
 }
 
-impl<'e> Told<'e> {
-    fn of(entry: &'e Entry) -> Self {
+impl<'e> VersionCommit<'e> {
+    fn of(entry: &'e HistoryEntry) -> Self {
         let event = |json: &str| serde_json::from_str(json).unwrap_or(Value::Null);
-        Told {
+        VersionCommit {
             at: entry.at.as_millis(),
             by: &entry.by,
             comment: &entry.comment,
@@ -159,16 +159,16 @@ impl<'e> Told<'e> {
         }
     }
 
-    fn activities(&self, comments: &BTreeMap<Id, Comment>, viewer: &Viewer, level: Option<Level>) -> Vec<Activity> {
+    fn activities(&self, comments: &BTreeMap<Id, Comment>, viewer: &Viewer, level: Option<PermissionLevel>) -> Vec<ActivityBody> {
         self.activities_of(|_, event| {
             let id = event["comment"]["id"].as_str()?;
             let comment = comments.get(id)?;
-            Some(Activity::comment(comment, viewer.about_comment(comment, level)))
+            Some(ActivityBody::comment(comment, viewer.about_comment(comment, level)))
         })
     }
 
     /// Returns the activities. `comment` makes the activity of a new comment.
-    fn activities_of(&self, comment: impl Fn(&str, &Value) -> Option<Activity>) -> Vec<Activity> {
+    fn activities_of(&self, comment: impl Fn(&str, &Value) -> Option<ActivityBody>) -> Vec<ActivityBody> {
         let mut out = Vec::new();
         for (id, event) in &self.acts {
             match event["event"].as_str().unwrap_or_default() {
@@ -177,7 +177,7 @@ impl<'e> Told<'e> {
                 "request.created" => out.push(self.requested(event)),
                 "request.reviewed" => {
                     let review = &event["review"];
-                    out.push(Activity { system_comment: Some(MORE.to_owned()), ..self.reviewed(id, event, review) });
+                    out.push(ActivityBody { system_comment: Some(MORE.to_owned()), ..self.reviewed(id, event, review) });
                 }
                 "request.approved" | "request.rejected" => {
                     let last = event["request"]["review"].as_array().and_then(|r| r.last()).unwrap_or(&Value::Null);
@@ -191,7 +191,7 @@ impl<'e> Told<'e> {
     }
 
     /// Returns the activity of a transition. A transition by an approval has none: the approval is the activity.
-    fn moved(&self, id: &str, event: &Value) -> Option<Activity> {
+    fn moved(&self, id: &str, event: &Value) -> Option<ActivityBody> {
         let (activity_type, comment, system_comment) = match event["cause"]["by"].as_str()? {
             "direct" => ("APPLIED_TRANSITION", text(self.comment), None),
             "made_way" => {
@@ -201,7 +201,7 @@ impl<'e> Told<'e> {
             }
             _ => return None,
         };
-        Some(Activity {
+        Some(ActivityBody {
             activity_type,
             from_stage: word(&event["from"]),
             to_stage: word(&event["to"]),
@@ -211,9 +211,9 @@ impl<'e> Told<'e> {
         })
     }
 
-    fn requested(&self, event: &Value) -> Activity {
+    fn requested(&self, event: &Value) -> ActivityBody {
         let request = &event["request"];
-        Activity {
+        ActivityBody {
             activity_type: "REQUESTED_TRANSITION",
             to_stage: word(&request["to"]),
             comment: word(&request["comment"]),
@@ -221,9 +221,9 @@ impl<'e> Told<'e> {
         }
     }
 
-    fn reviewed(&self, id: &str, event: &Value, review: &Value) -> Activity {
+    fn reviewed(&self, id: &str, event: &Value, review: &Value) -> ActivityBody {
         let is_yes = review["verdict"] == "approved";
-        Activity {
+        ActivityBody {
             activity_type: if is_yes { "APPROVED_REQUEST" } else { "REJECTED_REQUEST" },
             from_stage: self.from(&event["request"]["id"]),
             to_stage: word(&event["request"]["to"]),
@@ -232,9 +232,9 @@ impl<'e> Told<'e> {
         }
     }
 
-    fn cancelled(&self, id: &str, event: &Value) -> Activity {
+    fn cancelled(&self, id: &str, event: &Value) -> ActivityBody {
         let request = &event["request"];
-        Activity {
+        ActivityBody {
             activity_type: "CANCELLED_REQUEST",
             to_stage: word(&request["to"]),
             comment: word(&request["close_comment"]),
@@ -250,21 +250,21 @@ impl<'e> Told<'e> {
         word(&moved?.1["from"])
     }
 
-    fn bare(&self, id: &str) -> Activity {
-        Activity {
+    fn bare(&self, id: &str) -> ActivityBody {
+        ActivityBody {
             id: id.to_owned(),
             user_id: self.by.to_owned(),
             creation_timestamp: self.at,
             last_updated_timestamp: self.at,
-            ..Activity::default()
+            ..ActivityBody::default()
         }
     }
 
     /// Uses the person and time in the file, which were checked when it was committed, or else those of the commit.
-    fn by(&self, id: &str, by: &Value, at: &Value) -> Activity {
+    fn by(&self, id: &str, by: &Value, at: &Value) -> ActivityBody {
         let at = at.as_str().and_then(|t| t.parse::<Timestamp>().ok()).map_or(self.at, Timestamp::as_millis);
         let user_id = word(by).unwrap_or_else(|| self.by.to_owned());
-        Activity { user_id, creation_timestamp: at, last_updated_timestamp: at, ..self.bare(id) }
+        ActivityBody { user_id, creation_timestamp: at, last_updated_timestamp: at, ..self.bare(id) }
     }
 }
 

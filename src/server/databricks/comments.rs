@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::shapes::Activity;
+use super::shapes::ActivityBody;
 use crate::action::Action;
-use crate::apply::{Noun, Refusal};
+use crate::apply::{EntityKind, Refusal};
 use crate::entity::Comment;
 use crate::event::Event;
 use crate::name::{Id, ModelName};
 use crate::server::call::Call;
 use crate::server::error::ApiError;
 use crate::server::mlflow::{named, text};
-use crate::server::route::{Answer, Reply};
+use crate::server::route::{HandlerResult, Reply};
 use crate::server::writer::clock;
 use crate::text::Text;
 
@@ -22,12 +22,12 @@ use crate::text::Text;
 const SAME: i64 = 60_000;
 
 /// Handles POST `comments/create`.
-pub async fn create(call: Call) -> Answer {
+pub async fn create(call: Call) -> HandlerResult {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.once("comments/create", call, create_now).await
 }
 
-async fn create_now(call: Call) -> Answer {
+async fn create_now(call: Call) -> HandlerResult {
     let (model, version) = named(&call)?;
     let given = said(&call)?;
     if let Some(there) = again(&call, model.clone(), version, given.clone()).await? {
@@ -63,7 +63,7 @@ async fn again(call: &Call, model: ModelName, version: u64, said: Text) -> Resul
 }
 
 /// Handles PATCH `comments/update`.
-pub async fn update(call: Call) -> Answer {
+pub async fn update(call: Call) -> HandlerResult {
     let given = said(&call)?;
     let (model, version, id) = find(&call).await?;
     let action = Action::EditComment { model: model.clone(), version, id: id.clone(), text: given };
@@ -80,12 +80,12 @@ pub async fn update(call: Call) -> Answer {
 }
 
 /// Handles DELETE `comments/delete`.
-pub async fn delete(call: Call) -> Answer {
+pub async fn delete(call: Call) -> HandlerResult {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.again("comments/delete", call, delete_now).await
 }
 
-async fn delete_now(call: Call) -> Answer {
+async fn delete_now(call: Call) -> HandlerResult {
     let (model, version, id) = find(&call).await?;
     call.write(vec![Action::DeleteComment { model, version, id }]).await?;
     Ok(Reply::done())
@@ -104,11 +104,11 @@ async fn find(call: &Call) -> Result<(ModelName, u64, Id), ApiError> {
 
 fn none(id: &str) -> ApiError {
     let message = format!("There is no comment with the id {}.", crate::text::quoted(id));
-    Refusal::NotFound { noun: Noun::Comment, name: String::new(), message }.into()
+    Refusal::NotFound { noun: EntityKind::Comment, name: String::new(), message }.into()
 }
 
-fn shown(call: &Call, model: &ModelName, comment: &Comment) -> Answer {
+fn shown(call: &Call, model: &ModelName, comment: &Comment) -> HandlerResult {
     let level = call.catalog.model(model.as_str()).and_then(|m| call.standing.level(m));
     let doing = call.viewer().about_comment(comment, level);
-    Reply::json(&json!({ "comment": Activity::comment(comment, doing) }))
+    Reply::json(&json!({ "comment": ActivityBody::comment(comment, doing) }))
 }

@@ -20,8 +20,8 @@ use super::call::Call;
 use super::catalog::Catalog;
 use super::error::ApiError;
 use super::mlflow::{self, PREFIXES};
-use super::route::{Needs, Reply, Route};
-use crate::entity::Level;
+use super::route::{RouteAccess, Reply, Route};
+use crate::entity::PermissionLevel;
 use crate::name::UserName;
 use crate::stage::Stage;
 
@@ -30,15 +30,15 @@ const PERMISSIONS: &str = "/api/2.0/permissions/registered-models/{id}";
 
 /// Returns the routes of this module.
 pub fn routes() -> Vec<Route> {
-    let read = Needs::Model(Level::CanRead);
+    let read = RouteAccess::Model(PermissionLevel::CanRead);
     let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
     let rows = vec![
-        Route::ask(get.clone(), "/registered-models/list", Needs::Caller, mlflow::search_models),
+        Route::ask(get.clone(), "/registered-models/list", RouteAccess::Caller, mlflow::search_models),
         Route::ask(get.clone(), "/databricks/registered-models/get", read, models::get),
-        Route::ask(get.clone(), "/databricks/registered-models/list", Needs::Caller, models::search),
-        Route::ask(get.clone(), "/databricks/registered-models/search", Needs::Caller, models::search),
+        Route::ask(get.clone(), "/databricks/registered-models/list", RouteAccess::Caller, models::search),
+        Route::ask(get.clone(), "/databricks/registered-models/search", RouteAccess::Caller, models::search),
         Route::act(get.clone(), "/databricks/model-versions/get", read, versions::get),
-        Route::act(get.clone(), "/databricks/model-versions/search", Needs::Caller, versions::search),
+        Route::act(get.clone(), "/databricks/model-versions/search", RouteAccess::Caller, versions::search),
         Route::act(get.clone(), "/model-versions/get-activities", read, activities::all),
         // The stage rule decides who may make a transition and who may approve or reject.
         Route::act(post.clone(), "/databricks/model-versions/transition-stage", read, versions::transition),
@@ -49,17 +49,17 @@ pub fn routes() -> Vec<Route> {
         Route::act(delete.clone(), "/transition-requests/delete", read, requests::delete),
         Route::act(post, "/comments/create", read, comments::create),
         // A comment is named by its id only, so the handler finds its model first.
-        Route::act(Method::PATCH, "/comments/update", Needs::Caller, comments::update),
-        Route::act(delete, "/comments/delete", Needs::Caller, comments::delete),
+        Route::act(Method::PATCH, "/comments/update", RouteAccess::Caller, comments::update),
+        Route::act(delete, "/comments/delete", RouteAccess::Caller, comments::delete),
     ];
     let mut rows: Vec<Route> = rows.into_iter().flat_map(|row| row.lenient().under(&PREFIXES)).collect();
     rows.extend([
         // The model is named by its id in the path, so the handler checks the caller's level.
-        Route::ask(get.clone(), PERMISSIONS, Needs::Caller, permissions::get),
-        Route::act(Method::PUT, PERMISSIONS, Needs::Caller, permissions::set),
-        Route::act(Method::PATCH, PERMISSIONS, Needs::Caller, permissions::update),
-        Route::ask(get.clone(), format!("{PERMISSIONS}/permissionLevels"), Needs::Caller, permissions::levels),
-        Route::ask(get, "/api/2.0/preview/scim/v2/Me", Needs::Caller, scim::me),
+        Route::ask(get.clone(), PERMISSIONS, RouteAccess::Caller, permissions::get),
+        Route::act(Method::PUT, PERMISSIONS, RouteAccess::Caller, permissions::set),
+        Route::act(Method::PATCH, PERMISSIONS, RouteAccess::Caller, permissions::update),
+        Route::ask(get.clone(), format!("{PERMISSIONS}/permissionLevels"), RouteAccess::Caller, permissions::levels),
+        Route::ask(get, "/api/2.0/preview/scim/v2/Me", RouteAccess::Caller, scim::me),
         // Each new client requests this first, without credentials. An empty response is enough.
         Route::fixed("/.well-known/databricks-config", || Ok(Reply::done())),
     ]);

@@ -7,10 +7,10 @@ use crate::name::ModelName;
 use crate::server::call::Call;
 use crate::server::error::ApiError;
 use crate::server::mlflow::page_of_models;
-use crate::server::route::{Answer, Reply};
+use crate::server::route::{HandlerResult, Reply};
 
 /// Handles GET `databricks/registered-models/get`.
-pub fn get(call: &Call) -> Answer {
+pub fn get(call: &Call) -> HandlerResult {
     let name = ModelName::new(call.args.required("name")?)?;
     let gone = |_| ApiError::not_found(format!("RegisteredModel '{name}' does not exist. It might have been deleted."));
     let model = call.model(&name).map_err(gone)?;
@@ -18,7 +18,7 @@ pub fn get(call: &Call) -> Answer {
 }
 
 /// Handles GET `databricks/registered-models/list` and `…/search`.
-pub fn search(call: &Call) -> Answer {
+pub fn search(call: &Call) -> HandlerResult {
     page_of_models(call, |rows, next| {
         let mut out = serde_json::Map::new();
         let rows: Vec<Value> = rows.iter().map(|card| shapes::model(card, &call.standing)).collect();

@@ -7,26 +7,26 @@ use serde_json::{Map, Value, json};
 
 use super::shapes::hex_id;
 use crate::action::Action;
-use crate::entity::{Access, Level};
+use crate::entity::{Access, PermissionLevel};
 use crate::name::{GroupName, Id, ModelName, Principal};
-use crate::server::args::{missing, wrong_type};
+use crate::server::arguments::{missing, wrong_type};
 use crate::server::call::Call;
-use crate::server::catalog::{Catalog, ModelCard, Standing};
+use crate::server::catalog::{Catalog, ModelCard, PersonRights};
 use crate::server::error::ApiError;
-use crate::server::route::{Answer, Reply};
+use crate::server::route::{HandlerResult, Reply};
 
 /// The largest number of entries in a list of grants.
 const MAX_ENTRIES: usize = 1000;
 
 /// The object of permissions.
-enum On<'c> {
+enum PermissionObject<'c> {
     /// The registry.
     Root,
     /// A model that the caller may read.
     Model(&'c ModelCard),
 }
 
-impl On<'_> {
+impl PermissionObject<'_> {
     fn name(&self) -> Option<ModelName> {
         match self {
             Self::Root => None,
@@ -34,7 +34,7 @@ impl On<'_> {
         }
     }
 
-    fn level(&self, standing: &Standing) -> Option<Level> {
+    fn level(&self, standing: &PersonRights) -> Option<PermissionLevel> {
         match self {
             Self::Root => standing.registry(),
             Self::Model(model) => standing.level(model),
@@ -43,10 +43,10 @@ impl On<'_> {
 }
 
 /// Finds the object that the id in the path names.
-fn on(call: &Call) -> Result<On<'_>, ApiError> {
+fn on(call: &Call) -> Result<PermissionObject<'_>, ApiError> {
     let given = call.segment("id");
     if given == "root" {
-        return Ok(On::Root);
+        return Ok(PermissionObject::Root);
     }
     let digits: String = given.chars().filter(|c| *c != '-').collect();
     let Some(id) = Id::from_digits(&digits) else {
@@ -57,15 +57,15 @@ fn on(call: &Call) -> Result<On<'_>, ApiError> {
     let digits = digits.to_ascii_lowercase();
     let gone =
         || ApiError::not_found(format!("RegisteredModel '{digits}' does not exist. It might have been deleted."));
-    Ok(On::Model(found.ok_or_else(gone)?))
+    Ok(PermissionObject::Model(found.ok_or_else(gone)?))
 }
 
 /// Checks that the caller may change the permissions.
-fn demand_manage(call: &Call, on: &On<'_>) -> Result<(), ApiError> {
+fn demand_manage(call: &Call, on: &PermissionObject<'_>) -> Result<(), ApiError> {
     match on {
-        On::Model(model) => call.demand(Level::CanManage, model),
-        On::Root if call.standing.manages() => Ok(()),
-        On::Root => Err(ApiError::denied(format!(
+        PermissionObject::Model(model) => call.demand(PermissionLevel::CanManage, model),
+        PermissionObject::Root if call.standing.manages() => Ok(()),
+        PermissionObject::Root => Err(ApiError::denied(format!(
             "'{}' does not have the permission CAN_MANAGE on the registry.",
             call.caller.user
         ))),
@@ -74,7 +74,7 @@ fn demand_manage(call: &Call, on: &On<'_>) -> Result<(), ApiError> {
 
 /// Handles GET `permissions/registered-models/{id}`. The caller must be able to read the model; for the registry, the
 /// caller must have a registry-wide grant.
-pub fn get(call: &Call) -> Answer {
+pub fn get(call: &Call) -> HandlerResult {
     let on = on(call)?;
     if on.level(&call.standing).is_none() {
         let user = &call.caller.user;
@@ -84,7 +84,7 @@ pub fn get(call: &Call) -> Answer {
 }
 
 /// Handles PUT `permissions/registered-models/{id}`: replaces all direct grants.
-pub async fn set(call: Call) -> Answer {
+pub async fn set(call: Call) -> HandlerResult {
     let grants = given(&call)?;
     let on = on(&call)?;
     demand_manage(&call, &on)?;
@@ -94,7 +94,7 @@ pub async fn set(call: Call) -> Answer {
 }
 
 /// Handles PATCH `permissions/registered-models/{id}`: replaces the grants of the named principals.
-pub async fn update(call: Call) -> Answer {
+pub async fn update(call: Call) -> HandlerResult {
     let grants = given(&call)?;
     let on = on(&call)?;
     demand_manage(&call, &on)?;
@@ -105,49 +105,49 @@ pub async fn update(call: Call) -> Answer {
 }
 
 /// Handles GET `permissions/registered-models/{id}/permissionLevels`.
-pub fn levels(call: &Call) -> Answer {
+pub fn levels(call: &Call) -> HandlerResult {
     on(call)?;
-    let row = |level: Level| json!({ "permission_level": level, "description": meaning(level) });
-    Reply::json(&json!({ "permission_levels": Level::ALL.map(row) }))
+    let row = |level: PermissionLevel| json!({ "permission_level": level, "description": meaning(level) });
+    Reply::json(&json!({ "permission_levels": PermissionLevel::ALL.map(row) }))
 }
 
-fn meaning(level: Level) -> &'static str {
+fn meaning(level: PermissionLevel) -> &'static str {
     match level {
-        Level::CanRead => {
+        PermissionLevel::CanRead => {
             "Can view the details of the registered model and its model versions, and use the model versions."
         }
-        Level::CanEdit => {
+        PermissionLevel::CanEdit => {
             "Can view and edit the details of the registered model, except stages, and add model versions."
         }
-        Level::CanManageStagingVersions => {
+        PermissionLevel::CanManageStagingVersions => {
             "Can edit the details of the registered model and move its model versions between stages other than \
              Production."
         }
-        Level::CanManageProductionVersions => {
+        PermissionLevel::CanManageProductionVersions => {
             "Can edit the details of the registered model and move its model versions between any stages."
         }
-        Level::CanManage => "Can manage permissions of the registered model and do everything with it.",
+        PermissionLevel::CanManage => "Can manage permissions of the registered model and do everything with it.",
     }
 }
 
 /// Returns the permissions after a change.
-fn after(call: &Call, catalog: &Catalog, model: Option<ModelName>) -> Answer {
+fn after(call: &Call, catalog: &Catalog, model: Option<ModelName>) -> HandlerResult {
     let standing = catalog.standing(&call.caller.user);
     let on = match &model {
-        None => On::Root,
+        None => PermissionObject::Root,
         Some(name) => {
             let card = catalog.model(name.as_str());
-            On::Model(card.ok_or_else(|| ApiError::from(crate::apply::Refusal::no_model(name)))?)
+            PermissionObject::Model(card.ok_or_else(|| ApiError::from(crate::apply::Refusal::no_model(name)))?)
         }
     };
     shown(catalog, &on, &standing)
 }
 
 /// Returns all grants, and the caller's own level.
-fn shown(catalog: &Catalog, on: &On<'_>, standing: &Standing) -> Answer {
+fn shown(catalog: &Catalog, on: &PermissionObject<'_>, standing: &PersonRights) -> HandlerResult {
     let (direct, inherited) = match on {
-        On::Root => (catalog.access(), None),
-        On::Model(model) => (&model.access, Some(catalog.access())),
+        PermissionObject::Root => (catalog.access(), None),
+        PermissionObject::Model(model) => (&model.access, Some(catalog.access())),
     };
     let mut entries: BTreeMap<&Principal, Vec<Value>> = BTreeMap::new();
     for grant in &direct.grants {
@@ -160,10 +160,10 @@ fn shown(catalog: &Catalog, on: &On<'_>, standing: &Standing) -> Answer {
         entries.entry(&grant.to).or_default().push(row);
     }
     let id = match on {
-        On::Root => "root".to_owned(),
-        On::Model(model) => hex_id(model),
+        PermissionObject::Root => "root".to_owned(),
+        PermissionObject::Model(model) => hex_id(model),
     };
-    let level = on.level(standing).map(Level::as_str);
+    let level = on.level(standing).map(PermissionLevel::as_str);
     let list: Vec<Value> = entries.into_iter().map(|(to, all)| entry(catalog, to, all)).collect();
     Reply::json(&json!({
         "object_id": format!("/registered-models/{id}"),
@@ -190,7 +190,7 @@ fn entry(catalog: &Catalog, to: &Principal, all: Vec<Value>) -> Value {
 }
 
 /// Parses the grants of a request.
-fn given(call: &Call) -> Result<BTreeMap<Principal, Level>, ApiError> {
+fn given(call: &Call) -> Result<BTreeMap<Principal, PermissionLevel>, ApiError> {
     let mut out = BTreeMap::new();
     let list = match call.args.value("access_control_list")? {
         None => return Ok(out),

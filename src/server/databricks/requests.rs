@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::activities::of_decision;
-use super::shapes::{Activity, Viewer};
-use crate::action::{Action, Hindered, Which};
-use crate::apply::{Noun, Refusal};
+use super::shapes::{ActivityBody, Viewer};
+use crate::action::{Action, Hindered, RequestSelector};
+use crate::apply::{EntityKind, Refusal};
 use crate::entity::RequestState;
 use crate::event::Event;
 use crate::name::ModelName;
@@ -16,8 +16,8 @@ use crate::rules::outlook;
 use crate::server::call::Call;
 use crate::server::error::ApiError;
 use crate::server::mlflow::{named, text};
-use crate::server::route::{Answer, Reply};
-use crate::server::state::Landed;
+use crate::server::route::{HandlerResult, Reply};
+use crate::server::state::ChangeResult;
 use crate::server::writer::clock;
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
@@ -32,7 +32,7 @@ pub fn open_requests(
     viewer: &Viewer,
     model: &ModelName,
     number: u64,
-) -> Result<Vec<Activity>, ApiError> {
+) -> Result<Vec<ActivityBody>, ApiError> {
     let Some(view) = snapshot.model(model)? else { return Ok(Vec::new()) };
     let Some(version) = view.version(number)? else { return Ok(Vec::new()) };
     let from = view.stage_of(number)?;
@@ -40,7 +40,7 @@ pub fn open_requests(
     let requests = version.requests()?.into_values().filter_map(|f| f.value);
     for request in requests.filter(|r| r.state == RequestState::Pending) {
         let doing = viewer.about_request(snapshot, model, &view, number, &request)?;
-        out.push(Activity::request(&request, &from, doing));
+        out.push(ActivityBody::request(&request, &from, doing));
     }
     out.sort_by(|a, b| (a.creation_timestamp, &a.id).cmp(&(b.creation_timestamp, &b.id)));
     Ok(out)
@@ -51,11 +51,11 @@ pub fn open_requests(
 /// # Errors
 ///
 /// `RESOURCE_DOES_NOT_EXIST` when the caller cannot see the version.
-pub async fn list(call: Call) -> Answer {
+pub async fn list(call: Call) -> HandlerResult {
     let (model, number) = named(&call)?;
     let viewer = call.viewer();
     let commit = call.catalog.commit();
-    let look = move |registry: &crate::registry::Registry, places: &crate::server::places::Places| {
+    let look = move |registry: &crate::registry::Registry, places: &crate::server::id_lookup::IdLookup| {
         let mut open = open_requests(&registry.snapshot_of(commit)?, &viewer, &model, number)?;
         for request in &mut open {
             let id = crate::name::Id::new(request.id.as_str());
@@ -73,12 +73,12 @@ pub async fn list(call: Call) -> Answer {
 ///
 /// `RESOURCE_DOES_NOT_EXIST` when the caller cannot see the version, `INVALID_PARAMETER_VALUE` when the stage or
 /// comment is invalid, and the reason when the rules refuse the request.
-pub async fn create(call: Call) -> Answer {
+pub async fn create(call: Call) -> HandlerResult {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.again("transition-requests/create", call, create_now).await
 }
 
-async fn create_now(call: Call) -> Answer {
+async fn create_now(call: Call) -> HandlerResult {
     let (model, version) = named(&call)?;
     let (to, comment) = (super::stage(&call)?, text(&call.args, "comment")?);
     let action = Action::CreateRequest { model: model.clone(), version, to, archive_existing: false, comment };
@@ -95,7 +95,7 @@ async fn create_now(call: Call) -> Answer {
         let from = view.stage_of(version)?;
         let mut warnings = outlook::missing(snapshot, &view, version, &made.to, clock())?;
         warnings.extend(outlook::own_approval(snapshot, viewer.standing.user(), &model, &from, &made.to)?);
-        Ok((Activity::request(&made, &from, doing), warnings))
+        Ok((ActivityBody::request(&made, &from, doing), warnings))
     };
     let (mut shown, warnings) = call.look(&landed.catalog, look).await?;
     if warnings.is_empty() {
@@ -111,16 +111,16 @@ async fn create_now(call: Call) -> Answer {
 ///
 /// `RESOURCE_DOES_NOT_EXIST` when the caller cannot see the version, or no request for the stage is open, and the
 /// reason when the rules refuse the approval.
-pub async fn approve(call: Call) -> Answer {
+pub async fn approve(call: Call) -> HandlerResult {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.once("transition-requests/approve", call, approve_now).await
 }
 
-async fn approve_now(call: Call) -> Answer {
+async fn approve_now(call: Call) -> HandlerResult {
     let (model, version) = named(&call)?;
     let (to, comment) = (super::stage(&call)?, text(&call.args, "comment")?);
     let archive_existing = call.args.flag("archive_existing_versions")?;
-    let which = Which::Stage(to.clone(), None);
+    let which = RequestSelector::Stage(to.clone(), None);
     let (name, stage) = (model.clone(), to);
     // Who calls expects the version in the stage: an answer without it would be taken for that.
     let hindered = Hindered::Refuse;
@@ -146,15 +146,15 @@ async fn approve_now(call: Call) -> Answer {
 ///
 /// `RESOURCE_DOES_NOT_EXIST` when the caller cannot see the version, or no request for the stage is open, and the
 /// reason when the rules refuse the rejection.
-pub async fn reject(call: Call) -> Answer {
+pub async fn reject(call: Call) -> HandlerResult {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.once("transition-requests/reject", call, reject_now).await
 }
 
-async fn reject_now(call: Call) -> Answer {
+async fn reject_now(call: Call) -> HandlerResult {
     let (model, version) = named(&call)?;
     let (to, comment) = (super::stage(&call)?, text(&call.args, "comment")?);
-    let action = Action::RejectRequest { model, version, which: Which::Stage(to, None), comment };
+    let action = Action::RejectRequest { model, version, which: RequestSelector::Stage(to, None), comment };
     decided(&call, call.write(vec![action]).await?, version)
 }
 
@@ -164,29 +164,29 @@ async fn reject_now(call: Call) -> Answer {
 ///
 /// `RESOURCE_DOES_NOT_EXIST` when the caller cannot see the version, or the person has no open request for the stage,
 /// and the reason when the rules refuse the withdrawal.
-pub async fn delete(call: Call) -> Answer {
+pub async fn delete(call: Call) -> HandlerResult {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.again("transition-requests/delete", call, delete_now).await
 }
 
-async fn delete_now(call: Call) -> Answer {
+async fn delete_now(call: Call) -> HandlerResult {
     let (model, version) = named(&call)?;
     let (to, comment) = (super::stage(&call)?, text(&call.args, "comment")?);
     let given = call.args.required("creator")?;
     let creator = super::person(&call.catalog, given).or_else(|| given.parse().ok());
     let creator = creator.ok_or_else(|| none_by(&model, version, &to, given))?;
-    let action = Action::CancelRequest { model, version, which: Which::Stage(to, Some(creator)), comment };
+    let action = Action::CancelRequest { model, version, which: RequestSelector::Stage(to, Some(creator)), comment };
     decided(&call, call.write(vec![action]).await?, version)
 }
 
 fn none_by(model: &ModelName, version: u64, to: &Stage, given: &str) -> ApiError {
     let shown = crate::text::quoted(given);
     let message = format!("version {version} of '{model}' has no open request to {to} by {shown}");
-    Refusal::NotFound { noun: Noun::Request, name: String::new(), message }.into()
+    Refusal::NotFound { noun: EntityKind::Request, name: String::new(), message }.into()
 }
 
 /// Returns the response to a decision.
-fn decided(call: &Call, landed: Landed, version: u64) -> Answer {
+fn decided(call: &Call, landed: ChangeResult, version: u64) -> HandlerResult {
     let activity = of_decision(&landed, version, call.caller.user.as_str());
     Reply::json(&json!({ "activity": activity }))
 }

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use crate::name::GroupName;
 use crate::server::call::Call;
-use crate::server::route::{Answer, Reply};
+use crate::server::route::{HandlerResult, Reply};
 
 /// Handles GET `/api/2.0/preview/scim/v2/Me`. The response may show the e-mail addresses, because they are the caller's
 /// own.
-pub fn me(call: &Call) -> Answer {
+pub fn me(call: &Call) -> HandlerResult {
     let user = &call.caller.user;
     let person = call.catalog.people().get(user);
     let emails = person.into_iter().flat_map(|p| &p.emails).enumerate();

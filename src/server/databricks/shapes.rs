@@ -3,11 +3,11 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::audience::{Subscription, Tie};
-use crate::entity::{Comment, Level, Person, Request};
+use crate::audience::{Subscription, VersionInvolvement};
+use crate::entity::{Comment, PermissionLevel, Person, Request};
 use crate::index::VersionFacts;
 use crate::name::ModelName;
-use crate::server::catalog::{ModelCard, Standing};
+use crate::server::catalog::{ModelCard, PersonRights};
 use crate::server::mlflow::shapes;
 use crate::snapshot::{ModelView, Snapshot};
 use crate::stage::Stage;
@@ -17,7 +17,7 @@ pub use crate::view::AvailableAction as Doing;
 
 /// An action on a version, an open request, or a comment: they have one JSON form.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Activity {
+pub struct ActivityBody {
     /// The id of the comment or request, or else of the event.
     pub id: String,
     /// When it was created, in milliseconds since the epoch.
@@ -48,7 +48,7 @@ pub struct Activity {
     pub available_actions: Vec<Doing>,
 }
 
-impl Activity {
+impl ActivityBody {
     /// Describes an open request.
     pub fn request(request: &Request, from: &Stage, doing: Vec<Doing>) -> Self {
         Self {
@@ -89,7 +89,7 @@ fn said(text: &Text) -> Option<String> {
 #[derive(Debug, Clone)]
 pub struct Viewer {
     /// The person's permissions.
-    pub standing: Standing,
+    pub standing: PersonRights,
     /// Whether the token may only read.
     pub read_only: bool,
 }
@@ -113,7 +113,7 @@ impl Viewer {
         let Some(settings) = snapshot.settings()?.filter(|_| !self.read_only) else { return Ok(out) };
         let level = snapshot.level(user, name)?;
         let is_own = request.created_by == *user;
-        if is_own || level >= Some(Level::CanManage) {
+        if is_own || level >= Some(PermissionLevel::CanManage) {
             out.push(Doing::CancelTransitionRequest);
         }
         let from = view.stage_of(number)?;
@@ -136,11 +136,11 @@ impl Viewer {
     }
 
     /// Returns the possible actions on a comment, for a person with a level on its model.
-    pub fn about_comment(&self, comment: &Comment, level: Option<Level>) -> Vec<Doing> {
+    pub fn about_comment(&self, comment: &Comment, level: Option<PermissionLevel>) -> Vec<Doing> {
         let is_own = comment.created_by == *self.standing.user();
         let may = [
             (Doing::EditComment, is_own || self.standing.manages()),
-            (Doing::DeleteComment, is_own || level >= Some(Level::CanManage)),
+            (Doing::DeleteComment, is_own || level >= Some(PermissionLevel::CanManage)),
         ];
         may.into_iter().filter(|(_, may)| *may && !self.read_only).map(|(doing, _)| doing).collect()
     }
@@ -162,7 +162,7 @@ pub fn approvals(
     use crate::rules::subject::subject;
     let (from, subject) = (view.stage_of(number)?, subject(snapshot, view, number, &request.to)?);
     let mut out = std::collections::BTreeSet::new();
-    for review in request.review.iter().filter(|r| r.verdict == crate::entity::Verdict::Approved) {
+    for review in request.review.iter().filter(|r| r.verdict == crate::entity::ReviewVerdict::Approved) {
         if objection(snapshot, name, &from, request, review, &subject)?.is_none() {
             out.insert(review.by.clone());
         }
@@ -171,7 +171,7 @@ pub fn approvals(
 }
 
 /// Returns a model with its id and the viewer's level.
-pub fn model(card: &ModelCard, standing: &Standing) -> Value {
+pub fn model(card: &ModelCard, standing: &PersonRights) -> Value {
     let mut out = fields(&shapes::Model::of(card));
     // Tags may have empty values; all other empty fields are absent.
     let latest = out.get_mut("latest_versions").and_then(Value::as_array_mut);
@@ -191,10 +191,10 @@ pub fn hex_id(card: &ModelCard) -> String {
 pub fn version(
     card: &ModelCard,
     facts: &VersionFacts<'static>,
-    open: Vec<Activity>,
-    standing: &Standing,
+    open: Vec<ActivityBody>,
+    standing: &PersonRights,
     person: Option<&Person>,
-    tie: Option<Tie>,
+    tie: Option<VersionInvolvement>,
 ) -> Value {
     let mut out = fields(&shapes::Version::of(card, facts));
     if !open.is_empty() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::requests::open_requests;
-use super::shapes::{self, Activity, Viewer};
+use super::shapes::{self, ActivityBody, Viewer};
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::name::{Id, ModelName};
@@ -15,17 +15,17 @@ use crate::server::call::Call;
 use crate::server::catalog::{Catalog, ModelCard};
 use crate::server::error::ApiError;
 use crate::server::mlflow::{named, page_of_versions, text};
-use crate::server::route::{Answer, Reply};
+use crate::server::route::{HandlerResult, Reply};
 
 /// Handles GET `databricks/model-versions/get`.
-pub async fn get(call: Call) -> Answer {
+pub async fn get(call: Call) -> HandlerResult {
     let (model, version) = named(&call)?;
     let catalog = Arc::clone(&call.catalog);
     answer(&call, &catalog, model, version).await
 }
 
 /// Handles POST `databricks/model-versions/transition-stage`.
-pub async fn transition(call: Call) -> Answer {
+pub async fn transition(call: Call) -> HandlerResult {
     let (model, version) = named(&call)?;
     let (to, comment) = (super::stage(&call)?, text(&call.args, "comment")?);
     let archive_existing = call.args.flag("archive_existing_versions")?;
@@ -35,7 +35,7 @@ pub async fn transition(call: Call) -> Answer {
 }
 
 /// Handles GET `databricks/model-versions/search`.
-pub async fn search(call: Call) -> Answer {
+pub async fn search(call: Call) -> HandlerResult {
     let (catalog, found, next) = page_of_versions(&call, PageLimits::DATABRICKS_VERSIONS, |catalog, rows, next| {
         let found = rows.iter().map(|hit| (hit.model.name.clone(), hit.version.number));
         Ok((Arc::clone(catalog), found.collect::<Vec<_>>(), next))
@@ -47,7 +47,7 @@ pub async fn search(call: Call) -> Answer {
     // Few versions have open requests. The table of locations knows them without reading each version.
     let open = call.find(move |registry, places| {
         let snapshot = registry.snapshot()?;
-        let mut open: HashMap<(Id, u64), Vec<Activity>> = HashMap::new();
+        let mut open: HashMap<(Id, u64), Vec<ActivityBody>> = HashMap::new();
         for (_, place) in places.requests(None) {
             let key = (place.model, place.version);
             if let Some(name) = ids.get(&key).filter(|_| !open.contains_key(&key)) {
@@ -73,7 +73,7 @@ pub async fn search(call: Call) -> Answer {
 }
 
 /// Returns a version as of a catalog.
-async fn answer(call: &Call, catalog: &Arc<Catalog>, model: ModelName, version: u64) -> Answer {
+async fn answer(call: &Call, catalog: &Arc<Catalog>, model: ModelName, version: u64) -> HandlerResult {
     let (viewer, name): (Viewer, _) = (call.viewer(), model.clone());
     let open = call.look(catalog, move |s| open_requests(s, &viewer, &name, version)).await?;
     let card = catalog.model(model.as_str()).ok_or_else(|| ApiError::from(Refusal::no_model(&model)))?;

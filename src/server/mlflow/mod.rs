@@ -13,11 +13,11 @@ pub use versions::{named, named_version};
 
 use axum::http::Method;
 
-use super::args::Args;
+use super::arguments::Args;
 use super::call::Call;
 use super::error::ApiError;
-use super::route::{Needs, Route};
-use crate::entity::Level;
+use super::route::{RouteAccess, Route};
+use crate::entity::PermissionLevel;
 use crate::entity::Tags;
 use crate::name::{Key, ModelName};
 use crate::text::{InvalidText, Text};
@@ -34,18 +34,18 @@ const MAX_TAG: usize = 100_000;
 
 /// Returns the routes of this module.
 pub fn routes() -> Vec<Route> {
-    use Level::{CanEdit, CanManage, CanRead};
-    let read = Needs::Model(CanRead);
-    let edit = Needs::Model(CanEdit);
-    let manage = Needs::Model(CanManage);
+    use PermissionLevel::{CanEdit, CanManage, CanRead};
+    let read = RouteAccess::Model(CanRead);
+    let edit = RouteAccess::Model(CanEdit);
+    let manage = RouteAccess::Model(CanManage);
     let ask = |method, path: &str, needs, handler| Route::ask(method, path, needs, handler);
     let rows = vec![
-        Route::act(Method::POST, "/registered-models/create", Needs::Caller, models::create),
+        Route::act(Method::POST, "/registered-models/create", RouteAccess::Caller, models::create),
         ask(Method::GET, "/registered-models/get", read, models::get),
         Route::act(Method::PATCH, "/registered-models/update", edit, models::update),
         Route::act(Method::POST, "/registered-models/rename", manage, models::rename),
         Route::act(Method::DELETE, "/registered-models/delete", manage, models::delete),
-        ask(Method::GET, "/registered-models/search", Needs::Caller, search::models),
+        ask(Method::GET, "/registered-models/search", RouteAccess::Caller, search::models),
         ask(Method::POST, "/registered-models/get-latest-versions", read, models::latest_versions),
         ask(Method::GET, "/registered-models/get-latest-versions", read, models::latest_versions),
         Route::act(Method::POST, "/registered-models/set-tag", edit, models::set_tag),
@@ -58,7 +58,7 @@ pub fn routes() -> Vec<Route> {
         ask(Method::GET, "/model-versions/get", read, versions::get),
         Route::act(Method::PATCH, "/model-versions/update", edit, versions::update),
         Route::act(Method::DELETE, "/model-versions/delete", manage, versions::delete),
-        ask(Method::GET, "/model-versions/search", Needs::Caller, search::versions),
+        ask(Method::GET, "/model-versions/search", RouteAccess::Caller, search::versions),
         ask(Method::GET, "/model-versions/get-download-uri", read, versions::download_uri),
         // The stage rule decides who may make a transition.
         Route::act(Method::POST, "/model-versions/transition-stage", read, versions::transition),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::schema::{check, needs, takes};
-use super::shapes::{Model, OneModel, OneVersion, Version, Versions};
+use super::shapes::{Model, ModelBody, VersionBody, Version, Versions};
 use super::{model_name, name, schema, tag_key, tag_value, tags, text};
 use crate::action::Action;
 use crate::apply::Refusal;
@@ -11,24 +11,24 @@ use crate::name::{AliasName, InvalidName, ModelName};
 use crate::search::IS_PROMPT;
 use crate::server::call::Call;
 use crate::server::error::{ApiError, Code};
-use crate::server::route::{Answer, Reply};
-use crate::server::state::Landed;
+use crate::server::route::{HandlerResult, Reply};
+use crate::server::state::ChangeResult;
 use crate::stage::Stage;
 
 /// Returns a model after a change.
-fn model_after(landed: &Landed, name: &ModelName) -> Answer {
+fn model_after(landed: &ChangeResult, name: &ModelName) -> HandlerResult {
     let model = landed.catalog.model(name.as_str()).ok_or_else(|| ApiError::from(Refusal::no_model(name)))?;
-    Reply::json(&OneModel { registered_model: Model::of(model) })
+    Reply::json(&ModelBody { registered_model: Model::of(model) })
 }
 
 /// Handles POST `registered-models/create`. A client that repeats the request because the response was lost gets the
 /// success again. The same is true for the other requests below that would fail the second time.
-pub async fn create(call: Call) -> Answer {
+pub async fn create(call: Call) -> HandlerResult {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.again("registered-models/create", call, create_now).await
 }
 
-async fn create_now(call: Call) -> Answer {
+async fn create_now(call: Call) -> HandlerResult {
     check(&call.args, &[needs("name"), schema::tags("tags"), takes("description")])?;
     let name = name(&call.args)?;
     let (description, tags) = (text(&call.args, "description")?, tags(&call.args)?);
@@ -58,13 +58,13 @@ fn taken(name: &ModelName, is_prompt: bool, there: bool) -> ApiError {
 }
 
 /// Handles GET `registered-models/get`.
-pub fn get(call: &Call) -> Answer {
+pub fn get(call: &Call) -> HandlerResult {
     check(&call.args, &[needs("name")])?;
-    Reply::json(&OneModel { registered_model: Model::of(call.model(&name(&call.args)?)?) })
+    Reply::json(&ModelBody { registered_model: Model::of(call.model(&name(&call.args)?)?) })
 }
 
 /// Handles PATCH `registered-models/update`.
-pub async fn update(call: Call) -> Answer {
+pub async fn update(call: Call) -> HandlerResult {
     check(&call.args, &[needs("name"), takes("description")])?;
     let (model, description) = (model_name(&call)?, text(&call.args, "description")?);
     let landed = call.write(vec![Action::DescribeModel { model: model.clone(), description }]).await?;
@@ -72,12 +72,12 @@ pub async fn update(call: Call) -> Answer {
 }
 
 /// Handles POST `registered-models/rename`.
-pub async fn rename(call: Call) -> Answer {
+pub async fn rename(call: Call) -> HandlerResult {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.again("registered-models/rename", call, rename_now).await
 }
 
-async fn rename_now(call: Call) -> Answer {
+async fn rename_now(call: Call) -> HandlerResult {
     check(&call.args, &[needs("name"), needs("new_name")])?;
     let new_name = call.args.text("new_name")?.unwrap_or_default();
     if new_name.trim().is_empty() {
@@ -90,19 +90,19 @@ async fn rename_now(call: Call) -> Answer {
 }
 
 /// Handles DELETE `registered-models/delete`.
-pub async fn delete(call: Call) -> Answer {
+pub async fn delete(call: Call) -> HandlerResult {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.again("registered-models/delete", call, delete_now).await
 }
 
-async fn delete_now(call: Call) -> Answer {
+async fn delete_now(call: Call) -> HandlerResult {
     check(&call.args, &[needs("name")])?;
     call.write(vec![Action::DeleteModel { model: model_name(&call)? }]).await?;
     Ok(Reply::done())
 }
 
 /// Handles POST and GET `registered-models/get-latest-versions`.
-pub fn latest_versions(call: &Call) -> Answer {
+pub fn latest_versions(call: &Call) -> HandlerResult {
     check(&call.args, &[needs("name"), schema::texts("stages")])?;
     let model = call.model(&name(&call.args)?)?;
     let known = call.catalog.stages();
@@ -114,7 +114,7 @@ pub fn latest_versions(call: &Call) -> Answer {
 }
 
 /// Handles POST `registered-models/set-tag`.
-pub async fn set_tag(call: Call) -> Answer {
+pub async fn set_tag(call: Call) -> HandlerResult {
     check(&call.args, &[needs("name"), needs("key"), takes("value")])?;
     let (_, key) = (name(&call.args)?, tag_key(&call.args)?);
     let value = tag_value(call.args.text("value")?.unwrap_or_default())?;
@@ -124,7 +124,7 @@ pub async fn set_tag(call: Call) -> Answer {
 }
 
 /// Handles DELETE `registered-models/delete-tag`.
-pub async fn delete_tag(call: Call) -> Answer {
+pub async fn delete_tag(call: Call) -> HandlerResult {
     check(&call.args, &[needs("name"), needs("key")])?;
     let (_, key) = (name(&call.args)?, tag_key(&call.args)?);
     let model = model_name(&call)?;
@@ -133,7 +133,7 @@ pub async fn delete_tag(call: Call) -> Answer {
 }
 
 /// Handles POST `registered-models/alias`.
-pub async fn set_alias(call: Call) -> Answer {
+pub async fn set_alias(call: Call) -> HandlerResult {
     check(&call.args, &[needs("name"), needs("alias"), needs("version")])?;
     name(&call.args)?;
     let alias = alias_name(call.args.text("alias")?.unwrap_or_default())?;
@@ -143,7 +143,7 @@ pub async fn set_alias(call: Call) -> Answer {
 }
 
 /// Handles GET `registered-models/alias`.
-pub fn get_by_alias(call: &Call) -> Answer {
+pub fn get_by_alias(call: &Call) -> HandlerResult {
     check(&call.args, &[needs("name"), needs("alias")])?;
     let name = name(&call.args)?;
     let alias = call.args.text("alias")?.unwrap_or_default();
@@ -158,11 +158,11 @@ pub fn get_by_alias(call: &Call) -> Answer {
         let shown = crate::text::one_line(alias);
         found.ok_or_else(|| ApiError::from(Refusal::no_alias(&shown)))?
     };
-    Reply::json(&OneVersion { model_version: Version::of(model, version) })
+    Reply::json(&VersionBody { model_version: Version::of(model, version) })
 }
 
 /// Handles DELETE `registered-models/alias`.
-pub async fn delete_alias(call: Call) -> Answer {
+pub async fn delete_alias(call: Call) -> HandlerResult {
     check(&call.args, &[needs("name"), needs("alias")])?;
     name(&call.args)?;
     let alias = readable_alias(call.args.text("alias")?.unwrap_or_default())?;

@@ -7,15 +7,15 @@
 use crate::action::NewVersion;
 use crate::artifact::evidence::Evidence;
 use crate::entity::Version;
-use crate::entity::version::Status;
+use crate::entity::version::VersionStatus;
 use crate::format::MAX_FILE;
 use crate::name::ModelName;
-use crate::reference::{ModelRef, Pick};
+use crate::reference::{ModelRef, VersionPick};
 use crate::registry::Registry;
 use crate::server::call::Call;
 use crate::server::error::{ApiError, Code};
 use crate::server::import;
-use crate::tree::{Kind, Oid};
+use crate::tree::{EntryKind, Oid};
 
 use super::source::registered;
 
@@ -34,7 +34,7 @@ pub async fn fill(call: &Call, new: &mut NewVersion) -> Result<(), ApiError> {
     }
     if new.artifacts.is_none() && call.state.imports.takes(new.source.uri.as_str()) {
         // The evidence of the tracking server comes with the files.
-        new.status = Status::PendingRegistration;
+        new.status = VersionStatus::PendingRegistration;
         return Ok(());
     }
     if new.params.is_empty() && new.metrics.is_empty() {
@@ -53,13 +53,13 @@ fn sentence(text: &str) -> String {
 /// If the version is a copy of another version, gives it the same files and facts.
 async fn share(call: &Call, new: &mut NewVersion) -> Result<(), ApiError> {
     let Some(Ok(reference)) = registered(new.source.uri.as_str()).map(str::parse::<ModelRef>) else { return Ok(()) };
-    let Pick::Number(number) = reference.pick else { return Ok(()) };
+    let VersionPick::Number(number) = reference.pick else { return Ok(()) };
     // The check of the source has verified that the caller may read it.
     let (name, commit) = (reference.model.clone(), call.catalog.commit());
     let Some(found) = call.read(move |registry| read(registry, commit, &name, number)).await? else {
         return Ok(());
     };
-    if found.record.status != Status::Ready {
+    if found.record.status != VersionStatus::Ready {
         let (status, name) = (found.record.status.as_str(), &reference.model);
         let message = format!("Model Version (name={name}, version={number}) is {status} and cannot be copied.");
         return Err(ApiError::new(Code::InvalidState, message));
@@ -71,20 +71,20 @@ async fn share(call: &Call, new: &mut NewVersion) -> Result<(), ApiError> {
     (new.params, new.metrics) = (evidence.params, evidence.metrics);
     if let (Some(artifacts), Some(tree)) = (record.artifacts, found.files) {
         new.artifacts = Some(artifacts);
-        new.files.link("", Kind::Tree, tree);
+        new.files.link("", EntryKind::Tree, tree);
         new.attributes = found.attributes;
     }
     Ok(())
 }
 
 /// The parts of the other version.
-struct Found {
+struct SourceVersionFields {
     record: Version,
     files: Option<Oid>,
     attributes: Option<String>,
 }
 
-fn read(registry: &Registry, commit: Option<Oid>, name: &ModelName, number: u64) -> Result<Option<Found>, ApiError> {
+fn read(registry: &Registry, commit: Option<Oid>, name: &ModelName, number: u64) -> Result<Option<SourceVersionFields>, ApiError> {
     let snapshot = registry.snapshot_of(commit)?;
     let Some(model) = snapshot.model(name)? else { return Ok(None) };
     let Some(version) = model.version(number)? else { return Ok(None) };
@@ -93,5 +93,5 @@ fn read(registry: &Registry, commit: Option<Oid>, name: &ModelName, number: u64)
         Some(entry) => Some(String::from_utf8_lossy(&snapshot.objects().blob(&entry.id, MAX_FILE)?).into_owned()),
         None => None,
     };
-    Ok(Some(Found { record, files: version.artifacts()?, attributes }))
+    Ok(Some(SourceVersionFields { record, files: version.artifacts()?, attributes }))
 }

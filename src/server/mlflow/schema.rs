@@ -3,12 +3,12 @@
 
 use serde_json::Value;
 
-use crate::server::args::{Args, missing, wrong_type};
+use crate::server::arguments::{Args, missing, wrong_type};
 use crate::server::error::ApiError;
 
 /// The type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ParameterType {
     Text,
     Flag,
     Texts,
@@ -19,36 +19,36 @@ enum Kind {
 #[derive(Debug, Clone, Copy)]
 pub struct Param {
     name: &'static str,
-    kind: Kind,
+    kind: ParameterType,
     required: bool,
 }
 
 /// Declares a required string.
 pub const fn needs(name: &'static str) -> Param {
-    Param { name, kind: Kind::Text, required: true }
+    Param { name, kind: ParameterType::Text, required: true }
 }
 
 /// Declares an optional string.
 pub const fn takes(name: &'static str) -> Param {
-    Param { name, kind: Kind::Text, required: false }
+    Param { name, kind: ParameterType::Text, required: false }
 }
 
 /// Declares an optional boolean.
 pub const fn flag(name: &'static str) -> Param {
-    Param { name, kind: Kind::Flag, required: false }
+    Param { name, kind: ParameterType::Flag, required: false }
 }
 
 /// Declares an optional list of strings.
 pub const fn texts(name: &'static str) -> Param {
-    Param { name, kind: Kind::Texts, required: false }
+    Param { name, kind: ParameterType::Texts, required: false }
 }
 
 /// Declares an optional list of keys and values.
 pub const fn tags(name: &'static str) -> Param {
-    Param { name, kind: Kind::Tags, required: false }
+    Param { name, kind: ParameterType::Tags, required: false }
 }
 
-impl Kind {
+impl ParameterType {
     /// Returns whether a value can be parsed as this type. Null counts as absent.
     fn reads(self, value: &Value) -> bool {
         let is_text = |v: &Value| matches!(v, Value::String(_));

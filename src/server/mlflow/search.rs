@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::shapes::{Model, Models, Version, Versions, commit_text};
-use crate::search::{PageLimits, Query, Start};
+use crate::search::{PageLimits, Query, PageStart};
 use crate::server::call::Call;
-use crate::server::catalog::{Catalog, Hit, ModelCard};
+use crate::server::catalog::{Catalog, VersionHit, ModelCard};
 use crate::server::error::ApiError;
-use crate::server::route::{Answer, Reply};
+use crate::server::route::{HandlerResult, Reply};
 
 /// Handles GET `registered-models/search`.
-pub fn models(call: &Call) -> Answer {
+pub fn models(call: &Call) -> HandlerResult {
     page_of_models(call, |rows, next_page_token| {
         Reply::json(&Models { registered_models: rows.iter().map(|m| Model::of(m)).collect(), next_page_token })
     })
@@ -21,7 +21,7 @@ pub fn models(call: &Call) -> Answer {
 /// # Errors
 ///
 /// `INVALID_PARAMETER_VALUE` when the filter, the order, the page size or the page token is invalid.
-pub fn page_of_models(call: &Call, show: impl FnOnce(&[&ModelCard], Option<String>) -> Answer) -> Answer {
+pub fn page_of_models(call: &Call, show: impl FnOnce(&[&ModelCard], Option<String>) -> HandlerResult) -> HandlerResult {
     let size = PageLimits::MODELS.size(call.args.number("max_results")?.as_deref())?;
     let query = Query::models(call.args.text("filter")?.unwrap_or_default(), &call.args.texts("order_by")?)?;
     let start = query.start(call.args.text("page_token")?.unwrap_or_default(), &call.state.token_key)?;
@@ -35,7 +35,7 @@ pub fn page_of_models(call: &Call, show: impl FnOnce(&[&ModelCard], Option<Strin
 }
 
 /// Handles GET `model-versions/search`.
-pub fn versions(call: &Call) -> Answer {
+pub fn versions(call: &Call) -> HandlerResult {
     page_of_versions(call, PageLimits::VERSIONS, |_, rows, next_page_token| {
         let model_versions = rows.iter().map(|hit| Version::of(hit.model, hit.version)).collect();
         Reply::json(&Versions { model_versions, next_page_token })
@@ -50,7 +50,7 @@ pub fn versions(call: &Call) -> Answer {
 pub fn page_of_versions<T>(
     call: &Call,
     limits: PageLimits,
-    show: impl FnOnce(&Arc<Catalog>, &[Hit<'_>], Option<String>) -> Result<T, ApiError>,
+    show: impl FnOnce(&Arc<Catalog>, &[VersionHit<'_>], Option<String>) -> Result<T, ApiError>,
 ) -> Result<T, ApiError> {
     let size = limits.size(call.args.number("max_results")?.as_deref())?;
     let query = Query::versions(call.args.text("filter")?.unwrap_or_default(), &call.args.texts("order_by")?)?;
@@ -65,7 +65,7 @@ pub fn page_of_versions<T>(
 }
 
 /// Returns the catalog of a page: the catalog of the first page as long as it is kept, or else the newest.
-fn of_page(call: &Call, start: &Start) -> Arc<Catalog> {
+fn of_page(call: &Call, start: &PageStart) -> Arc<Catalog> {
     let kept = start.commit.as_deref().and_then(|commit| call.state.kept(commit, &call.catalog));
     kept.unwrap_or_else(|| Arc::clone(&call.catalog))
 }

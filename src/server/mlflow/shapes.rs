@@ -108,14 +108,14 @@ impl<'c> Version<'c> {
 
 /// The response `{"registered_model": …}`.
 #[derive(Debug, Serialize)]
-pub struct OneModel<'c> {
+pub struct ModelBody<'c> {
     /// The model.
     pub registered_model: Model<'c>,
 }
 
 /// The response `{"model_version": …}`.
 #[derive(Debug, Serialize)]
-pub struct OneVersion<'c> {
+pub struct VersionBody<'c> {
     /// The version.
     pub model_version: Version<'c>,
 }

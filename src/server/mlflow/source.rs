@@ -2,11 +2,11 @@
 //! sources that can only be meant to lead elsewhere, and resolves references to versions of this registry.
 
 use crate::apply::Refusal;
-use crate::entity::version::Source;
+use crate::entity::version::VersionSource;
 use crate::index::VersionFacts;
 use crate::name::ModelName;
 pub(super) use crate::reference::origin::registered;
-use crate::reference::{ModelRef, Pick};
+use crate::reference::{ModelRef, VersionPick};
 use crate::rules::sources::{self, BadAddress};
 use crate::search::IS_PROMPT;
 use crate::server::artifacts;
@@ -37,7 +37,7 @@ pub fn is_prompt(tags: &[(String, String)]) -> bool {
 ///
 /// `INVALID_PARAMETER_VALUE` when the source is invalid, and `RESOURCE_DOES_NOT_EXIST` when it names a model or version
 /// that the caller cannot see.
-pub fn settled(call: &Call, given: Source, is_prompt: bool) -> Result<Source, ApiError> {
+pub fn settled(call: &Call, given: VersionSource, is_prompt: bool) -> Result<VersionSource, ApiError> {
     let shown = crate::text::one_line(given.uri.as_str());
     if is_prompt && !OF_PROMPTS.contains(&given.uri.as_str()) {
         return Err(ApiError::invalid(format!(
@@ -52,7 +52,7 @@ pub fn settled(call: &Call, given: Source, is_prompt: bool) -> Result<Source, Ap
 }
 
 /// Returns the source of a version that is a copy of another version in this registry.
-fn copied(call: &Call, given: &Source, uri: &str) -> Result<Source, ApiError> {
+fn copied(call: &Call, given: &VersionSource, uri: &str) -> Result<VersionSource, ApiError> {
     let shown = crate::text::one_line(uri);
     let invalid = |why: &str| ApiError::invalid(format!("Invalid model version source: '{shown}'. {why}"));
     let nowhere = || invalid("The model_id request parameter must identify the resource that contains the source.");
@@ -69,7 +69,7 @@ fn copied(call: &Call, given: &Source, uri: &str) -> Result<Source, ApiError> {
     if other(&given.run_id, &version.run_id) || other(&given.model_id, &version.model_id) {
         return Err(invalid("The run_id and model_id request parameters must match the referenced model version."));
     }
-    Ok(Source {
+    Ok(VersionSource {
         uri: Text::new(&format!("models:/{}/{}", model.name, version.number))?,
         run_id: Text::new(&version.run_id)?,
         run_link: given.run_link.clone(),
@@ -79,7 +79,7 @@ fn copied(call: &Call, given: &Source, uri: &str) -> Result<Source, ApiError> {
 }
 
 /// How a source names a version of a model.
-enum Which<'u> {
+enum SourceSelector<'u> {
     Number(&'u str),
     Latest,
     Stage(&'u str),
@@ -87,26 +87,26 @@ enum Which<'u> {
 }
 
 /// Splits `models:/name/3`, `models:/name/Stage` and `models:/name@alias` into name and version, as MLflow does.
-fn parts(uri: &str) -> Option<(&str, Which<'_>)> {
+fn parts(uri: &str) -> Option<(&str, SourceSelector<'_>)> {
     // MLflow splits off a query, so it is not part of the name.
     let path = uri.strip_prefix("models:/")?.split('?').next()?.trim_start_matches('/');
     match path.split_once('/') {
         Some((name, which)) if !name.trim().is_empty() && !which.trim().is_empty() && !which.contains('/') => {
             let which = if which.bytes().all(|b| b.is_ascii_digit()) {
-                Which::Number(which)
+                SourceSelector::Number(which)
             } else if which.eq_ignore_ascii_case("latest") {
-                Which::Latest
+                SourceSelector::Latest
             } else {
-                Which::Stage(which)
+                SourceSelector::Stage(which)
             };
             Some((name, which))
         }
         Some(_) => None,
-        None => path.rsplit_once('@').filter(|(_, alias)| !alias.trim().is_empty()).map(|(n, a)| (n, Which::Alias(a))),
+        None => path.rsplit_once('@').filter(|(_, alias)| !alias.trim().is_empty()).map(|(n, a)| (n, SourceSelector::Alias(a))),
     }
 }
 
-fn pick<'m>(call: &Call, model: &'m ModelCard, which: &Which<'_>) -> Result<&'m VersionFacts<'static>, ApiError> {
+fn pick<'m>(call: &Call, model: &'m ModelCard, which: &SourceSelector<'_>) -> Result<&'m VersionFacts<'static>, ApiError> {
     let no_version =
         |which: &str| ApiError::not_found(format!("Model Version (name={}, version={which}) not found", model.name));
     let none_in = |stage: &str| {
@@ -115,21 +115,21 @@ fn pick<'m>(call: &Call, model: &'m ModelCard, which: &Which<'_>) -> Result<&'m 
         ApiError::new(Code::InvalidParameterValue, message)
     };
     let found = match which {
-        Which::Number(digits) => {
+        SourceSelector::Number(digits) => {
             let number = Some(digits.trim_start_matches('0')).filter(|n| !n.is_empty()).unwrap_or("0");
             number.parse().ok().and_then(|n| model.version(n)).ok_or_else(|| no_version(number))
         }
-        Which::Latest => model.latest().ok_or_else(|| none_in("None")),
-        Which::Alias(alias) if alias.eq_ignore_ascii_case("latest") => {
+        SourceSelector::Latest => model.latest().ok_or_else(|| none_in("None")),
+        SourceSelector::Alias(alias) if alias.eq_ignore_ascii_case("latest") => {
             let none = || ApiError::not_found(format!("Latest version not found for model {}.", model.name));
             model.latest().ok_or_else(none)
         }
-        Which::Alias(alias) => {
+        SourceSelector::Alias(alias) => {
             let missing = || ApiError::from(Refusal::no_alias(&crate::text::one_line(alias)));
             super::models::readable_alias(alias)?;
             model.aliases.get(*alias).and_then(|n| model.version(*n)).ok_or_else(missing)
         }
-        Which::Stage(stage) => {
+        SourceSelector::Stage(stage) => {
             let known = Stage::among(stage, &call.catalog.stages())?;
             let newest = model.latest_by_stage().into_iter().find(|v| v.stage == known.as_str());
             newest.ok_or_else(|| none_in(stage))
@@ -159,7 +159,7 @@ pub fn location(call: &Call, model: &ModelCard, version: &VersionFacts<'static>)
 /// Returns the version of which a version without a recorded location is a copy.
 fn origin<'c>(call: &'c Call, version: &VersionFacts<'_>) -> Option<(&'c ModelCard, &'c VersionFacts<'static>)> {
     let uri = registered(&version.source).filter(|_| version.location.is_empty())?;
-    let ModelRef { model, pick: Pick::Number(number), .. } = uri.parse().ok()? else { return None };
+    let ModelRef { model, pick: VersionPick::Number(number), .. } = uri.parse().ok()? else { return None };
     let model = call.model(&model).ok()?;
     Some((model, model.version(number)?))
 }

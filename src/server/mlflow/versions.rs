@@ -3,34 +3,34 @@
 use std::sync::Arc;
 
 use super::schema::{check, flag, needs, takes};
-use super::shapes::{OneVersion, Version};
+use super::shapes::{VersionBody, Version};
 use super::{
     model_name, name, register, schema, source, tag_key, text, version_number, version_tag_value, version_tags,
 };
 use crate::action::{Action, NewVersion};
 use crate::apply::Refusal;
-use crate::entity::version::{Source, Status};
+use crate::entity::version::{VersionSource, VersionStatus};
 use crate::event::Event;
 use crate::index::VersionFacts;
 use crate::name::ModelName;
-use crate::server::args::storable;
+use crate::server::arguments::storable;
 use crate::server::artifacts;
 use crate::server::call::Call;
 use crate::server::catalog::ModelCard;
 use crate::server::error::ApiError;
 use crate::server::import;
-use crate::server::route::{Answer, Reply};
-use crate::server::state::Landed;
+use crate::server::route::{HandlerResult, Reply};
+use crate::server::state::ChangeResult;
 use crate::stage::Stage;
 use crate::text::Text;
 
 use serde_json::json;
 
 /// Returns a version after a change.
-fn version_after(landed: &Landed, name: &ModelName, number: u64) -> Answer {
+fn version_after(landed: &ChangeResult, name: &ModelName, number: u64) -> HandlerResult {
     let model = landed.catalog.model(name.as_str()).ok_or_else(|| ApiError::from(Refusal::no_model(name)))?;
     let version = model.version(number).ok_or_else(|| ApiError::from(Refusal::no_version(name, number)))?;
-    Reply::json(&OneVersion { model_version: Version::of(model, version) })
+    Reply::json(&VersionBody { model_version: Version::of(model, version) })
 }
 
 /// Returns MLflow's error for a number that cannot be a version number.
@@ -71,12 +71,12 @@ pub fn named(call: &Call) -> Result<(ModelName, u64), ApiError> {
 
 /// Handles POST `model-versions/create`. A client that repeats the request because the response was lost does not
 /// create a second version.
-pub async fn create(call: Call) -> Answer {
+pub async fn create(call: Call) -> HandlerResult {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.once("model-versions/create", call, create_now).await
 }
 
-async fn create_now(call: Call) -> Answer {
+async fn create_now(call: Call) -> HandlerResult {
     let args = &call.args;
     let params = ["run_id", "run_link", "description", "model_id"].map(takes).into_iter().chain([schema::tags("tags")]);
     check(args, &[needs("name"), needs("source")].into_iter().chain(params).collect::<Vec<_>>())?;
@@ -86,7 +86,7 @@ async fn create_now(call: Call) -> Answer {
         Some(upload) => args.text("original_source")?.unwrap_or(&upload.uri),
         None => named,
     };
-    let given = Source {
+    let given = VersionSource {
         uri: storable(uri, "source")?,
         run_id: storable(args.text("run_id")?.unwrap_or_default(), "run_id")?,
         run_link: storable(args.text("run_link")?.unwrap_or_default(), "run_link")?,
@@ -106,7 +106,7 @@ async fn create_now(call: Call) -> Answer {
     if new.status_message.is_empty() {
         new.status_message = import::findings(new.info.as_ref());
     }
-    let is_pending = new.status == Status::PendingRegistration;
+    let is_pending = new.status == VersionStatus::PendingRegistration;
     let landed = call.write(vec![Action::CreateVersion { model: model.clone(), new: Box::new(new) }]).await?;
     let number = landed.events.iter().find_map(|event| match event {
         Event::VersionCreated { version, .. } => Some(*version),
@@ -119,14 +119,14 @@ async fn create_now(call: Call) -> Answer {
 }
 
 /// Handles GET `model-versions/get`.
-pub fn get(call: &Call) -> Answer {
+pub fn get(call: &Call) -> HandlerResult {
     check(&call.args, &[needs("name"), needs("version")])?;
     let (model, version) = named_version(call)?;
-    Reply::json(&OneVersion { model_version: Version::of(model, version) })
+    Reply::json(&VersionBody { model_version: Version::of(model, version) })
 }
 
 /// Handles PATCH `model-versions/update`.
-pub async fn update(call: Call) -> Answer {
+pub async fn update(call: Call) -> HandlerResult {
     check(&call.args, &[needs("name"), needs("version"), takes("description")])?;
     let ((model, version), description) = (named(&call)?, text(&call.args, "description")?);
     let landed = call.write(vec![Action::DescribeVersion { model: model.clone(), version, description }]).await?;
@@ -134,12 +134,12 @@ pub async fn update(call: Call) -> Answer {
 }
 
 /// Handles DELETE `model-versions/delete`.
-pub async fn delete(call: Call) -> Answer {
+pub async fn delete(call: Call) -> HandlerResult {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.again("model-versions/delete", call, delete_now).await
 }
 
-async fn delete_now(call: Call) -> Answer {
+async fn delete_now(call: Call) -> HandlerResult {
     check(&call.args, &[needs("name"), needs("version")])?;
     version_number(&call.args)?;
     let (model, version) = named(&call)?;
@@ -148,13 +148,13 @@ async fn delete_now(call: Call) -> Answer {
 }
 
 /// Handles GET `model-versions/get-download-uri`.
-pub fn download_uri(call: &Call) -> Answer {
+pub fn download_uri(call: &Call) -> HandlerResult {
     let (model, version) = named_version(call)?;
     Reply::json(&json!({ "artifact_uri": source::location(call, model, version) }))
 }
 
 /// Handles POST `model-versions/transition-stage`.
-pub async fn transition(call: Call) -> Answer {
+pub async fn transition(call: Call) -> HandlerResult {
     let archive = "archive_existing_versions";
     check(&call.args, &[needs("name"), needs("version"), needs("stage"), flag(archive)])?;
     let given = call.args.text("stage")?.unwrap_or_default();
@@ -173,7 +173,7 @@ pub async fn transition(call: Call) -> Answer {
 }
 
 /// Handles POST `model-versions/set-tag`.
-pub async fn set_tag(call: Call) -> Answer {
+pub async fn set_tag(call: Call) -> HandlerResult {
     check(&call.args, &[needs("name"), needs("version"), needs("key"), takes("value")])?;
     let (_, _, key) = (name(&call.args)?, version_number(&call.args)?, tag_key(&call.args)?);
     let value = version_tag_value(&key, call.args.text("value")?.unwrap_or_default())?;
@@ -183,7 +183,7 @@ pub async fn set_tag(call: Call) -> Answer {
 }
 
 /// Handles DELETE `model-versions/delete-tag`.
-pub async fn delete_tag(call: Call) -> Answer {
+pub async fn delete_tag(call: Call) -> HandlerResult {
     check(&call.args, &[needs("name"), needs("version"), needs("key")])?;
     let (_, _, key) = (name(&call.args)?, version_number(&call.args)?, tag_key(&call.args)?);
     let (model, version) = named(&call)?;

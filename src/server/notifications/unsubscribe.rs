@@ -12,17 +12,17 @@ use crate::deliver::mail::{self, Scope};
 use crate::entity::person::Notify;
 use crate::name::{ModelName, UserName};
 use crate::server::auth::Caller;
-use crate::server::call::Visit;
+use crate::server::call::AnonymousCall;
 use crate::server::catalog::Catalog;
 use crate::server::error::ApiError;
-use crate::server::route::{Answer, Reply};
+use crate::server::route::{HandlerResult, Reply};
 use crate::text::{one_line, to_html};
 
 /// The permissions of the pages: send their own form, and nothing else.
 const POLICY: &str = "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// The request that a token makes.
-struct Asked {
+struct UnsubscribeScope {
     user: UserName,
     /// The model. `None` for all mail of the registry.
     model: Option<ModelName>,
@@ -30,7 +30,7 @@ struct Asked {
 }
 
 /// Handles GET `unsubscribe`: shows what the button does, and changes nothing.
-pub(super) async fn explain(visit: Visit) -> Answer {
+pub(super) async fn explain(visit: AnonymousCall) -> HandlerResult {
     let Some(asked) = asked(&visit, &*visit.state.catalog().await?).await? else { return Ok(gone()) };
     let what = what(&asked);
     let form = format!(
@@ -44,7 +44,7 @@ pub(super) async fn explain(visit: Visit) -> Answer {
 
 /// Handles POST `unsubscribe`: turns that mail off, by a commit in the person's name. A repeated request changes
 /// nothing.
-pub(super) async fn unsubscribe(visit: Visit) -> Answer {
+pub(super) async fn unsubscribe(visit: AnonymousCall) -> HandlerResult {
     let catalog = visit.state.catalog().await?;
     let Some(asked) = asked(&visit, &catalog).await? else { return Ok(gone()) };
     let person = catalog.people().get(&asked.user);
@@ -73,7 +73,7 @@ pub(super) async fn unsubscribe(visit: Visit) -> Answer {
 }
 
 /// Returns the request of the token in the URL. `None` if the person or model no longer exists.
-async fn asked(visit: &Visit, catalog: &Catalog) -> Result<Option<Asked>, ApiError> {
+async fn asked(visit: &AnonymousCall, catalog: &Catalog) -> Result<Option<UnsubscribeScope>, ApiError> {
     let token = visit.args.text("token")?.unwrap_or_default().to_owned();
     let given = token.clone();
     let read = visit.state.read(move |registry| {
@@ -91,11 +91,11 @@ async fn asked(visit: &Visit, catalog: &Catalog) -> Result<Option<Asked>, ApiErr
             None => return Ok(None),
         },
     };
-    Ok(Some(Asked { user, model, token }))
+    Ok(Some(UnsubscribeScope { user, model, token }))
 }
 
 /// Returns the mail that is turned off, as HTML.
-fn what(asked: &Asked) -> String {
+fn what(asked: &UnsubscribeScope) -> String {
     match &asked.model {
         Some(model) => format!("mail about {}", to_html(&one_line(model.as_str()))),
         None => "mail of this registry".to_owned(),

@@ -9,26 +9,26 @@ use std::sync::Arc;
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
-use super::{Brought, Given, all, as_new, attempt, change, delete as remove, find, inner, make, page, page_size};
+use super::{SecretChanges, SecretInput, all, as_new, attempt, change, delete as remove, find, inner, make, page, page_size};
 use crate::action::NewWebhook;
 use crate::deliver::webhook::TrialError;
-use crate::entity::webhook::{EventPattern, Job, JobParams, Profile, Webhook, WebhookState};
+use crate::entity::webhook::{EventPattern, WebhookJob, JobParams, PayloadProfile, Webhook, WebhookState};
 use crate::name::ModelName;
 use crate::payload::DATABRICKS;
-use crate::server::args::{Args, missing, storable, wrong_type};
+use crate::server::arguments::{Args, missing, storable, wrong_type};
 use crate::server::call::Call;
 use crate::server::error::{ApiError, Code};
 use crate::server::mlflow::PREFIXES;
-use crate::server::route::{Answer, Needs, Reply, Route};
+use crate::server::route::{HandlerResult, RouteAccess, Reply, Route};
 
 /// Returns the routes of this module. The required level depends on the webhook's model.
 pub fn routes() -> Vec<Route> {
     let rows = vec![
-        Route::act(Method::POST, "/registry-webhooks/create", Needs::Caller, create),
-        Route::act(Method::GET, "/registry-webhooks/list", Needs::Caller, list),
-        Route::act(Method::PATCH, "/registry-webhooks/update", Needs::Caller, update),
-        Route::act(Method::DELETE, "/registry-webhooks/delete", Needs::Caller, delete),
-        Route::act(Method::POST, "/registry-webhooks/test", Needs::Writer, test),
+        Route::act(Method::POST, "/registry-webhooks/create", RouteAccess::Caller, create),
+        Route::act(Method::GET, "/registry-webhooks/list", RouteAccess::Caller, list),
+        Route::act(Method::PATCH, "/registry-webhooks/update", RouteAccess::Caller, update),
+        Route::act(Method::DELETE, "/registry-webhooks/delete", RouteAccess::Caller, delete),
+        Route::act(Method::POST, "/registry-webhooks/test", RouteAccess::Writer, test),
     ];
     rows.into_iter().flat_map(|row| row.lenient().under(&PREFIXES)).collect()
 }
@@ -84,7 +84,7 @@ fn status(args: &Args) -> Result<Option<WebhookState>, ApiError> {
 }
 
 /// Reads the target from the arguments. A given target replaces the whole of the other kind.
-fn target(args: &Args, new: &mut NewWebhook, brought: &mut Brought) -> Result<(), ApiError> {
+fn target(args: &Args, new: &mut NewWebhook, brought: &mut SecretChanges) -> Result<(), ApiError> {
     match (args.value("http_url_spec")?, args.value("job_spec")?) {
         (Some(_), Some(_)) => Err(ApiError::invalid("Give either http_url_spec or job_spec, not both.")),
         (Some(spec), None) => {
@@ -99,8 +99,8 @@ fn target(args: &Args, new: &mut NewWebhook, brought: &mut Brought) -> Result<()
                 Some(Value::String(verify)) if verify.eq_ignore_ascii_case("false") => true,
                 Some(other) => return Err(wrong_type("http_url_spec.enable_ssl_verification", other)),
             };
-            brought.secret = Given::whole(part("secret")?)?;
-            brought.authorization = Given::whole(part("authorization")?)?;
+            brought.secret = SecretInput::whole(part("secret")?)?;
+            brought.authorization = SecretInput::whole(part("authorization")?)?;
             Ok(())
         }
         (None, Some(spec)) => {
@@ -114,9 +114,9 @@ fn target(args: &Args, new: &mut NewWebhook, brought: &mut Brought) -> Result<()
             let id = storable(needed("job_id")?, "job_spec.job_id")?;
             let workspace_url = storable(needed("workspace_url")?, "job_spec.workspace_url")?;
             (new.url, new.insecure) = (None, false);
-            new.job = Some(Job { id, workspace_url, params });
-            brought.secret = Given::None;
-            brought.authorization = Given::whole(Some(needed("access_token")?))?;
+            new.job = Some(WebhookJob { id, workspace_url, params });
+            brought.secret = SecretInput::None;
+            brought.authorization = SecretInput::whole(Some(needed("access_token")?))?;
             Ok(())
         }
         (None, None) => Ok(()),
@@ -127,30 +127,30 @@ fn object<'v>(value: &'v Value, name: &str) -> Result<&'v Value, ApiError> {
     if value.is_object() { Ok(value) } else { Err(wrong_type(name, value)) }
 }
 
-fn answer(webhook: &Webhook) -> Answer {
+fn answer(webhook: &Webhook) -> HandlerResult {
     Reply::json(&json!({"webhook": shape(webhook)}))
 }
 
 /// Handles POST `registry-webhooks/create`.
-async fn create(call: Call) -> Answer {
+async fn create(call: Call) -> HandlerResult {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.once("registry-webhooks/create", call, create_now).await
 }
 
-async fn create_now(call: Call) -> Answer {
+async fn create_now(call: Call) -> HandlerResult {
     let args = &call.args;
     let mut new = NewWebhook {
         description: storable(args.text("description")?.unwrap_or_default(), "description")?,
         model: args.text("model_name")?.filter(|m| !m.is_empty()).map(ModelName::new).transpose()?,
         events: events(args)?,
         state: status(args)?.unwrap_or_default(),
-        profile: Profile::Databricks,
+        profile: PayloadProfile::Databricks,
         ..NewWebhook::default()
     };
     if new.events.is_empty() {
         return Err(missing("events"));
     }
-    let mut brought = Brought::default();
+    let mut brought = SecretChanges::default();
     target(args, &mut new, &mut brought)?;
     if new.url.is_none() && new.job.is_none() {
         return Err(ApiError::invalid("A webhook needs a target: give http_url_spec or job_spec."));
@@ -159,7 +159,7 @@ async fn create_now(call: Call) -> Answer {
 }
 
 /// Handles GET `registry-webhooks/list`.
-async fn list(call: Call) -> Answer {
+async fn list(call: Call) -> HandlerResult {
     let size = page_size(&call, 1000)?;
     let model = call.args.text("model_name")?.filter(|m| !m.is_empty()).map(str::to_owned);
     let events = events(&call.args)?;
@@ -178,14 +178,14 @@ async fn list(call: Call) -> Answer {
 }
 
 /// Handles PATCH `registry-webhooks/update`: absent fields stay.
-async fn update(call: Call) -> Answer {
+async fn update(call: Call) -> HandlerResult {
     let id = call.args.required("id")?.to_owned();
     answer(&change(call, id, changed).await?)
 }
 
 /// Returns the changed webhook.
-fn changed(call: &Call, before: &Webhook) -> Result<(NewWebhook, Brought), ApiError> {
-    let (mut new, mut brought) = (as_new(before), Brought::default());
+fn changed(call: &Call, before: &Webhook) -> Result<(NewWebhook, SecretChanges), ApiError> {
+    let (mut new, mut brought) = (as_new(before), SecretChanges::default());
     let events = events(&call.args)?;
     if !events.is_empty() {
         new.events = events;
@@ -201,14 +201,14 @@ fn changed(call: &Call, before: &Webhook) -> Result<(NewWebhook, Brought), ApiEr
 }
 
 /// Handles DELETE `registry-webhooks/delete`.
-async fn delete(call: Call) -> Answer {
+async fn delete(call: Call) -> HandlerResult {
     let webhook = find(&call, call.args.required("id")?).await?;
     remove(call, webhook).await?;
     Ok(Reply::done())
 }
 
 /// Handles POST `registry-webhooks/test`: waits for the receiver and returns its response.
-async fn test(call: Call) -> Answer {
+async fn test(call: Call) -> HandlerResult {
     let webhook = find(&call, call.args.required("id")?).await?;
     let event = call.args.text("event")?.filter(|e| !e.is_empty()).map(str::to_owned);
     match attempt(&call, webhook, event).await? {

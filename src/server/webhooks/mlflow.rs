@@ -11,18 +11,18 @@ use std::sync::Arc;
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
-use super::{Brought, Given, all, as_new, attempt, change, delete as remove, find, inner, make, page, page_size};
+use super::{SecretChanges, SecretInput, all, as_new, attempt, change, delete as remove, find, inner, make, page, page_size};
 use crate::action::NewWebhook;
 use crate::deliver::webhook::TrialError;
 use crate::deliver::webhook::address::Forbidden;
-use crate::entity::webhook::{EventPattern, Profile, Webhook, WebhookState};
+use crate::entity::webhook::{EventPattern, PayloadProfile, Webhook, WebhookState};
 use crate::payload::MLFLOW;
 use crate::search::python;
-use crate::server::args::{Args, missing, storable, wrong_type};
+use crate::server::arguments::{Args, missing, storable, wrong_type};
 use crate::server::call::Call;
 use crate::server::error::ApiError;
 use crate::server::mlflow::PREFIXES;
-use crate::server::route::{Answer, Needs, Reply, Route};
+use crate::server::route::{HandlerResult, RouteAccess, Reply, Route};
 use crate::text::Text;
 
 /// The longest name of a webhook.
@@ -32,12 +32,12 @@ const MAX_NAME: usize = 63;
 pub fn routes() -> Vec<Route> {
     let one = "/webhooks/{webhook_id}";
     let rows = vec![
-        Route::act(Method::POST, "/webhooks", Needs::Caller, create),
-        Route::act(Method::GET, "/webhooks", Needs::Caller, list),
-        Route::act(Method::GET, one, Needs::Caller, get),
-        Route::act(Method::PATCH, one, Needs::Caller, update),
-        Route::act(Method::DELETE, one, Needs::Caller, delete),
-        Route::act(Method::POST, format!("{one}/test"), Needs::Writer, test),
+        Route::act(Method::POST, "/webhooks", RouteAccess::Caller, create),
+        Route::act(Method::GET, "/webhooks", RouteAccess::Caller, list),
+        Route::act(Method::GET, one, RouteAccess::Caller, get),
+        Route::act(Method::PATCH, one, RouteAccess::Caller, update),
+        Route::act(Method::DELETE, one, RouteAccess::Caller, delete),
+        Route::act(Method::POST, format!("{one}/test"), RouteAccess::Writer, test),
     ];
     rows.into_iter().flat_map(|row| row.of_mlflow().under(&PREFIXES)).collect()
 }
@@ -85,7 +85,7 @@ fn shape(webhook: &Webhook) -> Value {
     Value::Object(out)
 }
 
-fn answer(webhook: &Webhook) -> Answer {
+fn answer(webhook: &Webhook) -> HandlerResult {
     Reply::json(&json!({"webhook": shape(webhook)}))
 }
 
@@ -181,31 +181,31 @@ fn status(args: &Args) -> Result<Option<WebhookState>, ApiError> {
 }
 
 /// Handles POST `webhooks`.
-async fn create(call: Call) -> Answer {
+async fn create(call: Call) -> HandlerResult {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.once("webhooks/create", call, create_now).await
 }
 
-async fn create_now(call: Call) -> Answer {
+async fn create_now(call: Call) -> HandlerResult {
     let args = &call.args;
     let new = NewWebhook {
         name: name(present(args, "name")?)?,
         description: storable(args.text("description")?.unwrap_or_default(), "description")?,
         events: events(args)?,
         state: status(args)?.unwrap_or_default(),
-        profile: Profile::Mlflow,
+        profile: PayloadProfile::Mlflow,
         url: Some(url(&call, present(args, "url")?)?),
         ..NewWebhook::default()
     };
     if new.events.is_empty() {
         return Err(missing("events"));
     }
-    let secret = Given::whole(args.text("secret")?)?;
-    answer(&make(call, new, Brought { secret, ..Brought::default() }).await?)
+    let secret = SecretInput::whole(args.text("secret")?)?;
+    answer(&make(call, new, SecretChanges { secret, ..SecretChanges::default() }).await?)
 }
 
 /// Handles GET `webhooks`: newest first.
-async fn list(call: Call) -> Answer {
+async fn list(call: Call) -> HandlerResult {
     let size = page_size(&call, 100)?;
     let mut found = all(&call).await?;
     found.retain(is_shown);
@@ -230,22 +230,22 @@ fn missing_here(webhook: &Webhook) -> ApiError {
 }
 
 /// Handles GET `webhooks/{webhook_id}`.
-async fn get(call: Call) -> Answer {
+async fn get(call: Call) -> HandlerResult {
     answer(&named(&call).await?)
 }
 
 /// Handles PATCH `webhooks/{webhook_id}`: absent and empty fields stay.
-async fn update(call: Call) -> Answer {
+async fn update(call: Call) -> HandlerResult {
     let id = call.segment("webhook_id").to_owned();
     answer(&change(call, id, changed).await?)
 }
 
 /// Returns the changed webhook.
-fn changed(call: &Call, before: &Webhook) -> Result<(NewWebhook, Brought), ApiError> {
+fn changed(call: &Call, before: &Webhook) -> Result<(NewWebhook, SecretChanges), ApiError> {
     if !is_shown(before) {
         return Err(missing_here(before));
     }
-    let (mut new, mut brought) = (as_new(before), Brought::default());
+    let (mut new, mut brought) = (as_new(before), SecretChanges::default());
     if let Some(given) = call.args.text("name")?.filter(|n| !n.is_empty()) {
         new.name = name(given)?;
     }
@@ -256,7 +256,7 @@ fn changed(call: &Call, before: &Webhook) -> Result<(NewWebhook, Brought), ApiEr
         new.description = storable(given, "description")?;
     }
     let events = events(&call.args)?;
-    if !events.is_empty() && before.profile != Profile::Mlflow {
+    if !events.is_empty() && before.profile != PayloadProfile::Mlflow {
         let profile = before.profile.as_str();
         return Err(ApiError::invalid(format!(
             "The events of a webhook with the profile {profile} are changed where it was made, not here."
@@ -269,13 +269,13 @@ fn changed(call: &Call, before: &Webhook) -> Result<(NewWebhook, Brought), ApiEr
         new.state = state;
     }
     if let Some(secret) = call.args.text("secret")? {
-        brought.secret = Given::whole(Some(secret))?;
+        brought.secret = SecretInput::whole(Some(secret))?;
     }
     Ok((new, brought))
 }
 
 /// Handles DELETE `webhooks/{webhook_id}`.
-async fn delete(call: Call) -> Answer {
+async fn delete(call: Call) -> HandlerResult {
     let webhook = named(&call).await?;
     remove(call, webhook).await?;
     Ok(Reply::done())
@@ -283,7 +283,7 @@ async fn delete(call: Call) -> Answer {
 
 /// Handles POST `webhooks/{webhook_id}/test`: waits for the receiver. A failure of the receiver is part of a successful
 /// response.
-async fn test(call: Call) -> Answer {
+async fn test(call: Call) -> HandlerResult {
     let webhook = named(&call).await?;
     let asked = match call.args.value("event")? {
         Some(value) => event(value)?.to_string(),
@@ -294,9 +294,9 @@ async fn test(call: Call) -> Answer {
     };
     // A webhook with Databricks' profile has other names for the same events.
     let asked = match (webhook.profile, asked.as_str()) {
-        (Profile::Databricks, "registered_model.created") => "REGISTERED_MODEL_CREATED".to_owned(),
-        (Profile::Databricks, "model_version.created") => "MODEL_VERSION_CREATED".to_owned(),
-        (Profile::Databricks, "model_version_tag.set") => "MODEL_VERSION_TAG_SET".to_owned(),
+        (PayloadProfile::Databricks, "registered_model.created") => "REGISTERED_MODEL_CREATED".to_owned(),
+        (PayloadProfile::Databricks, "model_version.created") => "MODEL_VERSION_CREATED".to_owned(),
+        (PayloadProfile::Databricks, "model_version_tag.set") => "MODEL_VERSION_TAG_SET".to_owned(),
         _ => asked,
     };
     let result = match attempt(&call, webhook, Some(asked)).await? {

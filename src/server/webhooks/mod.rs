@@ -13,18 +13,18 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use super::args::wrong_type;
+use super::arguments::wrong_type;
 use super::call::Call;
-use super::desk::blocking;
+use super::reader_pool::blocking;
 use super::error::{ApiError, Code};
 use super::route::Route;
-use super::state::Landed;
+use super::state::ChangeResult;
 use super::writer::clock;
 use crate::action::{Action, NewWebhook};
-use crate::deliver::webhook::post::Answer;
-use crate::deliver::webhook::{Outgoing, Trial, TrialError};
+use crate::deliver::webhook::post::PostResponse;
+use crate::deliver::webhook::{Outgoing, TestDelivery, TrialError};
 use crate::entity::webhook::OWN_SECRET;
-use crate::entity::{Level, Webhook};
+use crate::entity::{PermissionLevel, Webhook};
 use crate::name::{Id, Key};
 use crate::payload;
 use crate::search::Listing;
@@ -85,7 +85,7 @@ fn manages(call: &Call, webhook: &Webhook) -> bool {
         Some(model) => call.catalog.model(model.as_str()).and_then(|card| call.standing.level(card)),
         None => call.standing.registry(),
     };
-    level >= Some(Level::CanManage)
+    level >= Some(PermissionLevel::CanManage)
 }
 
 /// Returns a webhook by id. A webhook that the caller may not manage gives the same error as one that does not exist.
@@ -167,26 +167,26 @@ fn permit(call: &Call, new: &NewWebhook) -> Result<(), ApiError> {
         return Err(ApiError::denied("A service cannot manage webhooks in your name: use a token of your own."));
     }
     match &new.model {
-        Some(model) => call.demand(Level::CanManage, call.model(model)?),
-        None if call.standing.registry() >= Some(Level::CanManage) => Ok(()),
+        Some(model) => call.demand(PermissionLevel::CanManage, call.model(model)?),
+        None if call.standing.registry() >= Some(PermissionLevel::CanManage) => Ok(()),
         None => Err(ApiError::denied(format!(
             "'{}' does not have the permission {} on the registry, which webhooks without a model need.",
             call.caller.user,
-            Level::CanManage
+            PermissionLevel::CanManage
         ))),
     }
 }
 
 /// The change of a secret: stays the same, is deleted, or is written under a new name.
 #[derive(Debug, Clone, Default)]
-enum Given {
+enum SecretInput {
     #[default]
     Same,
     None,
     Text(Secret),
 }
 
-impl Given {
+impl SecretInput {
     /// Converts a text that replaces the secret: an absent or empty text deletes it.
     fn whole(text: Option<&str>) -> Result<Self, ApiError> {
         match text {
@@ -198,23 +198,23 @@ impl Given {
 
 /// The changes of a webhook's secrets.
 #[derive(Debug, Clone, Default)]
-struct Brought {
-    secret: Given,
-    authorization: Given,
+struct SecretChanges {
+    secret: SecretInput,
+    authorization: SecretInput,
 }
 
 /// Creates a webhook. The work continues even if the client disconnects.
-async fn make(call: Call, new: NewWebhook, brought: Brought) -> Result<Webhook, ApiError> {
+async fn make(call: Call, new: NewWebhook, brought: SecretChanges) -> Result<Webhook, ApiError> {
     let task = tokio::spawn(async move { land(&call, None, new, brought).await });
     task.await.map_err(|e| ApiError::internal(&e))?
 }
 
 /// A function that returns the changed webhook and the changes of its secrets.
-type Change = fn(&Call, &Webhook) -> Result<(NewWebhook, Brought), ApiError>;
+type WebhookChange = fn(&Call, &Webhook) -> Result<(NewWebhook, SecretChanges), ApiError>;
 
 /// Changes a webhook. Tries again if it changed meanwhile, so that no change of another caller is lost. The work
 /// continues even if the client disconnects.
-async fn change(call: Call, id: String, asked: Change) -> Result<Webhook, ApiError> {
+async fn change(call: Call, id: String, asked: WebhookChange) -> Result<Webhook, ApiError> {
     let task = tokio::spawn(async move {
         let mut last = ApiError::stopping();
         for _ in 0..ATTEMPTS {
@@ -235,16 +235,16 @@ async fn land(
     call: &Call,
     before: Option<Webhook>,
     mut new: NewWebhook,
-    brought: Brought,
+    brought: SecretChanges,
 ) -> Result<Webhook, ApiError> {
     permit(call, &new)?;
     check(call, &new)?;
     let mut written = Vec::new();
     for (name, given) in [(&mut new.secret, brought.secret), (&mut new.authorization, brought.authorization)] {
         match given {
-            Given::Same => {}
-            Given::None => *name = None,
-            Given::Text(secret) => {
+            SecretInput::Same => {}
+            SecretInput::None => *name = None,
+            SecretInput::Text(secret) => {
                 let (out, key) = (Arc::clone(&call.state.hooks.out), fresh_name()?);
                 written.push(key.clone());
                 *name = Some(key.clone());
@@ -278,7 +278,7 @@ fn secrets(webhook: &Webhook) -> impl Iterator<Item = Key> {
 }
 
 /// Returns the webhook after a change.
-fn after(landed: &Landed, id: Option<Id>, before: Option<Webhook>) -> Result<Webhook, ApiError> {
+fn after(landed: &ChangeResult, id: Option<Id>, before: Option<Webhook>) -> Result<Webhook, ApiError> {
     use crate::event::Event;
     let made = landed.events.iter().find_map(|event| match event {
         Event::WebhookCreated { webhook } | Event::WebhookChanged { after: webhook, .. } => Some(webhook.clone()),
@@ -328,7 +328,7 @@ fn fresh_name() -> Result<Key, ApiError> {
 }
 
 /// Tests a webhook: with an event of this name, or of the first name that it subscribes to.
-async fn attempt(call: &Call, webhook: Webhook, event: Option<String>) -> Result<Result<Answer, TrialError>, ApiError> {
+async fn attempt(call: &Call, webhook: Webhook, event: Option<String>) -> Result<Result<PostResponse, TrialError>, ApiError> {
     if call.caller.delegated {
         return Err(ApiError::denied("A service cannot test webhooks in your name: use a token of your own."));
     }
@@ -337,7 +337,7 @@ async fn attempt(call: &Call, webhook: Webhook, event: Option<String>) -> Result
     let permit = Arc::clone(&call.state.hooks.trials).try_acquire_owned().map_err(|_| busy())?;
     let (out, by) = (Arc::clone(&call.state.hooks.out), call.caller.user.clone());
     let trial =
-        call.read(move |registry| Ok(Trial::new(&webhook, event.as_deref(), &by, clock(), &registry.snapshot()?)));
+        call.read(move |registry| Ok(TestDelivery::new(&webhook, event.as_deref(), &by, clock(), &registry.snapshot()?)));
     let trial = match trial.await? {
         Ok(trial) => trial,
         Err(e) => return Ok(Err(e)),

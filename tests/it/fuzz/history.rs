@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use greenroom::action::Action;
-use greenroom::entity::settings::{FORMAT, Identity, Layout, Mailing, Rules};
+use greenroom::entity::settings::{FORMAT, IdentitySettings, Layout, MailPolicy, Rules};
 use greenroom::entity::{Person, Settings};
 use greenroom::gate::verify::{Scope, verify};
 use greenroom::git::{Ident, Repo};
 use greenroom::index::Index;
 use greenroom::name::Id;
-use greenroom::registry::{Asker, Options, Registry, random_bytes};
+use greenroom::registry::{ChangeAuthor, ChangeOptions, Registry, random_bytes};
 use greenroom::server::catalog::Catalog;
 use greenroom::text::Text;
 use greenroom::time::Timestamp;
@@ -49,14 +49,14 @@ impl Home {
         let registry = Registry::with(repo, "").expect("it is open");
         let now = Timestamp::from_seconds(TIME);
         let who = Ident::new("Ann", "ann@example.org", now);
-        let asker = Asker { user: "ann".parse().expect("a name"), author: who.clone(), committer: who };
+        let asker = ChangeAuthor { user: "ann".parse().expect("a name"), author: who.clone(), committer: who };
         let settings = Settings {
             id: Id::from_parts(now.as_millis(), random_bytes()),
             name: Text::new("odd").expect("text"),
             format: FORMAT,
             layout: Layout::Flat,
-            identity: Identity::default(),
-            notifications: Mailing::default(),
+            identity: IdentitySettings::default(),
+            notifications: MailPolicy::default(),
             rules: Rules::default(),
             stages: std::collections::BTreeMap::new(),
             aliases: std::collections::BTreeMap::new(),
@@ -65,7 +65,8 @@ impl Home {
         };
         let email = Text::new("ann@example.org").expect("text");
         let maker = Person { emails: [email].into(), ..Person::default() };
-        let land = |action| registry.change(&asker, &[action], now, &Options::default()).expect("it lands").commit;
+        let land =
+            |action| registry.change(&asker, &[action], now, &ChangeOptions::default()).expect("it lands").commit;
         let first = land(Action::CreateRegistry { settings, maker }).expect("a commit");
         let person = Person { emails: [Text::new("bob@example.org").expect("text")].into(), ..Person::default() };
         let second = land(Action::AddPerson { user: "bob".parse().expect("a name"), person }).expect("a commit");

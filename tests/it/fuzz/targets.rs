@@ -8,13 +8,13 @@ use greenroom::entity::{
     Access, AliasPointer, Comment, Model, Person, Request, Settings, StagePointer, Version, Webhook,
 };
 use greenroom::format::path::{Location, decode, encode};
-use greenroom::format::{Record, parse, parse_strict, print};
+use greenroom::format::{EntityFile, parse, parse_strict, print};
 use greenroom::gate::{Update, ascii};
 use greenroom::git::Mailmap;
 use greenroom::name::UserName;
 use greenroom::reference::ModelRef;
 use greenroom::search::{Query, TokenKey};
-use greenroom::signature::{Finding, PublicKey, check};
+use greenroom::signature::{PublicKey, SignatureFinding, check};
 use greenroom::text::Text;
 use greenroom::time::Timestamp;
 
@@ -47,7 +47,7 @@ pub fn toml(data: &[u8]) {
     kind::<Comment>(data);
 }
 
-fn kind<T: Record + PartialEq + std::fmt::Debug>(data: &[u8]) {
+fn kind<T: EntityFile + PartialEq + std::fmt::Debug>(data: &[u8]) {
     let (lenient, _) = parse::<T>("file.toml", data);
     let (strict, problems) = parse_strict::<T>("file.toml", data);
     for problem in &problems {
@@ -132,6 +132,6 @@ pub fn signature(data: &[u8]) {
     let key = SigningKey { key, added_at: None, revoked_at: None };
     for armored in [signature.as_bytes(), data] {
         let found = check(b"a payload that nobody signed", armored, [(&user, &key)], Timestamp::from_millis(0));
-        assert!(!matches!(found, Finding::Good { .. }), "a made-up signature is good");
+        assert!(!matches!(found, SignatureFinding::Good { .. }), "a made-up signature is good");
     }
 }

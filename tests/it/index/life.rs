@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use greenroom::action::{Action, NewVersion};
-use greenroom::entity::settings::{FORMAT, Identity, Layout, Rules};
+use greenroom::entity::settings::{FORMAT, IdentitySettings, Layout, Rules};
 use greenroom::entity::{Person, Settings};
-use greenroom::git::{Draft, Durability, Ident, Repo};
+use greenroom::git::{CommitDraft, Durability, Ident, Repo};
 use greenroom::name::{Id, ModelName};
-use greenroom::registry::{Asker, Options, Registry};
+use greenroom::registry::{ChangeAuthor, ChangeOptions, Registry};
 use greenroom::stage::Stage;
 use greenroom::text::Text;
 use greenroom::time::Timestamp;
@@ -44,8 +44,8 @@ impl Life {
             name: text("test"),
             format: FORMAT,
             layout: if seed.is_multiple_of(2) { Layout::Sharded } else { Layout::Flat },
-            identity: Identity::default(),
-            notifications: greenroom::entity::settings::Mailing::default(),
+            identity: IdentitySettings::default(),
+            notifications: greenroom::entity::settings::MailPolicy::default(),
             rules: Rules::default(),
             sources: Default::default(),
             acknowledged: Vec::new(),
@@ -127,8 +127,8 @@ impl Life {
     fn change(&self, registry: &Registry, action: Action) {
         let now = self.now();
         let author = Ident::new("Alice", "alice@example.org", now);
-        let asker = Asker { user: "alice".parse().unwrap(), author, committer: self.ident(now) };
-        let options = Options { comment: "why\n\nand more".to_owned(), dry_run: false, relaxed: true };
+        let asker = ChangeAuthor { user: "alice".parse().unwrap(), author, committer: self.ident(now) };
+        let options = ChangeOptions { comment: "why\n\nand more".to_owned(), dry_run: false, relaxed: true };
         // A refused change leaves nothing behind, which is a part of the test.
         let _ = registry.change(&asker, &[action], now, &options);
     }
@@ -203,7 +203,7 @@ impl Life {
         let parent = repo.commit(&head).unwrap().parents.first().copied();
         let merged = parent.filter(|_| merge).into_iter().collect();
         let message = "By hand\n".to_owned();
-        let draft = Draft { tree, merged, author: self.ident(now), committer: self.ident(now), message };
+        let draft = CommitDraft { tree, merged, author: self.ident(now), committer: self.ident(now), message };
         let mut lock = repo.lock(Duration::from_secs(10)).unwrap();
         let published = repo.publish(&mut lock, registry.branch(), Some(head), &[draft], Durability::Relaxed);
         assert!(published.unwrap().left_behind.is_none());

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use greenroom::event::Event;
 use greenroom::format::path::ModelDir;
-use greenroom::index::{Index, LogFilter, Subject};
+use greenroom::index::{HistorySubject, Index, LogFilter};
 use greenroom::name::ModelName;
 use greenroom::registry::{LogEntry, Registry};
 use greenroom::search::{PageLimits, Query};
@@ -40,7 +40,7 @@ impl Answers {
     /// The answers of the index.
     pub fn of_index(index: &mut Index<'_>, registry: &Registry) -> Self {
         let subjects = subjects(&steps(registry));
-        let mut log = |subject: Subject| -> Vec<Value> {
+        let mut log = |subject: HistorySubject| -> Vec<Value> {
             let entries = index.log(&LogFilter { subject, ..LogFilter::default() }).unwrap();
             entries
                 .iter()
@@ -62,10 +62,10 @@ impl Answers {
                 })
                 .collect()
         };
-        let all = log(Subject::All);
+        let all = log(HistorySubject::All);
         let logs = subjects.into_iter().map(|(model, version)| {
             let name = ModelName::new(&model).unwrap();
-            let subject = version.map_or(Subject::Model(name.clone()), |v| Subject::Version(name, v));
+            let subject = version.map_or(HistorySubject::Model(name.clone()), |v| HistorySubject::Version(name, v));
             let entries = log(subject);
             ((model, version), entries)
         });

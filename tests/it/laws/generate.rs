@@ -2,16 +2,16 @@
 
 use greenroom::entity::person::{Cadence, ModelNotifications, Notifications, Notify, SigningKey};
 use greenroom::entity::settings::{
-    Acknowledged, AliasRule, Authority, Day, Evidence, Freeze, Identity, Layout, Mailing, Moment, Removal, Rules,
-    Settings, Sources, StageRule, Unready,
+    Acknowledgement, AliasRule, Authority, Day, Evidence, Freeze, FreezeBound, IdentitySettings, Layout, MailPolicy,
+    Removal, Rules, Settings, Sources, StageRule, UnreadyPolicy,
 };
 use greenroom::entity::version::{
-    Artifacts, Column, Comparison, Environment, Metric, ModelInfo, Schema, Source, Status, Threshold,
+    Artifacts, Column, Comparison, Environment, Metric, ModelInfo, Schema, Threshold, VersionSource, VersionStatus,
 };
-use greenroom::entity::webhook::{EventPattern, Job, JobParams, Profile, WebhookState};
+use greenroom::entity::webhook::{EventPattern, JobParams, PayloadProfile, WebhookJob, WebhookState};
 use greenroom::entity::{
-    Access, AliasPointer, Comment, Grant, Level, Model, Person, Request, RequestState, Review, StagePointer, Verdict,
-    Version, Webhook,
+    Access, AliasPointer, Comment, Grant, Model, PermissionLevel, Person, Request, RequestState, Review, ReviewVerdict,
+    StagePointer, Version, Webhook,
 };
 use greenroom::name::{AliasName, Digest, GroupName, Id, Key, ModelName, Principal, UserName};
 use greenroom::stage::Stage;
@@ -79,13 +79,13 @@ fn threshold() -> impl Strategy<Value = Threshold> {
 }
 
 pub fn access() -> impl Strategy<Value = Access> {
-    let grant = (principal(), select(Level::ALL.to_vec())).prop_map(|(to, level)| Grant { to, level });
+    let grant = (principal(), select(PermissionLevel::ALL.to_vec())).prop_map(|(to, level)| Grant { to, level });
     (vec(grant, 0..4), btree_map(group(), btree_set(user(), 0..4), 0..3))
         .prop_map(|(grants, groups)| Access { grants, groups })
 }
 
 pub fn settings() -> impl Strategy<Value = Settings> {
-    let moment = prop_oneof![time().prop_map(Moment::At), time().prop_map(|t| Moment::Day(Day(t.day()))),];
+    let moment = prop_oneof![time().prop_map(FreezeBound::At), time().prop_map(|t| FreezeBound::Day(Day(t.day()))),];
     let freeze = (moment.clone(), moment, text()).prop_map(|(from, to, reason)| Freeze { from, to, reason }).boxed();
     let evidence = (any::<[bool; 3]>(), btree_map(key(), text(), 0..3), btree_map(key(), threshold(), 0..3)).prop_map(
         |([description, artifacts, signed], tags, metrics)| Evidence { description, artifacts, signed, tags, metrics },
@@ -93,7 +93,7 @@ pub fn settings() -> impl Strategy<Value = Settings> {
     let evidence = evidence.boxed();
     let alias_rule = (
         option::of(vec(stage(), 0..3)),
-        option::of(select(Level::ALL.to_vec())),
+        option::of(select(PermissionLevel::ALL.to_vec())),
         0..2_u64,
         option::of(vec(principal(), 0..3)),
         evidence.clone(),
@@ -109,7 +109,7 @@ pub fn settings() -> impl Strategy<Value = Settings> {
         });
     let rule = (
         option::of(vec(stage(), 0..3)),
-        option::of(select(Level::ALL.to_vec())),
+        option::of(select(PermissionLevel::ALL.to_vec())),
         (0..5_u64, 0..3_u64),
         option::of(vec(principal(), 0..3)),
         any::<bool>(),
@@ -119,13 +119,15 @@ pub fn settings() -> impl Strategy<Value = Settings> {
         .prop_map(|(from, level, (approvals, approvals_to_leave), approvers, exclusive, require, frozen)| {
             StageRule { from, level, approvals, approvers, approvals_to_leave, exclusive, require, frozen }
         });
-    let identity = (select(Authority::ALL.to_vec()), any::<bool>(), btree_set(text(), 0..3), btree_set(user(), 0..3))
-        .prop_map(|(authority, self_approval, web, servers)| Identity { authority, self_approval, web, servers });
-    let mailing = (any::<bool>(), option::of(0..99_u64)).prop_map(|(off, daily_cap)| Mailing { off, daily_cap });
-    let rules = (select(Removal::ALL.to_vec()), option::of(select(Unready::ALL.to_vec())))
+    let identity =
+        (select(Authority::ALL.to_vec()), any::<bool>(), btree_set(text(), 0..3), btree_set(user(), 0..3)).prop_map(
+            |(authority, self_approval, web, servers)| IdentitySettings { authority, self_approval, web, servers },
+        );
+    let mailing = (any::<bool>(), option::of(0..99_u64)).prop_map(|(off, daily_cap)| MailPolicy { off, daily_cap });
+    let rules = (select(Removal::ALL.to_vec()), option::of(select(UnreadyPolicy::ALL.to_vec())))
         .prop_map(|(removal, unready)| Rules { removal, unready });
     let sources = btree_set(text(), 0..3).prop_map(|allow| Sources { allow });
-    let fault = (text(), text(), text()).prop_map(|(commit, rule, reason)| Acknowledged { commit, rule, reason });
+    let fault = (text(), text(), text()).prop_map(|(commit, rule, reason)| Acknowledgement { commit, rule, reason });
     let known = (sources, vec(fault, 0..3));
     let ruled = (btree_map(stage(), rule, 0..3), btree_map(alias(), alias_rule, 0..3), known);
     (id(), text(), select(Layout::ALL.to_vec()), identity, mailing, rules, ruled).prop_map(
@@ -195,8 +197,9 @@ fn schema() -> impl Strategy<Value = Schema> {
 }
 
 pub fn version() -> impl Strategy<Value = Version> {
-    let source = (text(), text(), text(), text(), text())
-        .prop_map(|(uri, run_id, run_link, model_id, location)| Source { uri, run_id, run_link, model_id, location });
+    let source = (text(), text(), text(), text(), text()).prop_map(|(uri, run_id, run_link, model_id, location)| {
+        VersionSource { uri, run_id, run_link, model_id, location }
+    });
     let artifacts = (digest(), 0..u64::from(u32::MAX), 0..99_u64).prop_map(|(digest, size, files)| Artifacts {
         digest,
         size,
@@ -226,7 +229,7 @@ pub fn version() -> impl Strategy<Value = Version> {
         .prop_map(|(conda_file, channels, conda, pip)| Environment { conda_file, channels, conda, pip });
     let maps = (btree_map(key(), text(), 0..3), btree_map(key(), text(), 0..3), btree_map(key(), metric(), 0..3));
     let facts = (option::of(schema()), option::of(info), option::of(environment));
-    let head = (id(), time(), user(), text(), select(Status::ALL.to_vec()), text());
+    let head = (id(), time(), user(), text(), select(VersionStatus::ALL.to_vec()), text());
     (head, source, option::of(artifacts), maps, facts).prop_map(|(head, source, artifacts, maps, facts)| {
         let (id, created_at, created_by, description, status, status_message) = head;
         let ((tags, params, metrics), (schema, model, environment)) = (maps, facts);
@@ -250,7 +253,7 @@ pub fn version() -> impl Strategy<Value = Version> {
 }
 
 pub fn request() -> impl Strategy<Value = Request> {
-    let review = (user(), time(), select(Verdict::ALL.to_vec()), text(), digest())
+    let review = (user(), time(), select(ReviewVerdict::ALL.to_vec()), text(), digest())
         .prop_map(|(by, at, verdict, comment, subject)| Review { by, at, verdict, comment, subject });
     let head = (id(), stage(), user(), time(), text(), any::<bool>());
     let tail = (select(RequestState::ALL.to_vec()), option::of(user()), option::of(time()), text(), vec(review, 0..3));
@@ -282,9 +285,9 @@ pub fn webhook() -> impl Strategy<Value = Webhook> {
     let pattern = select(vec!["*", "MODEL_VERSION_CREATED", "version.transitioned", "model.*"]);
     let events = btree_set(pattern.prop_map(|s| s.parse::<EventPattern>().expect("a pattern")), 0..4);
     let job = (text(), text(), select(JobParams::ALL.to_vec()));
-    let job = job.prop_map(|(id, workspace_url, params)| Job { id, workspace_url, params });
+    let job = job.prop_map(|(id, workspace_url, params)| WebhookJob { id, workspace_url, params });
     let head = (id(), time(), user(), option::of(time()), text(), text(), option::of(model_name()));
-    let words = (select(WebhookState::ALL.to_vec()), select(Profile::ALL.to_vec()), any::<bool>());
+    let words = (select(WebhookState::ALL.to_vec()), select(PayloadProfile::ALL.to_vec()), any::<bool>());
     let tail = (option::of(text()), option::of(job), option::of(key()), option::of(key()));
     (head, events, words, tail).prop_map(
         |(head, events, (state, profile, insecure), (url, job, secret, authorization))| {

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 
 use greenroom::action::Action;
 use greenroom::diff::diff;
-use greenroom::entity::Level;
+use greenroom::entity::PermissionLevel;
 use greenroom::entity::settings::StageRule;
 use greenroom::gate::merge::three_way;
 use greenroom::name::Principal;
-use greenroom::rules::{Actor, BranchCommit, Proposal, Step, judge};
+use greenroom::rules::{Actor, BranchCommit, Proposal, StepContext, judge};
 use greenroom::snapshot::Snapshot;
 use greenroom::stage::Stage;
-use greenroom::tree::{Limits, Memory, Oid, Stage as _, changes};
+use greenroom::tree::{CompareLimits, Memory, Oid, Stage as _, changes};
 use proptest::prelude::*;
 
 use super::{act, check, model, moment, state, user};
@@ -67,7 +67,7 @@ fn merge(store: &Memory, before: &[[u8; 4]], main: &[[u8; 4]], branch: &[[u8; 4]
         settings.stages.insert(Stage::Production, StageRule { approvals: 1, ..StageRule::default() });
         root = act(store, Some(root), &Action::ChangeSettings { settings, seen: None }, "alice", 0).expect("a rule");
     }
-    let level = Level::CanManage;
+    let level = PermissionLevel::CanManage;
     for name in [AUTHOR, MERGER] {
         let to = Principal::User(user(name));
         clock.set(clock.get() + 1);
@@ -101,7 +101,7 @@ fn merge(store: &Memory, before: &[[u8; 4]], main: &[[u8; 4]], branch: &[[u8; 4]
 fn faults(store: &Memory, merge: &Merge, is_proven: bool) -> BTreeSet<(&'static str, String)> {
     let state = |root: Oid| Snapshot::new(store, Some(root), "").expect("a state in memory");
     let (before, after) = (state(merge.before), state(merge.after));
-    let diff = diff(&before, &after, Limits::default()).expect("the trees are whole");
+    let diff = diff(&before, &after, CompareLimits::default()).expect("the trees are whole");
     let vouched = if is_proven { [user(AUTHOR)].into() } else { BTreeSet::new() };
     let actor = Actor { authors: [user(AUTHOR)].into(), vouched, ..Actor::of(user(MERGER)) };
     let parents = std::iter::once(merge.base).chain(merge.branch.iter().copied());
@@ -114,14 +114,15 @@ fn faults(store: &Memory, merge: &Merge, is_proven: bool) -> BTreeSet<(&'static 
     let commits = parents.zip(&merge.branch).map(commit).collect();
     let tip = merge.branch.last().copied().unwrap_or(merge.base);
     let proposal = Proposal::new(state(merge.base), state(tip), commits);
-    let mut step = Step::new(&before, &after, &diff, &actor, moment(10_000));
+    let mut step = StepContext::new(&before, &after, &diff, &actor, moment(10_000));
     step.proposal = Some(&proposal);
     let verdict = judge(&step).expect("the trees are whole");
     verdict.faults.into_iter().map(|f| (f.problem.rule, f.problem.path)).collect()
 }
 
 fn changed(store: &Memory, one: Oid, other: Oid) -> BTreeSet<String> {
-    let files = changes((store, Some(one)), (store, Some(other)), Limits::default()).expect("the trees are whole");
+    let files =
+        changes((store, Some(one)), (store, Some(other)), CompareLimits::default()).expect("the trees are whole");
     files.into_iter().map(|f| f.path).collect()
 }
 

@@ -3,15 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use greenroom::action::{Action, Arrived, Hindered, NewVersion, NewWebhook, Which};
+use greenroom::action::{Action, Arrived, Hindered, NewVersion, NewWebhook, RequestSelector};
 use greenroom::entity::settings::{Layout, Settings, StageRule};
-use greenroom::entity::version::{Artifacts, ModelInfo, Status};
+use greenroom::entity::version::{Artifacts, ModelInfo, VersionStatus};
 use greenroom::entity::{
-    Access, AliasPointer, Comment, Grant, Level, Model, Person, Request, RequestState, StagePointer, Version, Webhook,
+    Access, AliasPointer, Comment, Grant, Model, PermissionLevel, Person, Request, RequestState, StagePointer, Version,
+    Webhook,
 };
 use greenroom::event::Event;
 use greenroom::format::path::{self, Paths};
-use greenroom::format::{Record, print};
+use greenroom::format::{EntityFile, print};
 use greenroom::name::{AliasName, Digest, GroupName, Id, Key, ModelName, Principal, UserName};
 use greenroom::snapshot::{File, Snapshot};
 use greenroom::stage::Stage;
@@ -23,7 +24,7 @@ use greenroom::tree::{Memory, Objects, Oid, Patch, Stage as _};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
     settings: Option<Settings>,
-    grants: BTreeMap<Principal, Level>,
+    grants: BTreeMap<Principal, PermissionLevel>,
     groups: BTreeMap<GroupName, BTreeSet<UserName>>,
     people: BTreeMap<UserName, Person>,
     webhooks: BTreeMap<Id, Webhook>,
@@ -33,7 +34,7 @@ pub struct State {
 #[derive(Debug, Clone, PartialEq)]
 struct ModelState {
     model: Model,
-    grants: BTreeMap<Principal, Level>,
+    grants: BTreeMap<Principal, PermissionLevel>,
     stages: BTreeMap<u64, Stage>,
     aliases: BTreeMap<AliasName, u64>,
     versions: BTreeMap<u64, VersionState>,
@@ -50,7 +51,7 @@ fn values<K: Ord, T>(files: BTreeMap<K, File<T>>) -> BTreeMap<K, T> {
     files.into_iter().map(|(k, f)| (k, f.value.expect("a file without fault"))).collect()
 }
 
-fn grants(access: &Access) -> BTreeMap<Principal, Level> {
+fn grants(access: &Access) -> BTreeMap<Principal, PermissionLevel> {
     access.grants.iter().map(|g| (g.to.clone(), g.level)).collect()
 }
 
@@ -96,7 +97,7 @@ impl State {
                 *group == GroupName::everyone() || self.groups.get(group).is_some_and(|members| members.contains(actor))
             }
         };
-        let manages = self.grants.iter().any(|(to, level)| *level == Level::CanManage && is(to));
+        let manages = self.grants.iter().any(|(to, level)| *level == PermissionLevel::CanManage && is(to));
         let grant = (!manages).then(|| format!("access.granted {model}"));
         grant.into_iter().chain([format!("model.created {model}")]).collect()
     }
@@ -141,7 +142,7 @@ impl State {
         }
     }
 
-    fn grants_of(&mut self, model: Option<&ModelName>) -> &mut BTreeMap<Principal, Level> {
+    fn grants_of(&mut self, model: Option<&ModelName>) -> &mut BTreeMap<Principal, PermissionLevel> {
         match model {
             Some(model) => &mut self.model(model).grants,
             None => &mut self.grants,
@@ -284,9 +285,9 @@ impl State {
                 created_at: at,
                 created_by: alice.clone(),
                 description: Text::default(),
-                status: Status::Ready,
+                status: VersionStatus::Ready,
                 status_message: Text::default(),
-                source: greenroom::entity::version::Source::default(),
+                source: greenroom::entity::version::VersionSource::default(),
                 artifacts: None,
                 tags: BTreeMap::new(),
                 params: BTreeMap::new(),
@@ -301,7 +302,7 @@ impl State {
         };
         Self {
             settings: Some(settings),
-            grants: [(Principal::User(alice.clone()), Level::CanManage)].into(),
+            grants: [(Principal::User(alice.clone()), PermissionLevel::CanManage)].into(),
             people: [(alice.clone(), maker)].into(),
             models: (0..models).map(one).collect(),
             ..Self::default()
@@ -315,7 +316,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn put<T: Record>(&mut self, path: &str, value: &T) {
+    fn put<T: EntityFile>(&mut self, path: &str, value: &T) {
         let text = print(value);
         let text = match self.style {
             Style::Canonical(_) => text,
@@ -327,7 +328,7 @@ impl Writer {
     fn access(
         &mut self,
         path: &str,
-        grants: &BTreeMap<Principal, Level>,
+        grants: &BTreeMap<Principal, PermissionLevel>,
         groups: &BTreeMap<GroupName, BTreeSet<UserName>>,
     ) {
         let grants = grants.iter().map(|(to, level)| Grant { to: to.clone(), level: *level }).collect();
@@ -393,8 +394,8 @@ pub fn founding() -> Action {
         name: text("laws"),
         format: 1,
         layout: Layout::Flat,
-        identity: greenroom::entity::settings::Identity::default(),
-        notifications: greenroom::entity::settings::Mailing::default(),
+        identity: greenroom::entity::settings::IdentitySettings::default(),
+        notifications: greenroom::entity::settings::MailPolicy::default(),
         rules: greenroom::entity::settings::Rules::default(),
         sources: Default::default(),
         acknowledged: Vec::new(),
@@ -428,7 +429,7 @@ pub fn small_changes() -> Vec<Action> {
             comment: text(""),
         },
         Action::AddComment { model: m(), version: 1, text: text("x") },
-        Action::Grant { model: Some(m()), to: Principal::User(user("alice")), level: Level::CanManage },
+        Action::Grant { model: Some(m()), to: Principal::User(user("alice")), level: PermissionLevel::CanManage },
         Action::RenameModel { model: m(), to: ModelName::new("another").expect("a name") },
         Action::DeleteVersion { model: m(), version: 1 },
     ]
@@ -469,7 +470,7 @@ pub fn action(state: &State, [what, a, b, c]: [u8; 4]) -> Action {
         Principal::User(who.clone())
     };
     let group = GroupName::new("risk").expect("a group");
-    let level = Level::ALL[usize::from(c) % Level::ALL.len()];
+    let level = PermissionLevel::ALL[usize::from(c) % PermissionLevel::ALL.len()];
     let on = (a % 4 != 3).then(|| model.clone());
     let nowhere = Id::from_parts(0, [0; 10]);
     let comment = v.and_then(|v| pick(v.comments.keys().cloned(), c)).unwrap_or_else(|| nowhere.clone());
@@ -478,7 +479,7 @@ pub fn action(state: &State, [what, a, b, c]: [u8; 4]) -> Action {
         let (events, url) = (["*".parse().expect("a pattern")].into(), Some(text("https://example.org/")));
         Box::new(NewWebhook { name: words(c), model, events, url, ..NewWebhook::default() })
     };
-    let (which, description) = (Which::Only, words(c));
+    let (which, description) = (RequestSelector::Only, words(c));
     match what % 35 {
         0 | 33 => Action::CreateModel { model, description, tags: BTreeMap::new() },
         1 => Action::DescribeModel { model, description },
@@ -494,7 +495,7 @@ pub fn action(state: &State, [what, a, b, c]: [u8; 4]) -> Action {
             }
         }
         8 => Action::DescribeVersion { model, version, description },
-        9 => Action::SetStatus { model, version, status: Status::ALL[usize::from(b) % 3], message: words(c) },
+        9 => Action::SetStatus { model, version, status: VersionStatus::ALL[usize::from(b) % 3], message: words(c) },
         34 => Action::CompleteVersion { model, version, arrived: arrived(b, c) },
         10 => Action::AddEvidence { model, version, params: [(key(b), words(c))].into(), metrics: BTreeMap::new() },
         11 => Action::DeleteVersion { model, version },
@@ -688,7 +689,7 @@ fn promise_of_version(s: &State, action: &Action, actor: &UserName) -> Option<Ve
         }
         Action::CompleteVersion { model, version, arrived } => {
             let (_, v, at) = find(model, version)?;
-            if v.version.status != Status::PendingRegistration {
+            if v.version.status != VersionStatus::PendingRegistration {
                 return None;
             }
             let events = ["version.altered", "version.status_changed", "version.artifacts_changed"];

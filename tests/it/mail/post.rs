@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use greenroom::deliver::mail::Mailer;
-use greenroom::deliver::{Channel as _, Due, Happening, Job, Moment, Outcome, What};
+use greenroom::deliver::{
+    AttemptOutcome, Channel as _, DeliveryContext, DeliveryJob, DueJob, Notification, NotificationKind,
+};
 use greenroom::git::Repo;
 use greenroom::registry::Registry;
 use greenroom::time::Timestamp;
@@ -15,8 +17,8 @@ use sha2::{Digest as _, Sha256};
 #[derive(Debug, Clone)]
 struct Waiting {
     id: String,
-    happening: Happening,
-    job: Job,
+    happening: Notification,
+    job: DeliveryJob,
     attempt: u32,
 }
 
@@ -75,16 +77,16 @@ impl Post {
             let before = registry.snapshot_of(step.parent).expect("a state");
             let after = registry.snapshot_of(Some(step.commit)).expect("a state");
             for (ordinal, event) in (0..).zip(entry.events) {
-                let happening = Happening {
+                let happening = Notification {
                     commit: step.commit,
                     ordinal,
                     at: entry.at,
                     by: entry.by.clone(),
                     landed_by: entry.landed_by.clone(),
                     comment: entry.comment.clone(),
-                    what: What::Event(Box::new(event)),
+                    what: NotificationKind::Event(Box::new(event)),
                 };
-                let moment = Moment { registry, before: &before, after: &after, tip: &newest, now };
+                let moment = DeliveryContext { registry, before: &before, after: &after, tip: &newest, now };
                 let jobs = mailer.jobs(&happening, &moment).expect("jobs");
                 assert_eq!(mailer.jobs(&happening, &moment).expect("jobs"), jobs, "asked again it says the same");
                 for job in jobs {
@@ -101,15 +103,15 @@ impl Post {
     fn attempt(&mut self, registry: &Registry, mailer: &Mailer) -> Vec<String> {
         let now = self.now();
         let tip = registry.snapshot().expect("a state");
-        let moment = Moment { registry, before: &tip, after: &tip, tip: &tip, now };
+        let moment = DeliveryContext { registry, before: &tip, after: &tip, tip: &tip, now };
         let mut problems = Vec::new();
         for (lane, waiting) in &mut self.lanes {
             loop {
                 let is_due = |w: &&Waiting| w.job.not_before.is_none_or(|t| t <= now);
-                let due: Vec<Due<'_>> = waiting
+                let due: Vec<DueJob<'_>> = waiting
                     .iter()
                     .take_while(is_due)
-                    .map(|w| Due { id: &w.id, happening: &w.happening, job: &w.job, attempt: w.attempt })
+                    .map(|w| DueJob { id: &w.id, happening: &w.happening, job: &w.job, attempt: w.attempt })
                     .collect();
                 if due.is_empty() {
                     break;
@@ -117,17 +119,17 @@ impl Post {
                 let sent = mailer.send(&due, &moment);
                 assert!(sent.taken >= 1 && sent.taken <= due.len());
                 match sent.outcome {
-                    Outcome::Delivered(_) => drop(waiting.drain(..sent.taken)),
-                    Outcome::Refused { why } => {
+                    AttemptOutcome::Delivered(_) => drop(waiting.drain(..sent.taken)),
+                    AttemptOutcome::Refused { why } => {
                         problems.push(format!("{lane} refused: {why}"));
                         waiting.drain(..sent.taken);
                     }
-                    Outcome::Retry { why, after: _ } | Outcome::Deferred { why } => {
+                    AttemptOutcome::Retry { why, after: _ } | AttemptOutcome::Deferred { why } => {
                         problems.push(format!("{lane} later: {why}"));
                         waiting.iter_mut().take(sent.taken).for_each(|w| w.attempt += 1);
                         break;
                     }
-                    Outcome::Gone { why } => panic!("{lane} gone: {why}"),
+                    AttemptOutcome::Gone { why } => panic!("{lane} gone: {why}"),
                 }
             }
         }

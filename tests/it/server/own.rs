@@ -9,7 +9,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use greenroom::server::route::{Needs, table};
+use greenroom::server::route::{RouteAccess, table};
 use greenroom::view::schema::ALL;
 use serde_json::{Value, json};
 
@@ -499,15 +499,15 @@ fn a_stream_ends_with_the_right_to_listen_and_with_the_server() {
 }
 
 /// The needed permission, in the words of the page.
-fn word(needs: Needs) -> String {
+fn word(needs: RouteAccess) -> String {
     match needs {
-        Needs::Nothing => "anybody".to_owned(),
-        Needs::Caller => "any caller".to_owned(),
-        Needs::Model(level) | Needs::ModelId(level) => level.to_string(),
-        Needs::Writer => "any writer".to_owned(),
-        Needs::Signed => "the address".to_owned(),
-        Needs::Token => "the token".to_owned(),
-        Needs::Registry(level) => format!("{level} of the registry"),
+        RouteAccess::Nothing => "anybody".to_owned(),
+        RouteAccess::Caller => "any caller".to_owned(),
+        RouteAccess::Model(level) | RouteAccess::ModelId(level) => level.to_string(),
+        RouteAccess::Writer => "any writer".to_owned(),
+        RouteAccess::Signed => "the address".to_owned(),
+        RouteAccess::Token => "the token".to_owned(),
+        RouteAccess::Registry(level) => format!("{level} of the registry"),
     }
 }
 

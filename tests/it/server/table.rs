@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use greenroom::server::route::{Needs, table};
+use greenroom::server::route::{RouteAccess, table};
 use serde_json::json;
 
 use super::World;
@@ -12,10 +12,10 @@ fn each_row_is_there_once_and_only_what_depends_on_nothing_is_open() {
     let rows = table();
     let keys: BTreeSet<String> = rows.iter().map(|r| format!("{} {}", r.method, r.path)).collect();
     assert_eq!(keys.len(), rows.len(), "a method and address is there once");
-    let open: Vec<&str> = rows.iter().filter(|r| r.needs == Needs::Nothing).map(|r| r.path.as_str()).collect();
+    let open: Vec<&str> = rows.iter().filter(|r| r.needs == RouteAccess::Nothing).map(|r| r.path.as_str()).collect();
     assert_eq!(open, ["/health", "/version", "/.well-known/databricks-config"]);
     let links: Vec<String> =
-        rows.iter().filter(|r| r.needs == Needs::Token).map(|r| format!("{} {}", r.method, r.path)).collect();
+        rows.iter().filter(|r| r.needs == RouteAccess::Token).map(|r| format!("{} {}", r.method, r.path)).collect();
     assert_eq!(links, ["GET /api/greenroom/unsubscribe", "POST /api/greenroom/unsubscribe"]);
 }
 
@@ -41,8 +41,8 @@ fn every_row_but_the_open_ones_wants_credentials_and_no_other_address_answers() 
             // If a token in the URL is the authority, the request needs that token.
             let is = |needs| rows.iter().any(|r| r.path == path && r.needs == needs);
             match row {
-                Some(_) if is(Needs::Token) => assert_eq!(asked.answer().status, 403, "{method} {path}"),
-                _ if is(Needs::Nothing) || is(Needs::Token) => {}
+                Some(_) if is(RouteAccess::Token) => assert_eq!(asked.answer().status, 403, "{method} {path}"),
+                _ if is(RouteAccess::Nothing) || is(RouteAccess::Token) => {}
                 Some(_) | None => assert_eq!(asked.answer().status, 401, "{method} {path}"),
             }
         }
@@ -72,7 +72,7 @@ fn every_row_that_changes_a_model_refuses_who_may_not_even_read_it() {
     let before = world.subjects(1);
     let body = json!({ "name": "wine", "version": "1", "key": "k", "value": "v", "alias": "a", "stage": "Staging",
         "source": "s3://b/m", "new_name": "beer" });
-    for row in table().iter().filter(|r| matches!(r.needs, Needs::Model(_) | Needs::Registry(_))) {
+    for row in table().iter().filter(|r| matches!(r.needs, RouteAccess::Model(_) | RouteAccess::Registry(_))) {
         let method = ["GET", "POST", "PATCH", "DELETE"].into_iter().find(|m| *m == row.method.as_str()).expect("known");
         let asked = if method == "GET" {
             server.get(&format!("{}?name=wine&version=1&alias=a", row.path))

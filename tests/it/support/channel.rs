@@ -3,9 +3,12 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use greenroom::deliver::{Channel, DeliverError, Due, Happening, Job, Moment, Outcome, Sent, What};
+use greenroom::deliver::{
+    AttemptOutcome, BatchOutcome, Channel, DeliverError, DeliveryContext, DeliveryJob, DueJob, Notification,
+    NotificationKind,
+};
 use greenroom::registry::Registry;
-use greenroom::watch::{Home, Level, Message, Options, Source, Watcher};
+use greenroom::watch::{ChannelSource, Message, MessageLevel, WatchOptions, WatchedBranch, Watcher};
 
 use super::Shell;
 
@@ -32,7 +35,7 @@ pub struct Told {
     pub taken: bool,
 }
 
-type Act = dyn Fn(&Told) -> Outcome + Send + Sync;
+type Act = dyn Fn(&Told) -> AttemptOutcome + Send + Sync;
 
 /// The attempts of all channels of a test.
 #[derive(Default)]
@@ -78,14 +81,14 @@ impl Book {
     }
 
     /// Whether the watcher logged a message with these words at this level.
-    pub fn has_said(&self, level: Level, words: &str) -> bool {
+    pub fn has_said(&self, level: MessageLevel, words: &str) -> bool {
         let said = self.said.lock().expect("no thread failed");
         said.iter().any(|m| m.level == level && m.text.contains(words))
     }
 
     /// Waits until the watcher has logged a message with these words at this level.
     #[track_caller]
-    pub fn hear(&self, level: Level, words: &str) {
+    pub fn hear(&self, level: MessageLevel, words: &str) {
         let end = Instant::now() + Duration::from_secs(20);
         while !self.has_said(level, words) {
             assert!(Instant::now() < end, "waited for {words:?}: {:#?}", self.said());
@@ -94,17 +97,21 @@ impl Book {
     }
 
     /// Options of a watcher that reports to this book.
-    pub fn options(self: &Arc<Self>, source: Source) -> Options {
+    pub fn options(self: &Arc<Self>, source: ChannelSource) -> WatchOptions {
         let book = Arc::clone(self);
         let tell = move |message: &Message| {
             book.said.lock().expect("no thread failed").push(message.clone());
             book.more.notify_all();
         };
-        Options { source, ..Options::new(Arc::new(tell)) }
+        WatchOptions { source, ..WatchOptions::new(Arc::new(tell)) }
     }
 
     /// A channel that records into this book.
-    pub fn channel(self: &Arc<Self>, name: &str, act: impl Fn(&Told) -> Outcome + Send + Sync + 'static) -> Fake {
+    pub fn channel(
+        self: &Arc<Self>,
+        name: &str,
+        act: impl Fn(&Told) -> AttemptOutcome + Send + Sync + 'static,
+    ) -> Fake {
         Fake { name: name.to_owned(), book: Arc::clone(self), act: Arc::new(act), most: 1 }
     }
 }
@@ -130,20 +137,20 @@ impl Channel for Fake {
         &self.name
     }
 
-    fn jobs(&self, happening: &Happening, moment: &Moment<'_>) -> Result<Vec<Job>, DeliverError> {
+    fn jobs(&self, happening: &Notification, moment: &DeliveryContext<'_>) -> Result<Vec<DeliveryJob>, DeliverError> {
         assert!(moment.tip.settings()?.is_some(), "the newest state is there");
         let key = happening.what.name().to_owned();
         // Events that share a message are held back, if only until now.
         let not_before = (self.most > 1).then_some(happening.at);
-        Ok(vec![Job { lane: lane(happening), key, not_before }])
+        Ok(vec![DeliveryJob { lane: lane(happening), key, not_before }])
     }
 
     fn most(&self) -> usize {
         self.most
     }
 
-    fn send(&self, due: &[Due<'_>], _: &Moment<'_>) -> Sent {
-        let told = |due: &Due<'_>| Told {
+    fn send(&self, due: &[DueJob<'_>], _: &DeliveryContext<'_>) -> BatchOutcome {
+        let told = |due: &DueJob<'_>| Told {
             channel: self.name.clone(),
             id: due.id.to_owned(),
             happening: due.happening.id(),
@@ -155,40 +162,42 @@ impl Channel for Fake {
             taken: false,
         };
         let outcome = (self.act)(&told(&due[0]));
-        let taken = matches!(outcome, Outcome::Delivered(_));
+        let taken = matches!(outcome, AttemptOutcome::Delivered(_));
         let mut book = self.book.lock();
         book.extend(due.iter().map(|d| Told { taken, ..told(d) }));
         self.book.more.notify_all();
-        Sent { taken: due.len(), outcome }
+        BatchOutcome { taken: due.len(), outcome }
     }
 }
 
 /// The model of an event.
-fn lane(happening: &Happening) -> String {
+fn lane(happening: &Notification) -> String {
     let model = match &happening.what {
-        What::Event(event) => event.model().map(ToString::to_string),
-        What::RuleViolated { .. } | What::HistoryRewritten { .. } | What::WebhookSuspended { .. } => None,
+        NotificationKind::Event(event) => event.model().map(ToString::to_string),
+        NotificationKind::RuleViolated { .. }
+        | NotificationKind::HistoryRewritten { .. }
+        | NotificationKind::WebhookSuspended { .. } => None,
     };
     model.unwrap_or_else(|| "registry".to_owned())
 }
 
 /// The outcome of a successful attempt.
-pub fn delivered() -> Outcome {
-    Outcome::Delivered("taken".to_owned())
+pub fn delivered() -> AttemptOutcome {
+    AttemptOutcome::Delivered("taken".to_owned())
 }
 
 /// The outcome of an attempt that must be repeated.
-pub fn retry() -> Outcome {
-    Outcome::Retry { why: "500".to_owned(), after: None }
+pub fn retry() -> AttemptOutcome {
+    AttemptOutcome::Retry { why: "500".to_owned(), after: None }
 }
 
 /// A source that always returns these channels.
-pub fn always(channels: Vec<Fake>) -> Source {
+pub fn always(channels: Vec<Fake>) -> ChannelSource {
     Arc::new(move |_, _| Ok(channels.iter().cloned().map(|c| Box::new(c) as Box<dyn Channel>).collect()))
 }
 
 /// A source that returns a channel for each active webhook.
-pub fn by_webhook(channel: impl Fn(&str) -> Fake + Send + Sync + 'static) -> Source {
+pub fn by_webhook(channel: impl Fn(&str) -> Fake + Send + Sync + 'static) -> ChannelSource {
     Arc::new(move |_, tip| {
         let active = |w: &greenroom::entity::Webhook| w.state == greenroom::entity::webhook::WebhookState::Active;
         let webhooks = tip.webhooks()?.into_iter().filter(|(_, f)| f.value.as_ref().is_some_and(active));
@@ -198,8 +207,8 @@ pub fn by_webhook(channel: impl Fn(&str) -> Fake + Send + Sync + 'static) -> Sou
 
 /// The registry in a shell's folder, in this process.
 #[track_caller]
-pub fn home(shell: &Shell<'_>) -> Home {
-    Home::of(&Registry::discover(&shell.folder()).expect("a registry"))
+pub fn home(shell: &Shell<'_>) -> WatchedBranch {
+    WatchedBranch::of(&Registry::discover(&shell.folder()).expect("a registry"))
 }
 
 /// A watcher that ends when its value is dropped, and panics with the reason if it failed.
@@ -208,7 +217,7 @@ pub struct Running(Option<Watcher>);
 impl Running {
     /// Starts a watcher.
     #[track_caller]
-    pub fn start(home: &Home, options: Options) -> Self {
+    pub fn start(home: &WatchedBranch, options: WatchOptions) -> Self {
         Self(Some(Watcher::start(home.clone(), options).expect("a thread")))
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use greenroom::tree::{Entry, Kind, Memory, Oid};
+use greenroom::tree::{EntryKind, Memory, Oid, TreeEntry};
 
 /// Loads a folder with its files, executable bits and symbolic links; `None` for an empty folder, as in git.
 pub fn load(store: &Memory, folder: &Path) -> Option<Oid> {
@@ -15,14 +15,14 @@ pub fn load(store: &Memory, folder: &Path) -> Option<Oid> {
         let meta = path.symlink_metadata().expect("the entry is there");
         let entry = if meta.is_symlink() {
             let target = fs::read_link(&path).expect("the link can be read");
-            Some((Kind::Symlink, store.put_blob(target.to_string_lossy().as_bytes())))
+            Some((EntryKind::Symlink, store.put_blob(target.to_string_lossy().as_bytes())))
         } else if meta.is_dir() {
-            load(store, &path).map(|id| (Kind::Tree, id))
+            load(store, &path).map(|id| (EntryKind::Tree, id))
         } else {
-            let kind = if meta.permissions().mode() & 0o100 == 0 { Kind::File } else { Kind::Executable };
+            let kind = if meta.permissions().mode() & 0o100 == 0 { EntryKind::File } else { EntryKind::Executable };
             Some((kind, store.put_blob(&fs::read(&path).expect("the file can be read"))))
         };
-        entries.extend(entry.map(|(kind, id)| Entry { name, kind, id }));
+        entries.extend(entry.map(|(kind, id)| TreeEntry { name, kind, id }));
     }
     (!entries.is_empty()).then(|| store.put_tree(entries))
 }

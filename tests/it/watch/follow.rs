@@ -7,12 +7,12 @@ use std::time::Duration;
 use greenroom::deliver::DeliverError;
 use greenroom::outbox::Outbox;
 use greenroom::registry::{Registry, RegistryError};
-use greenroom::watch::{Level, Options, Replay, Source, replay};
+use greenroom::watch::{ChannelSource, MessageLevel, Replay, WatchOptions, replay};
 
 use super::{World, ids_are_true, numbered};
 use crate::support::channel::{Fake, always, by_webhook, delivered};
 
-fn all(world: &World) -> Options {
+fn all(world: &World) -> WatchOptions {
     world.options(always(vec![world.book.channel("all", |_| delivered())]))
 }
 
@@ -46,7 +46,7 @@ fn what_happened_before_the_first_start_is_not_told_and_what_comes_after_is_in_o
     let told = world.book.taken();
     assert!(told.iter().all(|t| t.lane == "new"), "{told:#?}");
     assert_eq!(world.values("all", "new"), numbered(0..5));
-    assert!(world.book.has_said(Level::Info, "first start"));
+    assert!(world.book.has_said(MessageLevel::Info, "first start"));
     ids_are_true(&told);
 }
 
@@ -60,7 +60,7 @@ fn what_happens_while_nobody_watches_is_told_after_the_next_start_once() {
     world.book.wait("four tags", |t| t.len() >= 5);
     running.end();
     world.start(all(&world)).end();
-    let once = Options { once: true, ..all(&world) };
+    let once = WatchOptions { once: true, ..all(&world) };
     let watcher = greenroom::watch::Watcher::start(world.home(), once).expect("a thread");
     assert_eq!(watcher.join().expect("it ends well").delivered, 0, "all was told already");
     assert_eq!(world.values("all", "m"), numbered(0..4));
@@ -92,7 +92,7 @@ fn commits_by_hand_packed_branches_and_gits_maintenance_hide_nothing() {
 #[test]
 fn without_notices_the_tick_finds_what_landed() {
     let world = World::new();
-    let running = world.start(Options { notices: false, ..all(&world) });
+    let running = world.start(WatchOptions { notices: false, ..all(&world) });
     let start = std::time::Instant::now();
     world.model("m");
     world.book.wait("the model", |t| !t.is_empty());
@@ -161,7 +161,7 @@ fn channels_that_could_not_be_made_are_made_at_the_next_look_and_miss_nothing() 
     let book = Arc::clone(&world.book);
     let made = by_webhook(move |id| book.channel(id, |_| delivered()));
     let failures = AtomicUsize::new(0);
-    let source: Source = Arc::new(move |registry, tip| {
+    let source: ChannelSource = Arc::new(move |registry, tip| {
         if !tip.webhooks()?.is_empty() && failures.fetch_add(1, Ordering::SeqCst) < 2 {
             return Err(DeliverError::Registry(RegistryError::BeforeHistory("just now".to_owned())));
         }
@@ -178,7 +178,7 @@ fn channels_that_could_not_be_made_are_made_at_the_next_look_and_miss_nothing() 
     world.book.wait("three tags", |t| t.iter().filter(|t| t.event == "model.tag_set").count() >= 3);
     running.end();
     assert_eq!(world.values(ONE, "m"), numbered(0..3));
-    assert!(world.book.has_said(Level::Error, "it is tried again"));
+    assert!(world.book.has_said(MessageLevel::Error, "it is tried again"));
 }
 
 #[test]
@@ -194,10 +194,10 @@ fn a_webhook_whose_file_can_no_longer_be_read_is_not_switched_off_in_silence() {
     write_webhook(&world, ONE, "ACTIVE");
     world.tags("m", 0..1);
     world.book.wait("the tag", |t| t.iter().any(|t| t.event == "model.tag_set"));
-    assert!(!world.book.has_said(Level::Error, ""), "who switches it off means it: {:?}", world.book.said());
+    assert!(!world.book.has_said(MessageLevel::Error, ""), "who switches it off means it: {:?}", world.book.said());
     world.sandbox.write(format!("r/webhooks/{ONE}.toml"), "<<<<<<< ours\n");
     world.alice().git(["commit", "--quiet", "-am", "A merge gone wrong"]).success();
-    world.book.hear(Level::Error, "a webhook's file cannot be read");
+    world.book.hear(MessageLevel::Error, "a webhook's file cannot be read");
     running.end();
     let listed = world.alice().greenroom(["webhook", "deliveries"]).success();
     assert!(listed.stdout().contains("its file cannot be read"), "{}", listed.stdout());
@@ -220,7 +220,7 @@ fn a_rewritten_history_is_told_and_bridged() {
     world.book.wait("the other way", |t| t.iter().any(|t| t.text.contains("v7")));
     running.end();
     assert_eq!(world.values("all", "m"), ["v1", "v2", "v0", "v7"], "the bridge leads back to v0");
-    assert!(world.book.has_said(Level::Error, "the history was rewritten"), "{:?}", world.book.said());
+    assert!(world.book.has_said(MessageLevel::Error, "the history was rewritten"), "{:?}", world.book.said());
     ids_are_true(&world.book.told());
 }
 
@@ -241,7 +241,7 @@ fn where_the_old_history_is_gone_it_says_so_and_goes_on() {
     world.tags("m", 2..3);
     world.book.wait("what comes after", |t| t.iter().any(|t| t.text.contains("v2")));
     running.end();
-    assert!(world.book.has_said(Level::Error, "is gone"), "{:?}", world.book.said());
+    assert!(world.book.has_said(MessageLevel::Error, "is gone"), "{:?}", world.book.said());
     assert_eq!(world.values("all", "m"), ["v1", "v2"]);
 }
 
@@ -262,7 +262,7 @@ fn a_step_that_no_gate_has_seen_and_that_breaks_a_rule_is_told() {
     assert_eq!(violated.len(), 1, "{violated:#?}");
     assert!(violated[0].text.contains("bob may not"), "{violated:#?}");
     assert!(told.iter().any(|t| t.event == "access.granted"), "what happened is told all the same");
-    assert!(world.book.has_said(Level::Error, "breaks rules"));
+    assert!(world.book.has_said(MessageLevel::Error, "breaks rules"));
 }
 
 #[test]
@@ -328,7 +328,7 @@ fn a_branch_that_is_renamed_is_followed_while_somebody_watches_and_while_nobody_
     world.alice().git(["branch", "-m", "main", "trunk"]).success();
     world.tags("m", 2..4);
     world.book.wait("two more", |t| t.len() >= 5);
-    assert!(world.book.has_said(Level::Info, "at another place"));
+    assert!(world.book.has_said(MessageLevel::Info, "at another place"));
     running.end();
     // No watcher runs: the branch is renamed, and a commit is made on it.
     world.alice().git(["branch", "-m", "trunk", "master"]).success();
@@ -336,7 +336,7 @@ fn a_branch_that_is_renamed_is_followed_while_somebody_watches_and_while_nobody_
     let running = world.start(all(&world));
     world.book.wait("the last two", |t| t.len() >= 7);
     running.end();
-    assert!(world.book.has_said(Level::Info, "where the registry was before"));
+    assert!(world.book.has_said(MessageLevel::Info, "where the registry was before"));
     assert_eq!(world.values("all", "m"), numbered(0..6));
     assert_eq!(world.book.told().len(), 7, "each was told once");
 }
@@ -372,7 +372,7 @@ fn a_branch_that_is_gone_is_complained_of_until_it_is_back() {
     world.book.wait("the model", |t| !t.is_empty());
     let tip = world.alice().git(["rev-parse", "HEAD"]).success().stdout().trim().to_owned();
     world.alice().git(["update-ref", "-d", "refs/heads/main"]).success();
-    world.book.hear(Level::Error, "cannot be followed");
+    world.book.hear(MessageLevel::Error, "cannot be followed");
     world.alice().git(["update-ref", "refs/heads/main", &tip]).success();
     world.tags("m", 0..1);
     world.book.wait("the tag", |t| t.len() >= 2);
@@ -383,8 +383,8 @@ fn a_branch_that_is_gone_is_complained_of_until_it_is_back() {
 fn a_thread_that_panics_is_heard_of() {
     let world = World::new();
     world.model("m");
-    let source: Source = Arc::new(|_, _| panic!("no channels today"));
-    let options = Options { once: true, ..world.options(source) };
+    let source: ChannelSource = Arc::new(|_, _| panic!("no channels today"));
+    let options = WatchOptions { once: true, ..world.options(source) };
     let supervisor = Arc::clone(&options.supervisor);
     let ended = greenroom::watch::Watcher::start(world.home(), options).expect("a thread").join();
     assert!(matches!(ended, Err(greenroom::watch::WatchError::Panicked)), "{ended:?}");

@@ -4,11 +4,11 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use greenroom::outbox::{Cursor, Origin, Outbox, Pending, delivery_id};
+use greenroom::outbox::{Cursor, EventOrigin, Outbox, PendingJob, delivery_id};
 use greenroom::registry::Registry;
 use greenroom::time::Timestamp;
 use greenroom::tree::Oid;
-use greenroom::watch::Level;
+use greenroom::watch::MessageLevel;
 
 use super::World;
 use super::follow::webhook;
@@ -67,8 +67,8 @@ fn once_says_what_was_done_and_gives_way_to_one_that_runs() {
 /// Makes a dead letter of a channel.
 fn give_up(outbox: &Outbox, channel: &str, commit: Oid) {
     let lead = outbox.lead().expect("a lock").expect("nobody else has it");
-    let origin = Origin { commit, before: None };
-    let job = Pending {
+    let origin = EventOrigin { commit, before: None };
+    let job = PendingJob {
         id: delivery_id(channel, &origin, 0, "k"),
         lane: "m".to_owned(),
         key: "k".to_owned(),
@@ -173,7 +173,7 @@ fn steps_that_keep_coming_put_off_no_verdict() {
     land_by_no_push(&world, "served.git", "access.toml", "grants = []\n");
     let landed = Instant::now();
     let mut n = 0;
-    while !world.book.has_said(Level::Error, "breaks rules") {
+    while !world.book.has_said(MessageLevel::Error, "breaks rules") {
         assert!(landed.elapsed() < Duration::from_secs(10), "{n} more steps: {:?}", world.book.said());
         land_by_no_push(&world, "served.git", "README.md", &format!("{n}\n"));
         n += 1;

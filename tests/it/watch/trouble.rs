@@ -4,11 +4,14 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use greenroom::deliver::{Channel, DeliverError, Due, Happening, Job, Moment, Outcome, Sent, What};
-use greenroom::outbox::{Ask, Outbox};
+use greenroom::deliver::{
+    AttemptOutcome, BatchOutcome, Channel, DeliverError, DeliveryContext, DeliveryJob, DueJob, Notification,
+    NotificationKind,
+};
+use greenroom::outbox::{Outbox, OutboxRequest};
 use greenroom::registry::{Registry, RegistryError};
 use greenroom::time::Timestamp;
-use greenroom::watch::{Clock, Level, Options, Source, System};
+use greenroom::watch::{ChannelSource, Clock, MessageLevel, System, WatchOptions};
 
 use super::follow::{ONE, webhook};
 use super::{World, ids_are_true, numbered};
@@ -80,7 +83,7 @@ fn a_poison_event_holds_up_its_own_model_only_and_dies_in_the_end() {
     // It can be tried again, and arrives under the same id.
     let id = outbox(&world).look("x").expect("readable").expect("known").dead().next().expect("one").job.id.clone();
     tries.store(0, Ordering::SeqCst);
-    outbox(&world).ask(&Ask::Revive { channel: None, ids: Vec::new() }).expect("asked");
+    outbox(&world).ask(&OutboxRequest::Revive { channel: None, ids: Vec::new() }).expect("asked");
     world.book.wait("another try", |t| t.iter().filter(|t| t.id == id).count() >= 6);
     running.end();
     ids_are_true(&world.book.told());
@@ -95,13 +98,15 @@ fn an_endpoint_where_nothing_arrives_for_days_is_switched_off_and_goes_on_when_t
     let channel = world.book.channel("x", move |_| if answers.load(Ordering::SeqCst) { delivered() } else { retry() });
     let running = world.start(world.options(always(vec![channel])));
     world.model("m");
-    until("it is switched off", &world, || world.book.has_said(Level::Error, "suspended"));
+    until("it is switched off", &world, || world.book.has_said(MessageLevel::Error, "suspended"));
     let tried = world.book.told().len();
     world.model("n");
     world.tags("n", 0..2);
     works.store(true, Ordering::SeqCst);
     assert_eq!(world.book.told().len(), tried, "nothing more is sent");
-    outbox(&world).ask(&Ask::Revive { channel: Some("x".to_owned()), ids: Vec::new() }).expect("it can be asked");
+    outbox(&world)
+        .ask(&OutboxRequest::Revive { channel: Some("x".to_owned()), ids: Vec::new() })
+        .expect("it can be asked");
     world.book.wait("all of it, the dead letter too", |t| t.iter().filter(|t| t.taken).count() >= 4);
     running.end();
     ids_are_true(&world.book.told());
@@ -114,7 +119,7 @@ fn an_endpoint_with_many_lanes_is_switched_off_in_time_though_each_job_was_tried
     world.alice().git(["config", "greenroom.retryScale", "0.001"]).success();
     let clock = Arc::new(Jumping { real: System::default(), ahead: AtomicI64::new(0) });
     let source = always(vec![world.book.channel("x", |_| retry())]);
-    let options = || Options { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..world.options(source.clone()) };
+    let options = || WatchOptions { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..world.options(source.clone()) };
     let running = world.start(options());
     for model in ["a", "b", "c", "d", "e", "f"] {
         world.model(model);
@@ -123,11 +128,11 @@ fn an_endpoint_with_many_lanes_is_switched_off_in_time_though_each_job_was_tried
     clock.ahead.store(200_000, Ordering::SeqCst);
     let tried = world.book.told().len();
     world.book.wait("more tries", |t| t.len() > tried + 1);
-    assert!(!world.book.has_said(Level::Error, "is suspended"), "{:?}", world.book.said());
+    assert!(!world.book.has_said(MessageLevel::Error, "is suspended"), "{:?}", world.book.said());
     running.end();
     clock.ahead.store(300_000, Ordering::SeqCst);
     let running = world.start(options());
-    until("the suspension", &world, || world.book.has_said(Level::Error, "is suspended"));
+    until("the suspension", &world, || world.book.has_said(MessageLevel::Error, "is suspended"));
     running.end();
     let known = outbox(&world).look("x").expect("readable").expect("known");
     assert_eq!((known.dead().count(), known.waiting()), (0, 6));
@@ -140,7 +145,11 @@ fn lanes_that_are_put_off_for_their_own_sake_hold_up_no_other_lane() {
     // A failed attempt is repeated after hours: a channel taken for broken would deliver nothing here.
     world.alice().git(["config", "greenroom.retryScale", "100"]).success();
     let channel = world.book.channel("mail", |told| {
-        if told.lane.starts_with("full") { Outcome::Deferred { why: "451 full".to_owned() } } else { delivered() }
+        if told.lane.starts_with("full") {
+            AttemptOutcome::Deferred { why: "451 full".to_owned() }
+        } else {
+            delivered()
+        }
     });
     let running = world.start(world.options(always(vec![channel])));
     for model in ["full-a", "full-b", "full-c", "full-d", "full-e"] {
@@ -181,12 +190,12 @@ fn one_that_is_gone_is_left_alone_until_its_settings_change() {
     let is_gone = Arc::clone(&gone);
     let channel = world.book.channel("x", move |_| {
         let why = "410".to_owned();
-        if is_gone.load(Ordering::SeqCst) { Outcome::Gone { why } } else { delivered() }
+        if is_gone.load(Ordering::SeqCst) { AttemptOutcome::Gone { why } } else { delivered() }
     });
     let source = always(vec![channel]);
     let running = world.start(world.options(source.clone()));
     world.model("m");
-    until("the suspension", &world, || world.book.has_said(Level::Error, "is suspended"));
+    until("the suspension", &world, || world.book.has_said(MessageLevel::Error, "is suspended"));
     world.tags("m", 0..2);
     running.end();
     assert_eq!(world.book.told().len(), 1, "tried once");
@@ -208,7 +217,7 @@ fn where_several_attempts_find_it_gone_that_is_told_once() {
     let together = Arc::new(Barrier::new(3));
     let channel = world.book.channel("x", move |_| {
         together.wait();
-        Outcome::Gone { why: "410".to_owned() }
+        AttemptOutcome::Gone { why: "410".to_owned() }
     });
     let source = always(vec![channel]);
     world.start(world.options(source.clone())).end();
@@ -230,12 +239,12 @@ impl Channel for Post {
         self.0.name()
     }
 
-    fn jobs(&self, happening: &Happening, _: &Moment<'_>) -> Result<Vec<Job>, DeliverError> {
-        let What::WebhookSuspended { webhook, .. } = &happening.what else { return Ok(Vec::new()) };
-        Ok(vec![Job { lane: happening.by.to_string(), key: webhook.to_string(), not_before: None }])
+    fn jobs(&self, happening: &Notification, _: &DeliveryContext<'_>) -> Result<Vec<DeliveryJob>, DeliverError> {
+        let NotificationKind::WebhookSuspended { webhook, .. } = &happening.what else { return Ok(Vec::new()) };
+        Ok(vec![DeliveryJob { lane: happening.by.to_string(), key: webhook.to_string(), not_before: None }])
     }
 
-    fn send(&self, due: &[Due<'_>], moment: &Moment<'_>) -> Sent {
+    fn send(&self, due: &[DueJob<'_>], moment: &DeliveryContext<'_>) -> BatchOutcome {
         self.0.send(due, moment)
     }
 }
@@ -251,16 +260,18 @@ fn a_mail_about_a_webhook_that_goes_on_before_it_is_sent_is_dropped_and_is_no_de
     let (is_gone, is_up) = (Arc::clone(&gone), Arc::clone(&up));
     let answers = move |_: &Told| {
         let why = "410".to_owned();
-        if is_gone.load(Ordering::SeqCst) { Outcome::Gone { why } } else { delivered() }
+        if is_gone.load(Ordering::SeqCst) { AttemptOutcome::Gone { why } } else { delivered() }
     };
     let called = world.book.channel(hook, answers);
     let post = world.book.channel("post", move |_| if is_up.load(Ordering::SeqCst) { delivered() } else { retry() });
-    let source: Source = Arc::new(move |_, _| Ok(vec![Box::new(called.clone()), Box::new(Post(post.clone()))]));
+    let source: ChannelSource = Arc::new(move |_, _| Ok(vec![Box::new(called.clone()), Box::new(Post(post.clone()))]));
     let running = world.start(world.options(source));
     world.model("m");
     world.book.wait("a mail that is not taken", |t| t.iter().any(|t| t.channel == "post"));
     gone.store(false, Ordering::SeqCst);
-    outbox(&world).ask(&Ask::Revive { channel: Some(hook.to_owned()), ids: Vec::new() }).expect("it can be asked");
+    outbox(&world)
+        .ask(&OutboxRequest::Revive { channel: Some(hook.to_owned()), ids: Vec::new() })
+        .expect("it can be asked");
     world.book.wait("it goes on", |t| t.iter().any(|t| t.channel == hook && t.taken));
     up.store(true, Ordering::SeqCst);
     until("the end of the mail", &world, || {
@@ -279,11 +290,11 @@ fn whoever_made_a_webhook_hears_that_it_is_gone_in_a_folder_of_a_repository_too(
     let alice = world.sandbox.alice().within("r/ml");
     alice.git(["add", "."]).success();
     alice.git(["commit", "--quiet", "-m", "A webhook"]).success();
-    let called = world.book.channel(ONE, |_| Outcome::Gone { why: "410".to_owned() });
+    let called = world.book.channel(ONE, |_| AttemptOutcome::Gone { why: "410".to_owned() });
     let post = world.book.channel("post", |_| delivered());
-    let source: Source = Arc::new(move |_, _| Ok(vec![Box::new(called.clone()), Box::new(Post(post.clone()))]));
+    let source: ChannelSource = Arc::new(move |_, _| Ok(vec![Box::new(called.clone()), Box::new(Post(post.clone()))]));
     let running = Running::start(&home(&alice), world.options(source));
-    world.book.hear(Level::Info, "the first start");
+    world.book.hear(MessageLevel::Info, "the first start");
     alice.greenroom(["model", "create", "m"]).success();
     world.book.wait("the mail", |t| t.iter().any(|t| t.channel == "post" && t.taken));
     running.end();
@@ -295,7 +306,11 @@ fn who_asks_to_be_left_alone_is() {
     let first = Arc::new(AtomicBool::new(true));
     let channel = world.book.channel("x", move |_| {
         let after = Some(Duration::from_millis(1500));
-        if first.swap(false, Ordering::SeqCst) { Outcome::Retry { why: "429".to_owned(), after } } else { delivered() }
+        if first.swap(false, Ordering::SeqCst) {
+            AttemptOutcome::Retry { why: "429".to_owned(), after }
+        } else {
+            delivered()
+        }
     });
     let running = world.start(world.options(always(vec![channel])));
     world.model("a");
@@ -335,7 +350,7 @@ fn a_clock_that_jumps_brings_no_retry_sooner_or_later_and_no_busy_loop() {
             0 => retry(),
             _ => delivered(),
         });
-        let options = |source| Options { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..world.options(source) };
+        let options = |source| WatchOptions { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..world.options(source) };
         let running = world.start(options(always(vec![channel.clone()])));
         world.model("m");
         world.book.wait("the first try", |t| !t.is_empty());
@@ -376,14 +391,14 @@ fn what_cannot_be_noted_is_not_sent_again_as_fast_as_it_can() {
             leave(&fill, 0);
         }
         // The rest of the last page fills soon.
-        Outcome::Delivered("x".repeat(300))
+        AttemptOutcome::Delivered("x".repeat(300))
     });
     let source = always(vec![channel]);
     world.start(world.options(source.clone())).end();
     world.model("m");
     world.tags("m", 0..20);
     let running = world.start(world.options(source));
-    until("the full disk", &world, || world.book.has_said(Level::Error, "cannot be written down"));
+    until("the full disk", &world, || world.book.has_said(MessageLevel::Error, "cannot be written down"));
     std::thread::sleep(Duration::from_secs(1));
     let tries = world.book.told().len();
     assert!(tries <= 20, "a try each 600 ms: {tries}");
@@ -399,7 +414,7 @@ fn a_second_watcher_stands_by_and_takes_over() {
     let options = || world.options(always(vec![world.book.channel("x", |_| delivered())]));
     let first = world.start(options());
     let second = Running::start(&world.home(), options());
-    until("the second", &world, || world.book.has_said(Level::Info, "standing by"));
+    until("the second", &world, || world.book.has_said(MessageLevel::Info, "standing by"));
     world.model("m");
     world.tags("m", 0..3);
     world.book.wait("the first's", |t| t.len() >= 4);
@@ -447,8 +462,8 @@ impl Channel for Stuttering {
         self.inner.name()
     }
 
-    fn jobs(&self, happening: &Happening, moment: &Moment<'_>) -> Result<Vec<Job>, DeliverError> {
-        let What::RuleViolated { faults } = &happening.what else { return Ok(Vec::new()) };
+    fn jobs(&self, happening: &Notification, moment: &DeliveryContext<'_>) -> Result<Vec<DeliveryJob>, DeliverError> {
+        let NotificationKind::RuleViolated { faults } = &happening.what else { return Ok(Vec::new()) };
         let of_lane = faults.iter().any(|(_, text)| text.contains(self.lane));
         if of_lane && self.failures.fetch_add(1, Ordering::SeqCst) < 2 {
             return Err(DeliverError::Registry(RegistryError::BeforeHistory("just now".to_owned())));
@@ -456,7 +471,7 @@ impl Channel for Stuttering {
         self.inner.jobs(happening, moment)
     }
 
-    fn send(&self, due: &[Due<'_>], moment: &Moment<'_>) -> Sent {
+    fn send(&self, due: &[DueJob<'_>], moment: &DeliveryContext<'_>) -> BatchOutcome {
         self.inner.send(due, moment)
     }
 }
@@ -467,7 +482,7 @@ fn a_step_that_was_judged_is_told_once_though_the_next_one_cannot_be_told_yet() 
     world.model("one");
     world.model("two");
     let inner = world.book.channel("x", |_| delivered());
-    let source: Source = Arc::new(move |_, _| {
+    let source: ChannelSource = Arc::new(move |_, _| {
         Ok(vec![Box::new(Stuttering { inner: inner.clone(), lane: "two", failures: AtomicUsize::new(0) })])
     });
     world.start(world.options(source.clone())).end();
@@ -513,7 +528,11 @@ fn a_damaged_journal_stops_its_own_channel_only_and_until_it_is_moved_away() {
     world.model("n");
     let running = world.start(world.options(channels()));
     world.book.wait("the others", |t| from(t, "a") >= 2 && from(t, "y") >= 2);
-    assert!(world.book.has_said(Level::Error, "what is stored of a channel cannot be used"), "{:?}", world.book.said());
+    assert!(
+        world.book.has_said(MessageLevel::Error, "what is stored of a channel cannot be used"),
+        "{:?}",
+        world.book.said()
+    );
     std::fs::remove_file(&path).expect("it is there");
     world.model("o");
     world.book.wait("it goes on", |t| from(t, "a") >= 3 && t.iter().any(|t| t.channel == "x" && t.lane == "o"));
@@ -548,7 +567,7 @@ fn the_outbox_is_its_owners_and_a_damaged_beginning_is_no_empty_one() {
     std::fs::write(journal, &bytes).expect("writable");
     let said = world.alice().greenroom(["webhook", "deliveries"]).code(7);
     assert!(said.stderr().contains("is damaged"), "{}", said.stderr());
-    let once = Options { once: true, ..world.options(source) };
+    let once = WatchOptions { once: true, ..world.options(source) };
     let ended = greenroom::watch::Watcher::start(world.home(), once).expect("a thread").join();
     assert!(ended.expect_err("it is damaged").to_string().contains("webhook replay --from"));
 }

@@ -5,11 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use greenroom::entity::Comment;
-use greenroom::entity::webhook::{EventPattern, Profile};
-use greenroom::event::{Cause, Event};
+use greenroom::entity::webhook::{EventPattern, PayloadProfile};
+use greenroom::event::{Event, TransitionCause};
 use greenroom::name::{Id, ModelName, UserName};
-use greenroom::payload::sample::{OWN, Sample};
-use greenroom::payload::{self, DATABRICKS, MAX_BODY, MLFLOW, Registry, Subject, Told, WATCHER, schema};
+use greenroom::payload::sample::{OWN, SampleEvent};
+use greenroom::payload::{self, DATABRICKS, MAX_BODY, MLFLOW, PayloadEvent, PayloadSubject, Registry, WATCHER, schema};
 use greenroom::stage::Stage;
 use greenroom::text::Text;
 use greenroom::time::Timestamp;
@@ -21,8 +21,8 @@ const AT: i64 = 1_589_859_029_343;
 const HOOK: &str = "c5596721253c4b429368cf6f4341b88a";
 
 /// Makes an event of model `m` by `a@example.com`, and returns what `look` makes of it.
-fn told<R>(subject: Subject<'_>, is_prompt: bool, look: impl FnOnce(&Told<'_>) -> R) -> R {
-    look(&Told {
+fn told<R>(subject: PayloadSubject<'_>, is_prompt: bool, look: impl FnOnce(&PayloadEvent<'_>) -> R) -> R {
+    look(&PayloadEvent {
         id: "0123456789abcdef0123456789abcdef",
         at: Timestamp::from_millis(AT),
         by: &user(),
@@ -44,22 +44,25 @@ fn model(name: &str) -> ModelName {
     ModelName::new(name).expect("a name")
 }
 
-fn sample(name: &str) -> Sample {
-    Sample::of(name, &model("m"), &user(), Timestamp::from_millis(AT)).unwrap_or_else(|| panic!("no sample of {name}"))
+fn sample(name: &str) -> SampleEvent {
+    SampleEvent::of(name, &model("m"), &user(), Timestamp::from_millis(AT))
+        .unwrap_or_else(|| panic!("no sample of {name}"))
 }
 
 /// The payload of the named sample.
-fn body(profile: Profile, name: &str) -> String {
+fn body(profile: PayloadProfile, name: &str) -> String {
     let sample = sample(name);
     let bytes = told(sample.subject(), sample.is_prompt, |told| {
-        let name = if matches!(profile, Profile::Databricks | Profile::Mlflow) { name } else { told.name() };
+        let name =
+            if matches!(profile, PayloadProfile::Databricks | PayloadProfile::Mlflow) { name } else { told.name() };
         payload::body(profile, name, HOOK, told).unwrap_or_else(|| panic!("no body of {name}")).bytes
     });
     String::from_utf8(bytes).expect("UTF-8")
 }
 
 fn of(event: &Event, name: &str) -> String {
-    let body = told(Subject::Event(event), false, |told| payload::body(Profile::Databricks, name, HOOK, told));
+    let body =
+        told(PayloadSubject::Event(event), false, |told| payload::body(PayloadProfile::Databricks, name, HOOK, told));
     String::from_utf8(body.expect("a body").bytes).expect("UTF-8")
 }
 
@@ -70,7 +73,7 @@ fn databricks_documented_example_comes_out_byte_by_byte() {
         version: 8,
         from: Stage::None,
         to: Stage::Production,
-        cause: Cause::Direct,
+        cause: TransitionCause::Direct,
     };
     assert_eq!(
         of(&event, "MODEL_VERSION_TRANSITIONED_STAGE"),
@@ -128,14 +131,14 @@ fn each_body_of_databricks_has_the_fields_of_the_contract_in_their_order() {
     ];
     assert_eq!(rows.each_ref().map(|(name, _)| *name), DATABRICKS);
     for (name, tail) in rows {
-        assert_eq!(body(Profile::Databricks, name), head(name) + &tail);
+        assert_eq!(body(PayloadProfile::Databricks, name), head(name) + &tail);
     }
 }
 
 #[test]
 fn a_version_with_tags_tells_of_both_in_one_list() {
     let sample = sample("version.created");
-    let Subject::Event(Event::VersionCreated { model, version, created, artifacts }) = sample.subject() else {
+    let PayloadSubject::Event(Event::VersionCreated { model, version, created, artifacts }) = sample.subject() else {
         panic!("a version");
     };
     let mut created = created.clone();
@@ -152,7 +155,7 @@ fn a_version_with_tags_tells_of_both_in_one_list() {
 #[test]
 fn each_body_of_mlflow_is_that_of_its_examples() {
     let of = |name: &str| {
-        let said: Value = serde_json::from_str(&body(Profile::Mlflow, name)).expect("JSON");
+        let said: Value = serde_json::from_str(&body(PayloadProfile::Mlflow, name)).expect("JSON");
         let keys: Vec<&String> = said.as_object().expect("an object").keys().collect();
         assert_eq!(keys, ["entity", "action", "timestamp", "data"]);
         assert_eq!(format!("{}.{}", said["entity"].as_str().unwrap(), said["action"].as_str().unwrap()), name);
@@ -197,9 +200,9 @@ fn each_body_of_mlflow_is_that_of_its_examples() {
 fn an_event_has_its_general_name_then_its_specific_one_and_stages_of_ones_own_only_the_general() {
     let names = |to: Stage, events: &[&str]| {
         let events: BTreeSet<EventPattern> = events.iter().map(|e| e.parse().expect("a pattern")).collect();
-        let (model, cause) = (model("m"), Cause::MadeWay { for_version: 2 });
+        let (model, cause) = (model("m"), TransitionCause::MadeWay { for_version: 2 });
         let event = Event::Transitioned { model, version: 1, from: Stage::Production, to, cause };
-        told(Subject::Event(&event), false, |told| payload::names(Profile::Databricks, &events, told))
+        told(PayloadSubject::Event(&event), false, |told| payload::names(PayloadProfile::Databricks, &events, told))
     };
     let (general, archived) = ("MODEL_VERSION_TRANSITIONED_STAGE", "MODEL_VERSION_TRANSITIONED_TO_ARCHIVED");
     assert_eq!(names(Stage::Archived, &[archived, general]), [general, archived], "side effects are told, too");
@@ -214,32 +217,33 @@ fn an_event_has_its_general_name_then_its_specific_one_and_stages_of_ones_own_on
 fn a_profile_carries_its_own_names_and_says_who_carries_others() {
     let why = |profile, event: &str| payload::why_not(profile, &event.parse().expect("a pattern"));
     for name in DATABRICKS {
-        assert_eq!(why(Profile::Databricks, name), None);
+        assert_eq!(why(PayloadProfile::Databricks, name), None);
     }
     for name in MLFLOW.iter().chain(&["model_version_tag.*", "*"]) {
-        assert_eq!(why(Profile::Mlflow, name), None, "{name}");
+        assert_eq!(why(PayloadProfile::Mlflow, name), None, "{name}");
     }
-    for profile in [Profile::Standard, Profile::Cloudevents, Profile::Slack, Profile::Teams] {
+    for profile in [PayloadProfile::Standard, PayloadProfile::Cloudevents, PayloadProfile::Slack, PayloadProfile::Teams]
+    {
         for name in OWN.iter().chain(&WATCHER).chain(&DATABRICKS).chain(&MLFLOW).chain(&["version.*", "*"]) {
             assert_eq!(why(profile, name), None, "{name}");
         }
     }
     assert_eq!(
-        why(Profile::Databricks, "version.transitioned").as_deref(),
+        why(PayloadProfile::Databricks, "version.transitioned").as_deref(),
         Some(
             "the profile databricks cannot tell of version.transitioned; these can: cloudevents, slack, teams, standard"
         )
     );
-    assert_eq!(why(Profile::Mlflow, "version.imagined").as_deref(), Some("no event is named version.imagined"));
+    assert_eq!(why(PayloadProfile::Mlflow, "version.imagined").as_deref(), Some("no event is named version.imagined"));
     assert_eq!(
-        why(Profile::Standard, "budget_policy.exceeded").as_deref(),
+        why(PayloadProfile::Standard, "budget_policy.exceeded").as_deref(),
         Some("no event is named budget_policy.exceeded")
     );
 }
 
 #[test]
 fn our_own_body_is_one_of_standard_webhooks_and_a_cloud_event_holds_the_same() {
-    let standard: Value = serde_json::from_str(&body(Profile::Standard, "version.transitioned")).expect("JSON");
+    let standard: Value = serde_json::from_str(&body(PayloadProfile::Standard, "version.transitioned")).expect("JSON");
     let event = json!({
         "event": "version.transitioned", "model": "m", "version": 1, "from": "None", "to": "Production",
         "cause": {"by": "direct"},
@@ -260,7 +264,7 @@ fn our_own_body_is_one_of_standard_webhooks_and_a_cloud_event_holds_the_same() {
         "data": data,
     });
     assert_eq!(standard.to_string(), wanted.to_string());
-    let cloud: Value = serde_json::from_str(&body(Profile::Cloudevents, "version.transitioned")).expect("JSON");
+    let cloud: Value = serde_json::from_str(&body(PayloadProfile::Cloudevents, "version.transitioned")).expect("JSON");
     assert_eq!(
         cloud.to_string(),
         json!({
@@ -288,17 +292,18 @@ fn what_people_write_brings_no_markup_into_a_chat() {
     };
     let event = Event::CommentCreated { model: model("m"), version: 1, comment };
     let of = |profile| {
-        let body = told(Subject::Event(&event), false, |told| payload::body(profile, "comment.created", HOOK, told));
+        let body =
+            told(PayloadSubject::Event(&event), false, |told| payload::body(profile, "comment.created", HOOK, told));
         serde_json::from_slice::<Value>(&body.expect("a body").bytes).expect("JSON")
     };
-    let slack = of(Profile::Slack);
+    let slack = of(PayloadProfile::Slack);
     assert_eq!(slack["text"], "[Retail] a@example.com: comment on m version 1");
     assert_eq!(
         slack["blocks"][0]["text"]["text"],
         "*Retail* a@example.com: comment on m version 1\n> a@example.com: &lt;!channel&gt; &amp; \
          [click](https://evil.example)"
     );
-    let teams = of(Profile::Teams);
+    let teams = of(PayloadProfile::Teams);
     let card = &teams["attachments"][0];
     assert_eq!(card["contentType"], "application/vnd.microsoft.card.adaptive");
     assert_eq!(card["content"]["body"][0]["text"], "\\[Retail\\] a@example.com: comment on m version 1");
@@ -318,23 +323,24 @@ fn no_body_is_larger_than_twenty_kilobytes_and_what_is_cut_says_so() {
     let (name, version) = (model(&"m".repeat(256)), 1);
     let commented = Event::CommentCreated { model: name.clone(), version, comment };
     let sample = sample("version.created");
-    let Subject::Event(Event::VersionCreated { created, .. }) = sample.subject() else { panic!("a version") };
+    let PayloadSubject::Event(Event::VersionCreated { created, .. }) = sample.subject() else { panic!("a version") };
     let mut created = created.clone();
     created.description = long.clone();
     created.tags = (0..300).map(|n| (format!("k{n}").parse().expect("a key"), long.clone())).collect();
     let registered = Event::VersionCreated { model: name, version, created, artifacts: None };
     let rows = [
-        (Profile::Databricks, "COMMENT_CREATED", &commented),
-        (Profile::Databricks, "MODEL_VERSION_TAG_SET", &registered),
-        (Profile::Mlflow, "model_version.created", &registered),
+        (PayloadProfile::Databricks, "COMMENT_CREATED", &commented),
+        (PayloadProfile::Databricks, "MODEL_VERSION_TAG_SET", &registered),
+        (PayloadProfile::Mlflow, "model_version.created", &registered),
     ];
-    let own = [Profile::Standard, Profile::Cloudevents, Profile::Slack, Profile::Teams];
+    let own = [PayloadProfile::Standard, PayloadProfile::Cloudevents, PayloadProfile::Slack, PayloadProfile::Teams];
     let own = own.into_iter().flat_map(|p| [(p, "comment.created", &commented), (p, "version.created", &registered)]);
     for (profile, name, event) in rows.into_iter().chain(own) {
-        let body = told(Subject::Event(event), false, |told| payload::body(profile, name, HOOK, told)).expect("a body");
+        let body =
+            told(PayloadSubject::Event(event), false, |told| payload::body(profile, name, HOOK, told)).expect("a body");
         assert!(body.bytes.len() <= MAX_BODY, "{profile:?} {name}: {}", body.bytes.len());
         let text = String::from_utf8(body.bytes).expect("UTF-8");
-        let quiet = matches!(profile, Profile::Slack | Profile::Teams);
+        let quiet = matches!(profile, PayloadProfile::Slack | PayloadProfile::Teams);
         assert!(quiet || text.contains("bytes cut]"), "{profile:?} {name}: {text}");
         let value: Value = serde_json::from_str(&text).expect("JSON");
         let faults: Vec<String> = validator(profile).iter_errors(&value).map(|e| e.to_string()).collect();
@@ -342,7 +348,7 @@ fn no_body_is_larger_than_twenty_kilobytes_and_what_is_cut_says_so() {
     }
 }
 
-fn validator(profile: Profile) -> Validator {
+fn validator(profile: PayloadProfile) -> Validator {
     let schema: Value = serde_json::from_str(&schema::schema(profile)).expect("a schema is JSON");
     jsonschema::draft202012::options().should_validate_formats(true).build(&schema).expect("a valid schema")
 }
@@ -350,7 +356,7 @@ fn validator(profile: Profile) -> Validator {
 #[test]
 fn the_committed_schemas_of_bodies_are_those_of_the_code() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schema/events/v{}", schema::VERSION));
-    for profile in Profile::ALL {
+    for profile in PayloadProfile::ALL {
         let (path, wanted) = (folder.join(format!("{}.schema.json", profile.as_str())), schema::schema(profile));
         if std::env::var_os(crate::schema::WRITE).is_some() {
             fs::create_dir_all(&folder).and_then(|()| fs::write(&path, &wanted)).expect("the schemas can be written");
@@ -366,11 +372,11 @@ fn the_committed_schemas_of_bodies_are_those_of_the_code() {
 
 #[test]
 fn every_body_is_what_its_schema_says_and_nothing_else_is() {
-    for profile in Profile::ALL {
+    for profile in PayloadProfile::ALL {
         let names: Vec<&str> = match profile {
-            Profile::Databricks => DATABRICKS.to_vec(),
-            Profile::Mlflow => MLFLOW.to_vec(),
-            Profile::Standard | Profile::Cloudevents | Profile::Slack | Profile::Teams => {
+            PayloadProfile::Databricks => DATABRICKS.to_vec(),
+            PayloadProfile::Mlflow => MLFLOW.to_vec(),
+            PayloadProfile::Standard | PayloadProfile::Cloudevents | PayloadProfile::Slack | PayloadProfile::Teams => {
                 OWN.iter().chain(&WATCHER).copied().collect()
             }
         };

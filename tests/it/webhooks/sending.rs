@@ -8,10 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use greenroom::deliver::webhook::address::Allow;
-use greenroom::deliver::webhook::post::{Limits, Names, System};
+use greenroom::deliver::webhook::post::{AddressLookup, PostLimits, System};
 use greenroom::deliver::webhook::{Outgoing, channels};
-use greenroom::deliver::{Due, Happening, Job, Moment, Outcome, What};
-use greenroom::event::{Cause, Event};
+use greenroom::deliver::{AttemptOutcome, DeliveryContext, DeliveryJob, DueJob, Notification, NotificationKind};
+use greenroom::event::{Event, TransitionCause};
 use greenroom::name::{ModelName, UserName};
 use greenroom::registry::Registry;
 use greenroom::secrets::{Secret, Secrets};
@@ -50,21 +50,22 @@ impl World {
         self.secrets().set(&name.parse().expect("a name"), &secret, Timestamp::from_millis(NOW)).expect("it is kept");
     }
 
-    fn outgoing(&self, allow: &[&str], names: impl Names + 'static, limits: Limits) -> Arc<Outgoing> {
+    fn outgoing(&self, allow: &[&str], names: impl AddressLookup + 'static, limits: PostLimits) -> Arc<Outgoing> {
         let allow = Allow::new(allow).expect("settings");
         Arc::new(Outgoing::with(allow, self.secrets(), Arc::new(names), limits))
     }
 
     fn local(&self) -> Arc<Outgoing> {
-        self.outgoing(&["127.0.0.1"], System, Limits::default())
+        self.outgoing(&["127.0.0.1"], System, PostLimits::default())
     }
 
     /// The jobs of an event, and the outcome of an attempt for each.
-    fn tell(&self, out: &Arc<Outgoing>, what: What) -> Vec<(Job, Outcome)> {
+    fn tell(&self, out: &Arc<Outgoing>, what: NotificationKind) -> Vec<(DeliveryJob, AttemptOutcome)> {
         let snapshot = self.registry.snapshot().expect("a state");
         let now = Timestamp::from_millis(NOW);
-        let moment = Moment { registry: &self.registry, before: &snapshot, after: &snapshot, tip: &snapshot, now };
-        let happening = Happening {
+        let moment =
+            DeliveryContext { registry: &self.registry, before: &snapshot, after: &snapshot, tip: &snapshot, now };
+        let happening = Notification {
             commit: self.registry.head().expect("a branch").expect("a commit"),
             ordinal: 0,
             at: Timestamp::from_millis(NOW - 5_000),
@@ -76,7 +77,7 @@ impl World {
         let mut all = Vec::new();
         for channel in channels(&snapshot, out).expect("the webhooks") {
             for job in channel.jobs(&happening, &moment).expect("jobs") {
-                let due = Due { id: "0badcafe", happening: &happening, job: &job, attempt: 0 };
+                let due = DueJob { id: "0badcafe", happening: &happening, job: &job, attempt: 0 };
                 let sent = channel.send(&[due], &moment);
                 assert_eq!(sent.taken, 1);
                 all.push((job, sent.outcome));
@@ -85,17 +86,23 @@ impl World {
         all
     }
 
-    fn outcome(&self, out: &Arc<Outgoing>) -> Outcome {
+    fn outcome(&self, out: &Arc<Outgoing>) -> AttemptOutcome {
         let all = self.tell(out, moved());
         assert_eq!(all.len(), 1, "{all:?}");
         all.into_iter().next().expect("one").1
     }
 }
 
-fn moved() -> What {
+fn moved() -> NotificationKind {
     let model = ModelName::new("churn").expect("a name");
-    let cause = Cause::Direct;
-    What::Event(Box::new(Event::Transitioned { model, version: 3, from: Stage::None, to: Stage::Production, cause }))
+    let cause = TransitionCause::Direct;
+    NotificationKind::Event(Box::new(Event::Transitioned {
+        model,
+        version: 3,
+        from: Stage::None,
+        to: Stage::Production,
+        cause,
+    }))
 }
 
 const MOVED: &str = "MODEL_VERSION_TRANSITIONED_STAGE";
@@ -107,7 +114,7 @@ fn a_delivery_carries_the_headers_of_all_three_contracts_over_the_bytes_that_wer
     world.set("s", "secret_string");
     world.set("s.next", "the next one");
     world.set("a", "Bearer abc");
-    assert_eq!(world.outcome(&world.local()), Outcome::Delivered("HTTP 200".to_owned()));
+    assert_eq!(world.outcome(&world.local()), AttemptOutcome::Delivered("HTTP 200".to_owned()));
     let got = receiver.only();
     assert_eq!(got.line, "POST /hook");
     assert_eq!(got.json()["event"], MOVED);
@@ -134,21 +141,21 @@ fn an_own_secret_is_sent_for_the_webhook_that_used_it_first_and_for_no_other() {
     let options = |url: &str| ["--event", MOVED, "--url", url, "--authorization", "webhook-mine"].map(str::to_owned);
     let world = World::new(&options(&first.url()).each_ref().map(String::as_str));
     world.set("webhook-mine", "canary");
-    assert_eq!(world.outcome(&world.local()), Outcome::Delivered("HTTP 200".to_owned()));
+    assert_eq!(world.outcome(&world.local()), AttemptOutcome::Delivered("HTTP 200".to_owned()));
     // Another webhook takes its place, and names the same secret for another target.
     let alice = world.sandbox.alice().within("r");
     let hooks = alice.greenroom(["webhook", "list", "-o", "json"]).success().json();
     let id = hooks[0]["id"].as_str().expect("an id").to_owned();
     alice.greenroom(["webhook", "delete", &id, "--yes"]).success();
     alice.greenroom(["webhook", "create"].map(str::to_owned).into_iter().chain(options(&second.url()))).success();
-    let Outcome::Retry { why, after: None } = world.outcome(&world.local()) else { panic!("it was sent") };
+    let AttemptOutcome::Retry { why, after: None } = world.outcome(&world.local()) else { panic!("it was sent") };
     let way = "greenroom secret release webhook-mine";
     assert!(why.contains(&id) && why.contains(way) && !why.contains("canary"), "{why}");
     assert_eq!(second.got().len(), 0);
     let listed = alice.greenroom(["secret", "list", "-o", "json"]).success().json();
     assert_eq!(listed[0]["webhook"], json!(id));
     alice.greenroom(way.split(' ').skip(1)).success();
-    assert_eq!(world.outcome(&world.local()), Outcome::Delivered("HTTP 200".to_owned()));
+    assert_eq!(world.outcome(&world.local()), AttemptOutcome::Delivered("HTTP 200".to_owned()));
     assert_eq!(second.only().header("authorization"), Some("canary"));
 }
 
@@ -178,11 +185,12 @@ fn each_matching_name_is_a_job_of_its_own_in_the_models_lane() {
 fn a_webhook_of_one_model_hears_of_no_other_and_one_that_is_off_of_nothing() {
     let receiver = Hooked::with_status(200);
     let other = World::new(&["--event", "*", "--profile", "standard", "--model", "churn", "--url", &receiver.url()]);
-    let rewritten = What::HistoryRewritten { before: other.registry.head().expect("a branch").expect("a commit") };
+    let rewritten =
+        NotificationKind::HistoryRewritten { before: other.registry.head().expect("a branch").expect("a commit") };
     assert_eq!(other.tell(&other.local(), rewritten.clone()), []);
     let created = |name: &str| {
         let model = ModelName::new(name).expect("a name");
-        What::Event(Box::new(Event::ModelDescribed {
+        NotificationKind::Event(Box::new(Event::ModelDescribed {
             model,
             description: Default::default(),
             before: Default::default(),
@@ -201,11 +209,11 @@ fn a_webhook_of_one_model_hears_of_no_other_and_one_that_is_off_of_nothing() {
 
 #[test]
 fn answers_mean_what_the_contracts_say() {
-    let retry = |why: &str, after| Outcome::Retry { why: why.to_owned(), after };
+    let retry = |why: &str, after| AttemptOutcome::Retry { why: why.to_owned(), after };
     let minute = Some(Duration::from_secs(60));
     for (answer, wanted) in [
-        ("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", Outcome::Delivered("HTTP 202".to_owned())),
-        ("HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n", Outcome::Gone { why: "HTTP 410".to_owned() }),
+        ("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", AttemptOutcome::Delivered("HTTP 202".to_owned())),
+        ("HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n", AttemptOutcome::Gone { why: "HTTP 410".to_owned() }),
         ("HTTP/1.1 429 Slow\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n", retry("HTTP 429", minute)),
         ("HTTP/1.1 503 Later\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n", retry("HTTP 503", minute)),
         ("HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n", retry("HTTP 503", None)),
@@ -227,7 +235,7 @@ fn a_redirect_is_a_failure_and_is_not_followed() {
     });
     let world = World::new(&["--event", MOVED, "--url", &receiver.url()]);
     let why = "HTTP 302: redirects are not followed".to_owned();
-    assert_eq!(world.outcome(&world.local()), Outcome::Retry { why, after: None });
+    assert_eq!(world.outcome(&world.local()), AttemptOutcome::Retry { why, after: None });
     assert_eq!((receiver.got().len(), elsewhere.got().len()), (1, 0));
 }
 
@@ -239,7 +247,7 @@ fn an_answer_without_end_costs_little_and_a_slow_one_is_given_up() {
     });
     let world = World::new(&["--event", MOVED, "--url", &endless.url()]);
     let begun = Instant::now();
-    assert_eq!(world.outcome(&world.local()), Outcome::Delivered("HTTP 200".to_owned()));
+    assert_eq!(world.outcome(&world.local()), AttemptOutcome::Delivered("HTTP 200".to_owned()));
     assert!(begun.elapsed() < Duration::from_secs(20), "it did not read a gigabyte: {:?}", begun.elapsed());
 
     let slow = Hooked::with(|_, stream| {
@@ -251,9 +259,9 @@ fn an_answer_without_end_costs_little_and_a_slow_one_is_given_up() {
         }
     });
     let world = World::new(&["--event", MOVED, "--url", &slow.url()]);
-    let limits = Limits { total: Duration::from_millis(700), ..Limits::default() };
+    let limits = PostLimits { total: Duration::from_millis(700), ..PostLimits::default() };
     let out = world.outgoing(&["127.0.0.1"], System, limits);
-    let Outcome::Retry { why, after: None } = world.outcome(&out) else { panic!("it was given up") };
+    let AttemptOutcome::Retry { why, after: None } = world.outcome(&out) else { panic!("it was given up") };
     assert!(why.contains("no answer in time"), "{why}");
 }
 
@@ -263,15 +271,16 @@ fn no_target_but_the_allowed_is_called() {
     let world = World::new(&["--event", MOVED, "--url", &receiver.url()]);
     let port = receiver.address().port();
     for allow in [&[][..], &["10.0.0.0/8"], &["localhost"], &["127.0.0.1:1"]] {
-        let Outcome::Retry { why, .. } = world.outcome(&world.outgoing(allow, System, Limits::default())) else {
+        let AttemptOutcome::Retry { why, .. } = world.outcome(&world.outgoing(allow, System, PostLimits::default()))
+        else {
             panic!("{allow:?}")
         };
         assert!(why.contains("it is not a public address"), "{why}");
     }
     assert_eq!(receiver.got().len(), 0);
     let own = format!("127.0.0.1:{port}");
-    let out = world.outgoing(&[&own], System, Limits::default());
-    assert_eq!(world.outcome(&out), Outcome::Delivered("HTTP 200".to_owned()));
+    let out = world.outgoing(&[&own], System, PostLimits::default());
+    assert_eq!(world.outcome(&out), AttemptOutcome::Delivered("HTTP 200".to_owned()));
 }
 
 /// A name that resolves to a public address when it is checked, and to another address when it is called.
@@ -281,7 +290,7 @@ struct Rebinding {
     then: SocketAddr,
 }
 
-impl Names for Rebinding {
+impl AddressLookup for Rebinding {
     fn lookup(&self, _: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let public = SocketAddr::from(([93, 184, 216, 34], port));
         let first = self.asked.fetch_add(1, Ordering::SeqCst) == 0;
@@ -295,19 +304,19 @@ fn a_name_that_resolves_to_another_address_the_second_time_reaches_nothing() {
     let then = receiver.address();
     let world = World::new(&["--event", MOVED, "--url", &format!("https://rebind.example:{}/", then.port())]);
     let rebinding = || Rebinding { asked: AtomicUsize::new(1), then };
-    let out = world.outgoing(&[], rebinding(), Limits::default());
-    let Outcome::Retry { why, .. } = world.outcome(&out) else { panic!("it was refused") };
+    let out = world.outgoing(&[], rebinding(), PostLimits::default());
+    let AttemptOutcome::Retry { why, .. } = world.outcome(&out) else { panic!("it was refused") };
     assert!(why.starts_with("rebind.example: it is not a public address"), "{why}");
     // A private address among public ones is refused, too.
     #[derive(Debug)]
     struct Mixed(SocketAddr);
-    impl Names for Mixed {
+    impl AddressLookup for Mixed {
         fn lookup(&self, _: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
             Ok(vec![SocketAddr::from(([93, 184, 216, 34], port)), self.0])
         }
     }
-    let out = world.outgoing(&[], Mixed(then), Limits::default());
-    assert!(matches!(world.outcome(&out), Outcome::Retry { why, .. } if why.contains("not a public address")));
+    let out = world.outgoing(&[], Mixed(then), PostLimits::default());
+    assert!(matches!(world.outcome(&out), AttemptOutcome::Retry { why, .. } if why.contains("not a public address")));
     assert_eq!(receiver.got().len(), 0, "no connection was made");
 }
 
@@ -315,11 +324,11 @@ fn a_name_that_resolves_to_another_address_the_second_time_reaches_nothing() {
 fn without_its_secret_nothing_is_sent_and_the_reason_names_it() {
     let receiver = Hooked::with_status(200);
     let world = World::new(&["--event", MOVED, "--url", &receiver.url(), "--secret", "release"]);
-    let Outcome::Retry { why, .. } = world.outcome(&world.local()) else { panic!("it waits") };
+    let AttemptOutcome::Retry { why, .. } = world.outcome(&world.local()) else { panic!("it waits") };
     assert_eq!(why, "the secret 'release' is not here: `greenroom secret set release`");
     assert_eq!(receiver.got().len(), 0);
     world.set("release", "now");
-    assert_eq!(world.outcome(&world.local()), Outcome::Delivered("HTTP 200".to_owned()));
+    assert_eq!(world.outcome(&world.local()), AttemptOutcome::Delivered("HTTP 200".to_owned()));
 }
 
 #[test]
@@ -328,7 +337,7 @@ fn a_job_is_started_as_databricks_starts_it() {
     let workspace = format!("http://{}", receiver.address());
     let world = World::new(&["--event", MOVED, "--job", "4711", "--workspace", &workspace, "--authorization", "jobs"]);
     world.set("jobs", "dapi-token");
-    assert_eq!(world.outcome(&world.local()), Outcome::Delivered("HTTP 200".to_owned()));
+    assert_eq!(world.outcome(&world.local()), AttemptOutcome::Delivered("HTTP 200".to_owned()));
     let got = receiver.only();
     assert_eq!(got.line, "POST /api/2.1/jobs/run-now");
     assert_eq!(got.header("authorization"), Some("Bearer dapi-token"));
@@ -345,7 +354,7 @@ fn connections_are_kept_and_used_again() {
     let out = world.local();
     let begun = Instant::now();
     for _ in 0..200 {
-        assert_eq!(world.outcome(&out), Outcome::Delivered("HTTP 200".to_owned()));
+        assert_eq!(world.outcome(&out), AttemptOutcome::Delivered("HTTP 200".to_owned()));
     }
     assert_eq!(receiver.got().len(), 200);
     assert_eq!(receiver.connections(), 1, "{:?}", begun.elapsed());

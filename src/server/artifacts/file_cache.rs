@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::grant::Grants;
-use crate::artifact::walk::Stamp;
-use crate::artifact::{ArtifactError, Limits, Listed, Store, Uploads};
+use crate::artifact::walk::WriteStamp;
+use crate::artifact::{ArtifactError, ArtifactLimits, ArtifactListing, Store, Uploads};
 use crate::name::Digest;
-use crate::server::share::Shares;
+use crate::server::caller_slots::CallerSlots;
 use crate::tree::Oid;
 
 /// The number of files that are received at the same time. Other clients wait.
@@ -27,11 +27,11 @@ const CHECKED: usize = 10_000;
 const TIDY: Duration = Duration::from_hours(1);
 
 /// The files and empty folders of a version.
-pub type Files = Arc<Listed>;
+pub type Files = Arc<ArtifactListing>;
 
 /// The server's file cache.
 #[derive(Debug)]
-pub struct Shelf {
+pub struct FileCache {
     /// The content store.
     pub store: Store,
     /// Uploads that are not a version yet.
@@ -39,23 +39,23 @@ pub struct Shelf {
     /// Makes and verifies URLs that need no token.
     pub grants: Grants,
     /// Shares the slots for sending among callers.
-    pub places: Shares,
+    pub places: CallerSlots,
     /// Objects are checked one at a time, so that two requests never check the same object.
     pub checking: tokio::sync::Mutex<()>,
     lists: Mutex<VecDeque<(Oid, Files)>>,
-    checked: Mutex<BTreeMap<Digest, Stamp>>,
+    checked: Mutex<BTreeMap<Digest, WriteStamp>>,
 }
 
-impl Shelf {
+impl FileCache {
     /// Opens the files in Git LFS's folder `lfs`. An upload may have `max_upload` bytes. `key` signs URLs.
     pub fn new(lfs: &Path, max_upload: u64, key: [u8; 32]) -> Self {
         let store = Store::at(lfs);
-        let limits = Limits { total: max_upload, ..Limits::default() };
+        let limits = ArtifactLimits { total: max_upload, ..ArtifactLimits::default() };
         Self {
             uploads: Arc::new(Uploads::of(store.clone(), limits)),
             store,
             grants: Grants::new(key),
-            places: Shares::new(RECEIVED),
+            places: CallerSlots::new(RECEIVED),
             checking: tokio::sync::Mutex::default(),
             lists: Mutex::default(),
             checked: Mutex::default(),
@@ -66,7 +66,7 @@ impl Shelf {
     pub fn listed(
         &self,
         tree: Oid,
-        list: impl FnOnce() -> Result<Listed, ArtifactError>,
+        list: impl FnOnce() -> Result<ArtifactListing, ArtifactError>,
     ) -> Result<Files, ArtifactError> {
         let known = || self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, files)) = known().iter().find(|(t, _)| *t == tree) {
@@ -88,12 +88,12 @@ impl Shelf {
     }
 
     /// Returns whether an object was checked while its file had this stamp.
-    pub fn is_checked(&self, sha256: &Digest, stamp: Stamp) -> bool {
+    pub fn is_checked(&self, sha256: &Digest, stamp: WriteStamp) -> bool {
         self.checked.lock().unwrap_or_else(PoisonError::into_inner).get(sha256) == Some(&stamp)
     }
 
     /// Records that an object was checked.
-    pub fn note_checked(&self, sha256: &Digest, stamp: Stamp) {
+    pub fn note_checked(&self, sha256: &Digest, stamp: WriteStamp) {
         let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
         if checked.len() >= CHECKED {
             checked.clear();
@@ -103,7 +103,7 @@ impl Shelf {
 }
 
 /// Removes unused uploads, at the start and every hour.
-pub async fn keep_tidy(shelf: Arc<Shelf>) {
+pub async fn keep_tidy(shelf: Arc<FileCache>) {
     loop {
         let uploads = Arc::clone(&shelf.uploads);
         let _ = tokio::task::spawn_blocking(move || uploads.sweep(SystemTime::now())).await;
@@ -114,20 +114,20 @@ pub async fn keep_tidy(shelf: Arc<Shelf>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifact::{FileEntry, FilePath, Place, copy};
+    use crate::artifact::{FileEntry, FilePath, FileLocation, copy};
 
     #[test]
     fn the_newest_list_is_kept_however_long_and_older_ones_while_there_is_room() {
         let dir = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(dir.path(), 1, [0; 32]);
+        let shelf = FileCache::new(dir.path(), 1, [0; 32]);
         let file =
-            FileEntry { path: FilePath::new("a").unwrap(), size: 0, sha256: copy::sha256(b""), place: Place::Stored };
+            FileEntry { path: FilePath::new("a").unwrap(), size: 0, sha256: copy::sha256(b""), place: FileLocation::Stored };
         let tree = |n: u8| Oid::from_bytes(&[n; 20]).unwrap();
         let is_kept = |n: u8, len: usize| {
             let mut asked = false;
             let list = || {
                 asked = true;
-                Ok(Listed { files: vec![file.clone(); len], empty_folders: Vec::new() })
+                Ok(ArtifactListing { files: vec![file.clone(); len], empty_folders: Vec::new() })
             };
             assert_eq!(shelf.listed(tree(n), list).unwrap().files.len(), len);
             !asked

@@ -9,17 +9,17 @@ use crate::server::databricks::activities;
 use crate::server::databricks::shapes as databricks;
 use crate::server::error::ApiError;
 use crate::server::mlflow::named;
-use crate::server::route::{Answer, Reply};
+use crate::server::route::{HandlerResult, Reply};
 use crate::time::Timestamp;
 use crate::tree::Oid;
 use crate::view::{Activity, ActivityPage, Comment, CommentList};
 
 /// Handles GET `comments/list`: all comments of a version, oldest first.
-pub async fn comments(call: Call) -> Answer {
+pub async fn comments(call: Call) -> HandlerResult {
     let (model, version) = named(&call)?;
     let (viewer, level) = (call.viewer(), call.model(&model).map(|m| call.standing.level(m))?);
     let commit = call.catalog.commit();
-    let look = move |registry: &crate::registry::Registry, places: &crate::server::places::Places| {
+    let look = move |registry: &crate::registry::Registry, places: &crate::server::id_lookup::IdLookup| {
         let view = registry.snapshot_of(commit)?.model(&model)?.map_or(Ok(None), |m| m.version(version))?;
         let comments = view.map_or(Ok(Default::default()), |v| v.comments())?;
         let mut found: Vec<_> = comments.into_values().filter_map(|f| f.value).collect();
@@ -34,7 +34,7 @@ pub async fn comments(call: Call) -> Answer {
 }
 
 /// Converts an activity of Databricks' API to the keys of this API.
-fn shown(model: &ModelName, version: u64, activity: &databricks::Activity) -> Activity {
+fn shown(model: &ModelName, version: u64, activity: &databricks::ActivityBody) -> Activity {
     Activity {
         id: activity.id.clone(),
         activity_type: activity.activity_type,
@@ -53,7 +53,7 @@ fn shown(model: &ModelName, version: u64, activity: &databricks::Activity) -> Ac
 }
 
 /// Handles GET `activities/list`: the activities of a version, newest first, in pages.
-pub async fn activities(call: Call) -> Answer {
+pub async fn activities(call: Call) -> HandlerResult {
     let ((model, version), size) = (named(&call)?, size(&call)?);
     let before = match call.args.text("page_token")?.filter(|t| !t.is_empty()) {
         Some(token) => Some(number(&call, token).await?),

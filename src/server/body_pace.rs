@@ -22,12 +22,12 @@ pub struct TooSlow;
 
 /// The bytes received and the time waited since the last check.
 #[derive(Debug, Default)]
-struct Window {
+struct PaceWindow {
     waited: Duration,
     bytes: u64,
 }
 
-impl Window {
+impl PaceWindow {
     /// Adds the bytes that came after a wait.
     fn add(&mut self, waited: Duration, bytes: u64) -> Result<(), TooSlow> {
         self.waited = self.waited.saturating_add(waited);
@@ -49,7 +49,7 @@ impl Window {
 /// A body with a minimum rate. Only the time while its reader waits counts.
 struct Paced {
     body: Body,
-    window: Window,
+    window: PaceWindow,
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
@@ -58,7 +58,7 @@ pub fn paced(body: Body) -> Body {
     if body.is_end_stream() {
         return body;
     }
-    Body::new(Paced { body, window: Window::default(), waiting: None })
+    Body::new(Paced { body, window: PaceWindow::default(), waiting: None })
 }
 
 /// Returns whether reading a body failed because its client was too slow.
@@ -116,14 +116,14 @@ mod tests {
 
     #[test]
     fn a_pace_is_kept_on_average_and_only_waiting_counts() {
-        let mut window = Window::default();
+        let mut window = PaceWindow::default();
         let second = Duration::from_secs(1);
         assert!((0..300).all(|_| window.add(second, 1024).is_ok()));
         assert!((0..300).all(|_| window.add(Duration::ZERO, 1).is_ok()), "nobody waited");
-        let mut window = Window::default();
+        let mut window = PaceWindow::default();
         assert!((0..29).all(|_| window.add(second, 1023).is_ok()));
         assert_eq!(window.add(second, 1023), Err(TooSlow));
-        let mut window = Window::default();
+        let mut window = PaceWindow::default();
         assert!(window.add(second, 1 << 20).is_ok());
         assert!(window.add(window.left(), 0).is_ok(), "it paused after much came");
         assert_eq!(window.add(window.left(), 0), Err(TooSlow));
@@ -133,7 +133,7 @@ mod tests {
     async fn a_body_that_does_not_come_ends_with_its_reason_and_one_that_comes_is_whole() {
         // Most of its time has passed already, so that no test needs to wait.
         let body = |receive| {
-            let window = Window { waited: WINDOW.saturating_sub(Duration::from_millis(5)), bytes: 0 };
+            let window = PaceWindow { waited: WINDOW.saturating_sub(Duration::from_millis(5)), bytes: 0 };
             Body::new(Paced { body: Body::new(Channel(receive)), window, waiting: None })
         };
         let (_send, receive) = tokio::sync::mpsc::channel::<Bytes>(1);

@@ -9,16 +9,16 @@ use std::time::Duration;
 use axum::http::header;
 use tokio::time::Instant;
 
-use super::events::{Reader, Wanted};
+use super::events::{FeedReader, FeedQuery};
 use super::{size, stream};
 use crate::index::{Index, IndexError};
 use crate::name::{ModelName, UserName};
 use crate::server::call::Call;
 use crate::server::catalog::Catalog;
 use crate::server::error::{ApiError, Code};
-use crate::server::places::Places;
-use crate::server::route::{Answer, Reply};
-use crate::server::state::State;
+use crate::server::id_lookup::IdLookup;
+use crate::server::route::{HandlerResult, Reply};
+use crate::server::state::ServerState;
 use crate::tree::Oid;
 use crate::view::{Events, FeedEvent};
 
@@ -36,7 +36,7 @@ const MAX_NAMES: usize = 50;
 
 /// The position from which the feed continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum After {
+pub enum FeedPosition {
     /// From the first commit.
     Start,
     /// After the newest event.
@@ -45,7 +45,7 @@ pub enum After {
     Commit(Oid, Option<u32>),
 }
 
-impl After {
+impl FeedPosition {
     /// Parses a cursor.
     ///
     /// # Errors
@@ -73,14 +73,14 @@ impl After {
 /// A request for the feed, and its position.
 pub struct Feed {
     user: UserName,
-    wanted: Arc<Wanted>,
-    after: After,
+    wanted: Arc<FeedQuery>,
+    after: FeedPosition,
     size: usize,
 }
 
 /// A page of the feed.
 #[derive(Debug)]
-pub struct Page {
+pub struct FeedPage {
     /// The events, oldest first.
     pub events: Vec<FeedEvent>,
     /// The cursor to continue from. `None` if there is no commit at all.
@@ -104,8 +104,8 @@ impl Feed {
         let after = resumed.or(call.args.text("after")?).unwrap_or_default();
         Ok(Self {
             user: call.caller.user.clone(),
-            wanted: Arc::new(Wanted { model, names }),
-            after: After::read(after)?,
+            wanted: Arc::new(FeedQuery { model, names }),
+            after: FeedPosition::read(after)?,
             size: size(call)?,
         })
     }
@@ -115,25 +115,25 @@ impl Feed {
     /// # Errors
     ///
     /// When the index cannot be read, too many requests wait, or the cursor is not in the history.
-    pub async fn page(&mut self, state: &State, catalog: &Arc<Catalog>) -> Result<Page, ApiError> {
+    pub async fn page(&mut self, state: &ServerState, catalog: &Arc<Catalog>) -> Result<FeedPage, ApiError> {
         let (user, wanted, catalog) = (self.user.clone(), Arc::clone(&self.wanted), Arc::clone(catalog));
         let (after, size) = (self.after.clone(), self.size);
-        let look = move |_: &_, index: &mut Index<'_>, places: &Places| {
-            page(index, places, &Reader::new(&catalog, &user, &wanted), &after, size)
+        let look = move |_: &_, index: &mut Index<'_>, places: &IdLookup| {
+            page(index, places, &FeedReader::new(&catalog, &user, &wanted), &after, size)
         };
         let page = state.read(state.with_places(look)).await?;
         if let Some(next) = &page.next {
-            self.after = After::read(next)?;
+            self.after = FeedPosition::read(next)?;
         }
         Ok(page)
     }
 }
 
-fn page(index: &mut Index<'_>, places: &Places, reader: &Reader, after: &After, size: usize) -> Result<Page, ApiError> {
+fn page(index: &mut Index<'_>, places: &IdLookup, reader: &FeedReader, after: &FeedPosition, size: usize) -> Result<FeedPage, ApiError> {
     let (first, ordinal) = match after {
-        After::Start => (0, None),
-        After::Now => (index.commits(), None),
-        After::Commit(commit, ordinal) => {
+        FeedPosition::Start => (0, None),
+        FeedPosition::Now => (index.commits(), None),
+        FeedPosition::Commit(commit, ordinal) => {
             let number = index.number(*commit).map_err(off_line)?;
             (if ordinal.is_some() { number } else { number + 1 }, *ordinal)
         }
@@ -147,13 +147,13 @@ fn page(index: &mut Index<'_>, places: &Places, reader: &Reader, after: &After, 
             if events.len() >= size {
                 events.truncate(size);
                 let next = events.last().map(|e| e.cursor.clone());
-                return Ok(Page { events, next, is_end: false });
+                return Ok(FeedPage { events, next, is_end: false });
             }
         }
         number = end;
     }
     let seen = if number == 0 { None } else { index.commit(number - 1)? };
-    Ok(Page { events, next: seen.map(|c| c.to_string()), is_end: number >= index.commits() })
+    Ok(FeedPage { events, next: seen.map(|c| c.to_string()), is_end: number >= index.commits() })
 }
 
 fn off_line(e: IndexError) -> ApiError {
@@ -167,7 +167,7 @@ fn off_line(e: IndexError) -> ApiError {
 }
 
 /// Handles GET `events`.
-pub async fn events(call: Call) -> Answer {
+pub async fn events(call: Call) -> HandlerResult {
     let mut feed = Feed::of(&call)?;
     let wait = match call.args.number("wait")? {
         None => 0,
@@ -208,11 +208,11 @@ mod tests {
     fn a_cursor_is_a_commit_or_one_of_its_events() {
         let id = "ab".repeat(20);
         let commit = Oid::from_hex(&id).unwrap();
-        let read = |given: &str| After::read(given).ok();
-        assert_eq!(read(""), Some(After::Start));
-        assert_eq!(read("now"), Some(After::Now));
-        assert_eq!(read(&id), Some(After::Commit(commit, None)));
-        assert_eq!(read(&format!("{id}.12")), Some(After::Commit(commit, Some(12))));
+        let read = |given: &str| FeedPosition::read(given).ok();
+        assert_eq!(read(""), Some(FeedPosition::Start));
+        assert_eq!(read("now"), Some(FeedPosition::Now));
+        assert_eq!(read(&id), Some(FeedPosition::Commit(commit, None)));
+        assert_eq!(read(&format!("{id}.12")), Some(FeedPosition::Commit(commit, Some(12))));
         for wrong in ["NOW", "ab", &format!("{id}."), &format!("{id}.-1"), &format!("{id}.x"), &id[1..], "HEAD"] {
             assert_eq!(read(wrong), None, "{wrong}");
         }

@@ -14,10 +14,10 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::feed::{Feed, Page};
+use super::feed::{Feed, FeedPage};
 use crate::server::call::Call;
 use crate::server::error::ApiError;
-use crate::server::share::Share;
+use crate::server::caller_slots::CallerSlot;
 use crate::server::writer::clock;
 use crate::view::FeedEvent;
 
@@ -40,7 +40,7 @@ impl hyper::body::Body for Messages {
 }
 
 /// Starts the stream with a page.
-pub fn open(call: Call, feed: Feed, first: Page, place: Share) -> Response {
+pub fn open(call: Call, feed: Feed, first: FeedPage, place: CallerSlot) -> Response {
     let (send, receive) = mpsc::channel(AHEAD);
     tokio::spawn(async move {
         // A client that has disconnected needs no error.
@@ -57,13 +57,13 @@ pub fn open(call: Call, feed: Feed, first: Page, place: Share) -> Response {
 }
 
 /// The client has disconnected.
-struct Gone;
+struct ListenerGone;
 
-async fn say(send: &mpsc::Sender<Bytes>, message: String) -> Result<(), Gone> {
-    send.send(message.into()).await.map_err(|_| Gone)
+async fn say(send: &mpsc::Sender<Bytes>, message: String) -> Result<(), ListenerGone> {
+    send.send(message.into()).await.map_err(|_| ListenerGone)
 }
 
-async fn run(call: Call, mut feed: Feed, mut page: Page, send: &mpsc::Sender<Bytes>) -> Result<(), Gone> {
+async fn run(call: Call, mut feed: Feed, mut page: FeedPage, send: &mpsc::Sender<Bytes>) -> Result<(), ListenerGone> {
     let (state, mut catalog) = (Arc::clone(&call.state), Arc::clone(&call.catalog));
     say(send, "retry: 2000\n\n".to_owned()).await?;
     loop {
@@ -84,7 +84,7 @@ async fn run(call: Call, mut feed: Feed, mut page: Page, send: &mpsc::Sender<Byt
                     Ok(newer) => newer,
                     Err(e) => return say(send, failed(&e)).await,
                 },
-                () = send.closed() => return Err(Gone),
+                () = send.closed() => return Err(ListenerGone),
             };
         }
         // A token may expire or be revoked during a stream.

@@ -3,17 +3,17 @@
 
 pub mod events;
 mod feed;
-mod past;
+mod as_of;
 mod requests;
 mod stream;
-mod talk;
+mod comments;
 
 use axum::http::Method;
 
 use super::call::Call;
 use super::error::ApiError;
-use super::route::{Needs, Route};
-use crate::entity::Level;
+use super::route::{RouteAccess, Route};
+use crate::entity::PermissionLevel;
 use crate::index::Index;
 use crate::registry::Registry;
 use crate::time::Timestamp;
@@ -24,16 +24,16 @@ pub const PREFIX: &str = "/api/greenroom";
 
 /// Returns the routes of this module.
 pub fn routes() -> Vec<Route> {
-    let read = Needs::Model(Level::CanRead);
+    let read = RouteAccess::Model(PermissionLevel::CanRead);
     let get = Method::GET;
     let rows = vec![
-        Route::act(get.clone(), "/models/get", read, past::model),
-        Route::act(get.clone(), "/models/list", Needs::Caller, past::models),
-        Route::act(get.clone(), "/versions/get", read, past::version),
-        Route::act(get.clone(), "/comments/list", read, talk::comments),
-        Route::act(get.clone(), "/activities/list", read, talk::activities),
-        Route::act(get.clone(), "/requests/list", Needs::Caller, requests::list),
-        Route::act(get, "/events", Needs::Caller, feed::events),
+        Route::act(get.clone(), "/models/get", read, as_of::model),
+        Route::act(get.clone(), "/models/list", RouteAccess::Caller, as_of::models),
+        Route::act(get.clone(), "/versions/get", read, as_of::version),
+        Route::act(get.clone(), "/comments/list", read, comments::comments),
+        Route::act(get.clone(), "/activities/list", read, comments::activities),
+        Route::act(get.clone(), "/requests/list", RouteAccess::Caller, requests::list),
+        Route::act(get, "/events", RouteAccess::Caller, feed::events),
     ];
     rows.into_iter().flat_map(|row| row.under(&[PREFIX])).collect()
 }

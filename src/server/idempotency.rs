@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::call::Call;
 use super::error::{ApiError, Code};
-use super::route::Answer;
+use super::route::HandlerResult;
 
 /// How long a lost response is kept.
 const KEEP: Duration = Duration::from_secs(120);
@@ -25,12 +25,12 @@ const KEEP: Duration = Duration::from_secs(120);
 const MAX_LOST: usize = 1024;
 
 /// The key of a request: a hash of the caller and the arguments.
-type Key = [u8; 32];
+type RequestKey = [u8; 32];
 
 /// The responses that could not be delivered.
 #[derive(Debug, Default)]
 pub struct Repeats {
-    lost: Mutex<HashMap<Key, (Instant, JoinHandle<Answer>)>>,
+    lost: Mutex<HashMap<RequestKey, (Instant, JoinHandle<HandlerResult>)>>,
 }
 
 impl Repeats {
@@ -40,9 +40,9 @@ impl Repeats {
     /// # Errors
     ///
     /// The error of the request.
-    pub async fn once<F>(self: &Arc<Self>, what: &str, call: Call, make: impl FnOnce(Call) -> F) -> Answer
+    pub async fn once<F>(self: &Arc<Self>, what: &str, call: Call, make: impl FnOnce(Call) -> F) -> HandlerResult
     where
-        F: Future<Output = Answer> + Send + 'static,
+        F: Future<Output = HandlerResult> + Send + 'static,
     {
         let key = key(what, &call);
         let task = self.take(&key).unwrap_or_else(|| tokio::spawn(make(call)));
@@ -55,9 +55,9 @@ impl Repeats {
     /// # Errors
     ///
     /// The error of the request.
-    pub async fn again<F>(self: &Arc<Self>, what: &str, call: Call, make: impl FnOnce(Call) -> F) -> Answer
+    pub async fn again<F>(self: &Arc<Self>, what: &str, call: Call, make: impl FnOnce(Call) -> F) -> HandlerResult
     where
-        F: Future<Output = Answer> + Send + 'static,
+        F: Future<Output = HandlerResult> + Send + 'static,
     {
         let key = key(what, &call);
         let (before, now) = (self.take(&key), make(call));
@@ -79,21 +79,21 @@ impl Repeats {
     }
 
     /// Waits for a response. If the client disconnects, the response is kept for a repeated request.
-    async fn wait(self: &Arc<Self>, key: Key, task: JoinHandle<Answer>) -> Answer {
-        let mut waiting = Waiting { repeats: Arc::clone(self), key, task: Some(task) };
+    async fn wait(self: &Arc<Self>, key: RequestKey, task: JoinHandle<HandlerResult>) -> HandlerResult {
+        let mut waiting = PendingResponse { repeats: Arc::clone(self), key, task: Some(task) };
         let Some(task) = &mut waiting.task else { return Err(gone()) };
         let ended = task.await;
         waiting.task = None;
         ended.unwrap_or_else(|_| Err(gone()))
     }
 
-    fn take(&self, key: &Key) -> Option<JoinHandle<Answer>> {
+    fn take(&self, key: &RequestKey) -> Option<JoinHandle<HandlerResult>> {
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         lost.retain(|_, (since, _)| since.elapsed() < KEEP);
         lost.remove(key).map(|(_, task)| task)
     }
 
-    fn put(&self, key: Key, task: JoinHandle<Answer>) {
+    fn put(&self, key: RequestKey, task: JoinHandle<HandlerResult>) {
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         if lost.len() < MAX_LOST {
             lost.insert(key, (Instant::now(), task));
@@ -106,13 +106,13 @@ fn gone() -> ApiError {
 }
 
 /// A waiting client. If this is dropped before the response, the response counts as lost.
-struct Waiting {
+struct PendingResponse {
     repeats: Arc<Repeats>,
-    key: Key,
-    task: Option<JoinHandle<Answer>>,
+    key: RequestKey,
+    task: Option<JoinHandle<HandlerResult>>,
 }
 
-impl Drop for Waiting {
+impl Drop for PendingResponse {
     fn drop(&mut self) {
         if let Some(task) = self.task.take() {
             self.repeats.put(self.key, task);
@@ -120,7 +120,7 @@ impl Drop for Waiting {
     }
 }
 
-fn key(what: &str, call: &Call) -> Key {
+fn key(what: &str, call: &Call) -> RequestKey {
     let mut hash = Sha256::new();
     for part in [what, call.caller.user.as_str(), &call.args.canonical()] {
         hash.update((part.len() as u64).to_be_bytes());

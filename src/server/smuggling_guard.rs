@@ -42,8 +42,8 @@ const REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nConten
 
 /// Follows the bytes of a connection from head to head.
 #[derive(Debug)]
-struct Heads {
-    state: Place,
+struct HeadParser {
+    state: ParsePosition,
     head: Vec<u8>,
     /// Whether any head has started.
     begun: bool,
@@ -51,7 +51,7 @@ struct Heads {
 
 /// The position within the bytes of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum ParsePosition {
     Head,
     /// The number of bytes of a body that are still to come.
     Body(u64),
@@ -63,32 +63,32 @@ enum Place {
 #[derive(Debug, PartialEq, Eq)]
 struct Ambiguous;
 
-impl Heads {
+impl HeadParser {
     fn new() -> Self {
-        Self { state: Place::Head, head: Vec::new(), begun: false }
+        Self { state: ParsePosition::Head, head: Vec::new(), begun: false }
     }
 
     /// Returns whether a head has started and not ended.
     fn is_within_head(&self) -> bool {
-        self.state == Place::Head && !self.head.is_empty()
+        self.state == ParsePosition::Head && !self.head.is_empty()
     }
 
     /// Processes received bytes.
     fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Ambiguous> {
         while let Some(&first) = bytes.first() {
             match self.state {
-                Place::Rest => return Ok(()),
-                Place::Body(left) => {
+                ParsePosition::Rest => return Ok(()),
+                ParsePosition::Body(left) => {
                     let now = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
                     bytes = bytes.get(now..).unwrap_or_default();
                     let left = left - now as u64;
-                    self.state = if left == 0 { Place::Head } else { Place::Body(left) };
+                    self.state = if left == 0 { ParsePosition::Head } else { ParsePosition::Body(left) };
                 }
                 // An empty line before a request is ignored.
-                Place::Head if self.head.is_empty() && matches!(first, b'\r' | b'\n') => {
+                ParsePosition::Head if self.head.is_empty() && matches!(first, b'\r' | b'\n') => {
                     bytes = bytes.get(1..).unwrap_or_default();
                 }
-                Place::Head => {
+                ParsePosition::Head => {
                     bytes = bytes.get(1..).unwrap_or_default();
                     self.take(first)?;
                 }
@@ -110,14 +110,14 @@ impl Heads {
             self.state = body_of(&self.head)?;
             self.head.clear();
         } else if self.head.len() > MAX_HEAD {
-            self.state = Place::Rest;
+            self.state = ParsePosition::Rest;
         }
         Ok(())
     }
 }
 
 /// Returns what follows a head.
-fn body_of(head: &[u8]) -> Result<Place, Ambiguous> {
+fn body_of(head: &[u8]) -> Result<ParsePosition, Ambiguous> {
     let (mut length, mut coded) = (None, false);
     for line in head.split(|b| *b == b'\n').skip(1).map(<[u8]>::trim_ascii_end).filter(|l| !l.is_empty()) {
         if line.first().is_some_and(|b| matches!(b, b' ' | b'\t')) {
@@ -138,31 +138,31 @@ fn body_of(head: &[u8]) -> Result<Place, Ambiguous> {
     }
     match (length, coded) {
         (Some(_), true) => Err(Ambiguous),
-        (None, true) => Ok(Place::Rest),
-        (None | Some(0), false) => Ok(Place::Head),
-        (Some(length), false) => Ok(Place::Body(length)),
+        (None, true) => Ok(ParsePosition::Rest),
+        (None | Some(0), false) => Ok(ParsePosition::Head),
+        (Some(length), false) => Ok(ParsePosition::Body(length)),
     }
 }
 
 /// Detects whether a client is too slow.
 #[derive(Debug, Clone)]
-pub struct Pace {
+pub struct SendPace {
     begun: Instant,
     /// Since when a head is being received.
-    head: Arc<Since>,
+    head: Arc<ElapsedMark>,
     /// Since when no byte of that head has come.
-    gap: Arc<Since>,
+    gap: Arc<ElapsedMark>,
     /// Since when no byte of a first head has come.
-    silence: Arc<Since>,
+    silence: Arc<ElapsedMark>,
     /// Since when the client has accepted no byte of the response.
-    stall: Arc<Since>,
+    stall: Arc<ElapsedMark>,
     /// The bytes that the client accepted.
-    taken: Arc<Taken>,
+    taken: Arc<SendProgress>,
 }
 
 /// The bytes that a client accepted, and the time that the server waited for it.
 #[derive(Debug, Default)]
-struct Taken {
+struct SendProgress {
     bytes: AtomicU64,
     /// The completed waits, in milliseconds.
     waited: AtomicU64,
@@ -170,16 +170,16 @@ struct Taken {
 
 /// The values at the start of a check: bytes, and milliseconds of waiting.
 #[derive(Debug, Clone, Copy, Default)]
-struct Look {
+struct SendMark {
     bytes: u64,
     waited: u64,
 }
 
 /// The start of a condition, in milliseconds since the connection started, plus one; 0 while the condition is false.
 #[derive(Debug, Default)]
-struct Since(AtomicU64);
+struct ElapsedMark(AtomicU64);
 
-impl Since {
+impl ElapsedMark {
     fn note(&self, lasts: bool, begun: Instant) {
         if !lasts {
             self.0.store(0, Ordering::Relaxed);
@@ -210,16 +210,16 @@ impl Since {
     }
 }
 
-impl Pace {
+impl SendPace {
     fn new(begun: Instant) -> Self {
-        let silence = Since::default();
+        let silence = ElapsedMark::default();
         silence.note(true, begun);
         let (head, gap, stall, taken) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
         Self { begun, head, gap, silence: Arc::new(silence), stall, taken }
     }
 
     fn is_too_slow(&self) -> bool {
-        let over = |since: &Since, time| since.is_over(self.begun, time);
+        let over = |since: &ElapsedMark, time| since.is_over(self.begun, time);
         over(&self.silence, FIRST_TIME)
             || over(&self.head, HEAD_TIME)
             || over(&self.gap, GAP_TIME)
@@ -227,7 +227,7 @@ impl Pace {
     }
 
     /// Records the progress of the heads.
-    fn heard(&self, heads: &Heads) {
+    fn heard(&self, heads: &HeadParser) {
         self.silence.note(!heads.begun, self.begun);
         self.head.note(heads.is_within_head(), self.begun);
         self.gap.renew(heads.is_within_head(), self.begun);
@@ -248,9 +248,9 @@ impl Pace {
 
     /// Returns whether the client accepts bytes, but too slowly. Starts a new check when the server has waited long
     /// enough to decide.
-    fn is_trickling(&self, from: &mut Look) -> bool {
+    fn is_trickling(&self, from: &mut SendMark) -> bool {
         let waited = self.taken.waited.load(Ordering::Relaxed).saturating_add(self.stall.lasted(self.begun));
-        let now = Look { bytes: self.taken.bytes.load(Ordering::Relaxed), waited };
+        let now = SendMark { bytes: self.taken.bytes.load(Ordering::Relaxed), waited };
         let waited = Duration::from_millis(now.waited.saturating_sub(from.waited));
         if waited < WINDOW {
             return false;
@@ -262,7 +262,7 @@ impl Pace {
 
     /// Ends when no first byte came, a head took too long, or the client accepted too little for too long.
     pub async fn too_slow(self) {
-        let mut look = Look::default();
+        let mut look = SendMark::default();
         while !self.is_too_slow() && !self.is_trickling(&mut look) {
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
@@ -271,25 +271,25 @@ impl Pace {
 
 /// A connection whose request heads are checked.
 #[derive(Debug)]
-pub struct Wire {
+pub struct GuardedConnection {
     stream: TcpStream,
-    heads: Heads,
-    pace: Pace,
+    heads: HeadParser,
+    pace: SendPace,
 }
 
-impl Wire {
+impl GuardedConnection {
     /// Wraps a connection.
     pub fn new(stream: TcpStream) -> Self {
-        Self { stream, heads: Heads::new(), pace: Pace::new(Instant::now()) }
+        Self { stream, heads: HeadParser::new(), pace: SendPace::new(Instant::now()) }
     }
 
     /// Returns the detector of slow clients.
-    pub fn pace(&self) -> Pace {
+    pub fn pace(&self) -> SendPace {
         self.pace.clone()
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for GuardedConnection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buf.filled().len();
@@ -305,7 +305,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for GuardedConnection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let sent = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.pace.sent(sent)
@@ -339,9 +339,9 @@ mod tests {
     use super::*;
 
     /// Feeds bytes in pieces of each size. The result must not depend on the size.
-    fn fed(bytes: &[u8]) -> Result<Place, Ambiguous> {
+    fn fed(bytes: &[u8]) -> Result<ParsePosition, Ambiguous> {
         let run = |size: usize| {
-            let mut heads = Heads::new();
+            let mut heads = HeadParser::new();
             bytes.chunks(size).try_for_each(|piece| heads.feed(piece)).map(|()| heads.state)
         };
         let whole = run(bytes.len());
@@ -357,13 +357,13 @@ mod tests {
 
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut wire = Wire::new(listener.accept().await.unwrap().0);
+        let mut wire = GuardedConnection::new(listener.accept().await.unwrap().0);
         // It started long ago, so that no test needs to wait.
-        wire.pace = Pace::new(Instant::now().checked_sub(STALL_TIME * 2).unwrap());
+        wire.pace = SendPace::new(Instant::now().checked_sub(STALL_TIME * 2).unwrap());
         let pace = wire.pace();
-        let since = |pace: &Pace| pace.stall.0.load(Ordering::Relaxed);
+        let since = |pace: &SendPace| pace.stall.0.load(Ordering::Relaxed);
         let piece = vec![0; 1 << 20];
-        let write = async |wire: &mut Wire| tokio::time::timeout(Duration::from_millis(200), wire.write(&piece)).await;
+        let write = async |wire: &mut GuardedConnection| tokio::time::timeout(Duration::from_millis(200), wire.write(&piece)).await;
         while write(&mut wire).await.is_ok() {}
         assert!(since(&pace) > 0 && !pace.is_too_slow(), "it has its time");
         wire.flush().await.unwrap();
@@ -380,10 +380,10 @@ mod tests {
     #[test]
     fn a_head_has_a_time_to_begin_a_time_between_its_bytes_and_a_time_to_end() {
         let long_ago = Instant::now().checked_sub(IDLE).unwrap();
-        let silent = Pace::new(long_ago);
+        let silent = SendPace::new(long_ago);
         silent.silence.0.store(1, Ordering::Relaxed);
         assert!(silent.is_too_slow(), "nothing ever came");
-        let mut heads = Heads::new();
+        let mut heads = HeadParser::new();
         heads.feed(b"\r\n\r\n").unwrap();
         silent.heard(&heads);
         assert!(silent.is_too_slow(), "empty lines are no head");
@@ -404,8 +404,8 @@ mod tests {
 
     #[test]
     fn who_takes_little_in_much_time_is_told_from_who_is_sent_little() {
-        let pace = Pace::new(Instant::now());
-        let (mut look, long) = (Look::default(), 2 * 60 * 1000);
+        let pace = SendPace::new(Instant::now());
+        let (mut look, long) = (SendMark::default(), 2 * 60 * 1000);
         pace.taken.bytes.store(4 << 20, Ordering::Relaxed);
         assert!(!pace.is_trickling(&mut look), "nobody waited");
         pace.taken.waited.store(long, Ordering::Relaxed);
@@ -420,11 +420,11 @@ mod tests {
 
     #[test]
     fn sound_requests_pass_one_after_the_other() {
-        assert_eq!(fed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Ok(Place::Head));
-        assert_eq!(fed(b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nab"), Ok(Place::Body(1)));
+        assert_eq!(fed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Ok(ParsePosition::Head));
+        assert_eq!(fed(b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nab"), Ok(ParsePosition::Body(1)));
         let two = b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n\n\n\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
-        assert_eq!(fed(two), Ok(Place::Head));
-        assert_eq!(fed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\n\n"), Ok(Place::Rest));
+        assert_eq!(fed(two), Ok(ParsePosition::Head));
+        assert_eq!(fed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\n\n"), Ok(ParsePosition::Rest));
     }
 
     #[test]

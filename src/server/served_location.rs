@@ -4,18 +4,18 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use crate::git::{Repo, Tip};
-use crate::registry::{Place, Registry, RegistryError};
+use crate::registry::{RegistryLocation, Registry, RegistryError};
 use crate::tree::Oid;
 
 /// The current location of the registry. The writer sets it; all other threads read it.
 #[derive(Debug)]
-pub struct Site {
+pub struct ServedLocation {
     git_dir: PathBuf,
-    place: Mutex<Place>,
+    place: Mutex<RegistryLocation>,
     tip: RwLock<Tip>,
 }
 
-impl Site {
+impl ServedLocation {
     /// Returns the location of an open registry.
     pub fn of(registry: &Registry) -> Self {
         Self {
@@ -26,7 +26,7 @@ impl Site {
     }
 
     /// Returns the branch and the folder.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> RegistryLocation {
         self.place.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

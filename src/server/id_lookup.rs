@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use crate::index::{Act, Entry, Index, IndexError, lander};
+use crate::index::{EventText, HistoryEntry, Index, IndexError, lander};
 use crate::name::{Id, UserName};
 use crate::registry::Registry;
 use crate::tree::Oid;
@@ -18,11 +18,11 @@ use crate::tree::Oid;
 const CHUNK: u64 = 1000;
 
 /// A model, by its position in the list of all models that ever existed.
-type Key = u32;
+type ModelIndex = u32;
 
 /// A version, by its model's id.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct VersionLocation {
     /// The model's id.
     pub model: Id,
     /// The number of the version.
@@ -31,13 +31,13 @@ pub struct Place {
 
 /// The locations as of a commit.
 #[derive(Debug, Clone, Default)]
-pub struct Places {
+pub struct IdLookup {
     tip: Option<Oid>,
     count: u64,
     models: Vec<Id>,
-    names: HashMap<String, Vec<(u64, Option<Key>)>>,
-    requests: BTreeMap<Id, (Key, u64)>,
-    comments: HashMap<Id, (Key, u64)>,
+    names: HashMap<String, Vec<(u64, Option<ModelIndex>)>>,
+    requests: BTreeMap<Id, (ModelIndex, u64)>,
+    comments: HashMap<Id, (ModelIndex, u64)>,
     landers: HashMap<Id, String>,
     /// Ids that several requests or comments have or had: lookups of these find nothing.
     doubtful: BTreeSet<Id>,
@@ -46,15 +46,15 @@ pub struct Places {
 /// The newest locations, shared by all requests. A request waits only while they are updated, not for the work of
 /// another request.
 #[derive(Debug, Default)]
-pub struct Newest(Mutex<Arc<Places>>);
+pub struct NewestLookup(Mutex<Arc<IdLookup>>);
 
-impl Newest {
+impl NewestLookup {
     /// Returns the index and the locations of the newest commit.
     ///
     /// # Errors
     ///
     /// [`IndexError`] when the index cannot be read or built.
-    pub fn open<'r>(&self, registry: &'r Registry) -> Result<(Index<'r>, Arc<Places>), IndexError> {
+    pub fn open<'r>(&self, registry: &'r Registry) -> Result<(Index<'r>, Arc<IdLookup>), IndexError> {
         let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Opened under the lock, so that the locations are never newer than the index.
         let mut index = Index::open(registry, &mut |_| {})?;
@@ -66,7 +66,7 @@ impl Newest {
     }
 }
 
-impl Places {
+impl IdLookup {
     /// Returns whether the locations are of the index's commit.
     pub fn is_of(&self, index: &Index<'_>) -> bool {
         index.tip() == self.tip
@@ -113,7 +113,7 @@ impl Places {
     }
 
     /// Returns the location of a comment.
-    pub fn comment(&self, id: &Id) -> Option<Place> {
+    pub fn comment(&self, id: &Id) -> Option<VersionLocation> {
         self.place(*self.comments.get(id).filter(|_| !self.doubtful.contains(id))?)
     }
 
@@ -123,7 +123,7 @@ impl Places {
     }
 
     /// Records the committer of a request or comment, if it is another person than its author.
-    fn note_lander(&mut self, entry: &Entry, act: &Act, servers: &BTreeSet<UserName>) {
+    fn note_lander(&mut self, entry: &HistoryEntry, act: &EventText, servers: &BTreeSet<UserName>) {
         let field = match act.name.as_str() {
             "comment.created" => "comment",
             "request.created" => "request",
@@ -137,36 +137,36 @@ impl Places {
     }
 
     /// Returns the locations of open requests, oldest first, after the request `after` if one is given.
-    pub fn requests(&self, after: Option<&Id>) -> impl Iterator<Item = (&Id, Place)> {
+    pub fn requests(&self, after: Option<&Id>) -> impl Iterator<Item = (&Id, VersionLocation)> {
         let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let all = self.requests.range::<Id, _>((from, std::ops::Bound::Unbounded));
         all.filter(|(id, _)| !self.doubtful.contains(*id)).filter_map(|(id, place)| Some((id, self.place(*place)?)))
     }
 
-    fn place(&self, (key, version): (Key, u64)) -> Option<Place> {
-        Some(Place { model: self.model(key)?.clone(), version })
+    fn place(&self, (key, version): (ModelIndex, u64)) -> Option<VersionLocation> {
+        Some(VersionLocation { model: self.model(key)?.clone(), version })
     }
 
-    fn model(&self, key: Key) -> Option<&Id> {
+    fn model(&self, key: ModelIndex) -> Option<&Id> {
         self.models.get(usize::try_from(key).ok()?)
     }
 
     /// Returns the model that has a name now.
-    fn key(&self, name: &str) -> Option<Key> {
+    fn key(&self, name: &str) -> Option<ModelIndex> {
         self.names.get(name)?.last()?.1
     }
 
-    fn name(&mut self, name: &str, number: u64, key: Option<Key>) {
+    fn name(&mut self, name: &str, number: u64, key: Option<ModelIndex>) {
         self.names.entry(name.to_owned()).or_default().push((number, key));
     }
 
     /// Applies one event of the commit with a number.
-    fn take(&mut self, number: u64, act: &Act) {
+    fn take(&mut self, number: u64, act: &EventText) {
         let Some(model) = act.model.as_deref() else { return };
         match act.name.as_str() {
             "model.created" => {
                 let Some(id) = id_in(&json(act)["created"]) else { return };
-                let Ok(key) = Key::try_from(self.models.len()) else { return };
+                let Ok(key) = ModelIndex::try_from(self.models.len()) else { return };
                 self.models.push(id);
                 self.name(model, number, Some(key));
             }
@@ -215,7 +215,7 @@ impl Places {
         }
     }
 
-    fn forget(&mut self, is_gone: impl Fn(&(Key, u64)) -> bool) {
+    fn forget(&mut self, is_gone: impl Fn(&(ModelIndex, u64)) -> bool) {
         self.requests.retain(|_, place| !is_gone(place));
         self.comments.retain(|_, place| !is_gone(place));
         let (requests, comments) = (&self.requests, &self.comments);
@@ -223,7 +223,7 @@ impl Places {
     }
 }
 
-fn json(act: &Act) -> Value {
+fn json(act: &EventText) -> Value {
     serde_json::from_str(&act.json).unwrap_or(Value::Null)
 }
 
@@ -245,8 +245,8 @@ mod tests {
         Id::new(text).unwrap()
     }
 
-    fn act(name: &str, model: &str, version: Option<u64>, event: &Value) -> Act {
-        Act {
+    fn act(name: &str, model: &str, version: Option<u64>, event: &Value) -> EventText {
+        EventText {
             name: name.to_owned(),
             model: Some(model.to_owned()),
             version,
@@ -262,7 +262,7 @@ mod tests {
     fn who_asks_does_not_wait_for_the_answer_to_another() {
         let dir = tempfile::tempdir().unwrap();
         let registry = Registry::with(crate::git::Repo::init(dir.path(), false).unwrap(), "").unwrap();
-        let newest = Newest::default();
+        let newest = NewestLookup::default();
         let (_index, first) = newest.open(&registry).unwrap();
         let (_index, second) = newest.open(&registry).unwrap();
         assert!(Arc::ptr_eq(&first, &second), "while the first is looked at");
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_name_is_followed_through_renames_and_to_those_who_take_it_later() {
-        let mut places = Places::default();
+        let mut places = IdLookup::default();
         places.take(1, &act("model.created", "x", None, &json!({ "created": { "id": A } })));
         places.take(3, &act("model.renamed", "y", None, &json!({ "from": "x" })));
         places.take(5, &act("model.created", "x", None, &json!({ "created": { "id": B } })));
@@ -289,13 +289,13 @@ mod tests {
 
     #[test]
     fn an_id_that_two_comments_have_leads_nowhere() {
-        let mut places = Places::default();
+        let mut places = IdLookup::default();
         for (number, name, model) in [(0, "x", A), (1, "y", B)] {
             places.take(number, &act("model.created", name, None, &json!({ "created": { "id": model } })));
         }
         let comment = json!({ "comment": { "id": C } });
         places.take(2, &act("comment.created", "x", Some(1), &comment));
-        assert_eq!(places.comment(&id(C)), Some(Place { model: id(A), version: 1 }));
+        assert_eq!(places.comment(&id(C)), Some(VersionLocation { model: id(A), version: 1 }));
         places.take(3, &act("comment.created", "y", Some(1), &comment));
         assert_eq!(places.comment(&id(C)), None);
         places.take(4, &act("comment.deleted", "y", Some(1), &comment));
@@ -304,13 +304,13 @@ mod tests {
 
     #[test]
     fn requests_and_comments_are_found_while_they_are_there() {
-        let mut places = Places::default();
+        let mut places = IdLookup::default();
         places.take(0, &act("model.created", "x", None, &json!({ "created": { "id": A } })));
         let request = |state: &str| json!({ "request": { "id": B, "state": state } });
         places.take(1, &act("request.created", "x", Some(2), &request("pending")));
         places.take(2, &act("comment.created", "x", Some(2), &json!({ "comment": { "id": C } })));
         places.take(3, &act("model.renamed", "y", None, &json!({ "from": "x" })));
-        let place = Place { model: id(A), version: 2 };
+        let place = VersionLocation { model: id(A), version: 2 };
         assert_eq!(places.requests(None).collect::<Vec<_>>(), [(&id(B), place.clone())]);
         assert_eq!(places.requests(Some(&id(B))).count(), 0);
         assert_eq!(places.comment(&id(C)), Some(place));

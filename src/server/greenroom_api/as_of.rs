@@ -11,11 +11,11 @@ use crate::index::{Index, IndexError};
 use crate::name::{AliasName, Id, ModelName};
 use crate::reference;
 use crate::registry::Registry;
-use crate::server::args::missing;
+use crate::server::arguments::missing;
 use crate::server::call::Call;
 use crate::server::error::ApiError;
 use crate::server::mlflow::version_number;
-use crate::server::route::{Answer, Reply};
+use crate::server::route::{HandlerResult, Reply};
 use crate::snapshot::{ModelView, Snapshot, VersionView};
 use crate::stage::Stage;
 use crate::tree::Oid;
@@ -24,14 +24,14 @@ use crate::view::{
 };
 
 /// The models that the caller may read now.
-enum Readable {
+enum ReadScope {
     /// Any model, past, present or future.
     All,
     /// These models, by id.
     These(HashSet<Id>),
 }
 
-impl Readable {
+impl ReadScope {
     fn contains(&self, id: &Id) -> bool {
         match self {
             Self::All => true,
@@ -61,8 +61,8 @@ impl Past<'_, '_> {
 /// Looks at the registry as of the moment that is asked for, or of now.
 async fn look<T: Send + 'static>(
     call: &Call,
-    look: impl FnOnce(&Snapshot<'_>, &Readable, &mut Past<'_, '_>) -> Result<T, ApiError> + Send + 'static,
-) -> Answer
+    look: impl FnOnce(&Snapshot<'_>, &ReadScope, &mut Past<'_, '_>) -> Result<T, ApiError> + Send + 'static,
+) -> HandlerResult
 where
     Dated<T>: Output,
 {
@@ -74,8 +74,8 @@ where
             None => catalog.commit(),
         };
         let readable = match standing.registry() {
-            Some(_) => Readable::All,
-            None => Readable::These(catalog.models().filter(|m| standing.reads(m)).map(|m| m.id.clone()).collect()),
+            Some(_) => ReadScope::All,
+            None => ReadScope::These(catalog.models().filter(|m| standing.reads(m)).map(|m| m.id.clone()).collect()),
         };
         let found = look(&registry.snapshot_of(commit)?, &readable, &mut Past { index, commit })?;
         Ok(Dated { found, as_of: commit.map(|c| as_of(registry, c)).transpose()? })
@@ -92,7 +92,7 @@ fn as_of(registry: &Registry, commit: Oid) -> Result<AsOf, ApiError> {
 /// Returns a model as it was, if the caller may read it.
 fn find<'o>(
     snapshot: &Snapshot<'o>,
-    readable: &Readable,
+    readable: &ReadScope,
     name: &ModelName,
 ) -> Result<(ModelView<'o>, Model), ApiError> {
     let view = snapshot.model(name)?.ok_or_else(|| Refusal::no_model(name))?;
@@ -101,7 +101,7 @@ fn find<'o>(
 }
 
 /// Handles GET `models/get`.
-pub async fn model(call: Call) -> Answer {
+pub async fn model(call: Call) -> HandlerResult {
     let name = ModelName::new(call.args.required("name")?)?;
     look(&call, move |snapshot, readable, _| {
         let (view, model) = find(snapshot, readable, &name)?;
@@ -111,7 +111,7 @@ pub async fn model(call: Call) -> Answer {
 }
 
 /// Handles GET `models/list`: by name, in pages. The token of a page is the last name of the previous page.
-pub async fn models(call: Call) -> Answer {
+pub async fn models(call: Call) -> HandlerResult {
     let size = size(&call)?;
     let after = call.args.text("page_token")?.unwrap_or_default().to_owned();
     look(&call, move |snapshot, readable, _| {
@@ -132,13 +132,13 @@ pub async fn models(call: Call) -> Answer {
 }
 
 /// How the request names a version.
-enum Which {
+enum VersionSelector {
     Number(Option<u64>),
     Stage(String),
     Alias(String),
 }
 
-impl Which {
+impl VersionSelector {
     fn of(call: &Call) -> Result<Self, ApiError> {
         let given = |name| Ok::<_, ApiError>(call.args.text(name)?.filter(|t| !t.is_empty()).map(str::to_owned));
         match (given("version")?, given("stage")?, given("alias")?) {
@@ -187,8 +187,8 @@ impl Which {
 }
 
 /// Handles GET `versions/get`: by number, by stage (the newest version), or by alias.
-pub async fn version(call: Call) -> Answer {
-    let (name, which) = (ModelName::new(call.args.required("name")?)?, Which::of(&call));
+pub async fn version(call: Call) -> HandlerResult {
+    let (name, which) = (ModelName::new(call.args.required("name")?)?, VersionSelector::of(&call));
     look(&call, move |snapshot, readable, past| {
         let ((view, model), which) = (find(snapshot, readable, &name)?, which?);
         let version = which.find(snapshot, &view)?.ok_or_else(|| which.none(&name))?;

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::catalog::Catalog;
-use super::desk::Desks;
+use super::reader_pool::ReaderPool;
 use crate::git::Repo;
 use crate::index::{Index, IndexError};
 use crate::registry::{Registry, RegistryError};
@@ -19,7 +19,7 @@ const QUIET: Duration = Duration::from_secs(1);
 const MOST: Duration = Duration::from_secs(10);
 
 /// Updates the index after changes, until the server stops.
-pub async fn keep(mut catalog: watch::Receiver<Option<Arc<Catalog>>>, desks: Desks) {
+pub async fn keep(mut catalog: watch::Receiver<Option<Arc<Catalog>>>, desks: ReaderPool) {
     while catalog.changed().await.is_ok() {
         let since = Instant::now();
         while since.elapsed() < MOST && matches!(timeout(QUIET, catalog.changed()).await, Ok(Ok(()))) {}

@@ -9,7 +9,7 @@ use crate::name::UserName;
 
 /// The slots of all callers.
 #[derive(Debug)]
-pub struct Shares {
+pub struct CallerSlots {
     all: Arc<Semaphore>,
     of_one: usize,
     callers: Mutex<HashMap<UserName, Arc<Semaphore>>>,
@@ -18,13 +18,13 @@ pub struct Shares {
 /// A slot, until it is dropped.
 #[derive(Debug)]
 #[must_use = "the place is free again when the value is dropped"]
-pub struct Share {
+pub struct CallerSlot {
     _all: OwnedSemaphorePermit,
     /// Dropped last: a caller who takes a slot of the whole must have a slot of the caller's own share, too.
     _own: OwnedSemaphorePermit,
 }
 
-impl Shares {
+impl CallerSlots {
     /// Makes this number of slots, half of them for one caller.
     pub fn new(places: usize) -> Self {
         Self { all: Arc::new(Semaphore::new(places)), of_one: places.div_ceil(2), callers: Mutex::default() }
@@ -43,17 +43,17 @@ impl Shares {
     /// # Errors
     ///
     /// [`AcquireError`] when the slots are closed, which never happens.
-    pub async fn take(&self, caller: &UserName) -> Result<Share, AcquireError> {
+    pub async fn take(&self, caller: &UserName) -> Result<CallerSlot, AcquireError> {
         let own = self.own(caller).acquire_owned().await?;
         let all = Arc::clone(&self.all).acquire_owned().await?;
-        Ok(Share { _all: all, _own: own })
+        Ok(CallerSlot { _all: all, _own: own })
     }
 
     /// Returns a slot if one is free now.
-    pub fn try_take(&self, caller: &UserName) -> Option<Share> {
+    pub fn try_take(&self, caller: &UserName) -> Option<CallerSlot> {
         let own = self.own(caller).try_acquire_owned().ok()?;
         let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        Some(Share { _all: all, _own: own })
+        Some(CallerSlot { _all: all, _own: own })
     }
 }
 
@@ -63,9 +63,9 @@ mod tests {
 
     #[test]
     fn one_caller_gets_half_and_what_is_given_back_is_there_again() {
-        let (shares, names) = (Shares::new(4), ["alice", "bob", "carol"].map(|n| n.parse::<UserName>().unwrap()));
+        let (shares, names) = (CallerSlots::new(4), ["alice", "bob", "carol"].map(|n| n.parse::<UserName>().unwrap()));
         let [alice, bob, carol] = &names;
-        let mut held: Vec<Share> = (0..2).map(|_| shares.try_take(alice).unwrap()).collect();
+        let mut held: Vec<CallerSlot> = (0..2).map(|_| shares.try_take(alice).unwrap()).collect();
         assert!(shares.try_take(alice).is_none());
         held.extend((0..2).map(|_| shares.try_take(bob).unwrap()));
         assert!(shares.try_take(carol).is_none(), "there is no place at all");

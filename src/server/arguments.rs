@@ -314,15 +314,15 @@ struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        Level(0).deserialize(d).map(Self)
+        NestedReader(0).deserialize(d).map(Self)
     }
 }
 
 /// Parses a value at this depth.
 #[derive(Clone, Copy)]
-struct Level(usize);
+struct NestedReader(usize);
 
-impl Level {
+impl NestedReader {
     fn below<E: de::Error>(self) -> Result<Self, E> {
         if self.0 < MAX_DEPTH {
             Ok(Self(self.0 + 1))
@@ -332,14 +332,14 @@ impl Level {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Level {
+impl<'de> DeserializeSeed<'de> for NestedReader {
     type Value = Value;
     fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Value, D::Error> {
         d.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Level {
+impl<'de> Visitor<'de> for NestedReader {
     type Value = Value;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")

@@ -63,17 +63,17 @@ pub enum KeptError {
 }
 
 /// Modification time, size and inode of a file, which reveal a change.
-pub type Stamp = (SystemTime, u64, u64);
+pub type StateFileStamp = (SystemTime, u64, u64);
 
 /// A private data file.
 #[derive(Debug, Clone)]
-pub struct Kept {
+pub struct StateFile {
     path: PathBuf,
     what: &'static str,
     most: u64,
 }
 
-impl Kept {
+impl StateFile {
     /// Returns the file `name` in a data folder. `what` names its content (in the plural); `most` is its largest size
     /// in bytes.
     pub fn new(folder: &Path, name: &str, what: &'static str, most: u64) -> Self {
@@ -118,7 +118,7 @@ impl Kept {
     ///
     /// # Errors
     /// [`KeptError::Io`] if the file cannot be examined.
-    pub fn stamp(&self) -> Result<Option<Stamp>, KeptError> {
+    pub fn stamp(&self) -> Result<Option<StateFileStamp>, KeptError> {
         let stamp = |meta: Metadata| {
             #[cfg(unix)]
             let inode = std::os::unix::fs::MetadataExt::ino(&meta);
@@ -201,14 +201,14 @@ impl Kept {
 mod tests {
     use super::*;
 
-    fn grow(kept: &Kept, by: &str) -> Result<(), KeptError> {
+    fn grow(kept: &StateFile, by: &str) -> Result<(), KeptError> {
         kept.change(|text| Ok(text.unwrap_or_default() + by))
     }
 
     #[test]
     fn many_writers_lose_nothing_of_each_other() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = Kept::new(&folder.path().join("state"), "numbers.toml", "numbers", 1000);
+        let kept = StateFile::new(&folder.path().join("state"), "numbers.toml", "numbers", 1000);
         assert_eq!(kept.read().unwrap(), None);
         std::thread::scope(|threads| {
             for _ in 0..8 {
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn a_file_has_a_limit_and_a_refused_change_leaves_it() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = Kept::new(folder.path(), "numbers.toml", "numbers", 3);
+        let kept = StateFile::new(folder.path(), "numbers.toml", "numbers", 3);
         grow(&kept, "abc").unwrap();
         let stamp = kept.stamp().unwrap();
         assert!(matches!(grow(&kept, "d"), Err(KeptError::Damaged { what: "numbers", .. })));
@@ -235,7 +235,7 @@ mod tests {
     fn a_file_is_for_its_owner_alone() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
-        let kept = Kept::new(folder.path(), "numbers.toml", "numbers", 3);
+        let kept = StateFile::new(folder.path(), "numbers.toml", "numbers", 3);
         grow(&kept, "a").unwrap();
         assert_eq!(fs::metadata(kept.path()).unwrap().permissions().mode() & 0o777, 0o600);
         fs::set_permissions(kept.path(), fs::Permissions::from_mode(0o640)).unwrap();

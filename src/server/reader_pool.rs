@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::error::{ApiError, Code};
-use super::site::Site;
+use super::served_location::ServedLocation;
 use crate::registry::Registry;
 use crate::supervisor::Supervisor;
 
@@ -17,23 +17,23 @@ const READERS: usize = 2;
 const QUEUE: usize = 256;
 
 /// A read for the pool.
-type Question = Box<dyn FnOnce(&Registry) + Send>;
+type ReaderTask = Box<dyn FnOnce(&Registry) + Send>;
 
 /// The reader pool.
 #[derive(Debug, Clone)]
-pub struct Desks {
-    questions: mpsc::Sender<Question>,
+pub struct ReaderPool {
+    questions: mpsc::Sender<ReaderTask>,
     /// The slots for waiting reads.
     places: Arc<Semaphore>,
 }
 
-impl Desks {
+impl ReaderPool {
     /// Starts the readers of a registry. They end when the pool is dropped.
     ///
     /// # Errors
     ///
     /// When a thread cannot be started.
-    pub fn start(site: &Arc<Site>, supervisor: &Arc<Supervisor>) -> std::io::Result<Self> {
+    pub fn start(site: &Arc<ServedLocation>, supervisor: &Arc<Supervisor>) -> std::io::Result<Self> {
         let (desks, receive) = Self::new(QUEUE);
         let receive = Arc::new(Mutex::new(receive));
         for number in 0..READERS {
@@ -44,7 +44,7 @@ impl Desks {
     }
 
     /// Makes a pool without threads, and the receiver of its reads.
-    fn new(places: usize) -> (Self, mpsc::Receiver<Question>) {
+    fn new(places: usize) -> (Self, mpsc::Receiver<ReaderTask>) {
         let (questions, receive) = mpsc::channel();
         (Self { questions, places: Arc::new(Semaphore::new(places)) }, receive)
     }
@@ -82,7 +82,7 @@ impl Desks {
         question: impl FnOnce(&Registry) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let (reply, receive) = oneshot::channel();
-        let question: Question = Box::new(move |registry| {
+        let question: ReaderTask = Box::new(move |registry| {
             drop(place);
             // The request may have been cancelled.
             let _ = reply.send(question(registry));
@@ -111,7 +111,7 @@ where
 
 /// Runs one read after the other. The repository is opened again if it could not be opened before, after a panic, and
 /// if the registry has moved.
-fn serve(questions: &Mutex<mpsc::Receiver<Question>>, site: &Site) {
+fn serve(questions: &Mutex<mpsc::Receiver<ReaderTask>>, site: &ServedLocation) {
     let open = || site.open_beside();
     let mut registry = open();
     loop {
@@ -136,7 +136,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_comes_when_too_many_wait_is_refused_but_who_must_not_be_waits() {
-        let (desks, questions) = Desks::new(1);
+        let (desks, questions) = ReaderPool::new(1);
         let (first, second) = (desks.clone(), desks.clone());
         spawn(async move { first.run(|_| Ok(())).await });
         yield_now().await;

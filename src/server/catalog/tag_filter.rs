@@ -10,9 +10,9 @@ const WORDS: usize = 4;
 
 /// Bits that tags set and that are never cleared. If the bits of a tag are not set, no version has the tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Seen([u64; WORDS]);
+pub(super) struct TagFilter([u64; WORDS]);
 
-impl Seen {
+impl TagFilter {
     /// Adds the tags of a version.
     pub(super) fn note(&mut self, version: &VersionFacts<'_>) {
         version.tags.iter().for_each(|tag| self.put(&tag.key, &tag.value));
@@ -51,11 +51,11 @@ mod tests {
 
     #[test]
     fn what_was_noted_may_be_there_and_hardly_anything_else() {
-        let mut seen = Seen::default();
+        let mut seen = TagFilter::default();
         (0..10).for_each(|n| seen.put("team", &format!("t{n}")));
         assert!((0..10).all(|n| seen.may_have("team", &format!("t{n}"))));
         let wrong = (10..1000).filter(|n| seen.may_have("team", &format!("t{n}"))).count();
         assert!(wrong < 50, "{wrong} of 990 others seem to be there");
-        assert!(!Seen::default().may_have("team", "t1"));
+        assert!(!TagFilter::default().may_have("team", "t1"));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::size;
 use crate::entity::{Request, RequestState};
-use crate::index::Landers;
+use crate::index::Committers;
 use crate::name::{Id, ModelName};
 use crate::rules::outlook;
 use crate::rules::stage::objection;
@@ -10,8 +10,8 @@ use crate::rules::subject::subject;
 use crate::server::call::Call;
 use crate::server::databricks::shapes::{Viewer, approvals};
 use crate::server::error::ApiError;
-use crate::server::places::{Place, Places};
-use crate::server::route::{Answer, Reply};
+use crate::server::id_lookup::{VersionLocation, IdLookup};
+use crate::server::route::{HandlerResult, Reply};
 use crate::server::writer::clock;
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
@@ -19,7 +19,7 @@ use crate::view::{Approvals, AvailableAction, RequestPage, TransitionRequest};
 
 /// A filter by the caller's role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whose {
+enum RequestFilter {
     /// Requests that the caller may approve, and whose approval would count.
     Waiting,
     /// The caller's own requests.
@@ -29,20 +29,20 @@ enum Whose {
 }
 
 /// The filter and page of a list.
-struct Wanted {
-    whose: Whose,
+struct RequestQuery {
+    whose: RequestFilter,
     model: Option<ModelName>,
     stage: Option<Stage>,
     after: Option<Id>,
     size: usize,
 }
 
-impl Wanted {
+impl RequestQuery {
     fn of(call: &Call) -> Result<Self, ApiError> {
         let whose = match call.args.text("role")?.unwrap_or("all") {
-            "approver" => Whose::Waiting,
-            "creator" => Whose::Mine,
-            "all" => Whose::All,
+            "approver" => RequestFilter::Waiting,
+            "creator" => RequestFilter::Mine,
+            "all" => RequestFilter::All,
             other => {
                 let shown = crate::text::quoted(other);
                 return Err(ApiError::invalid(format!("'role' is one of approver, creator and all, not {shown}.")));
@@ -59,10 +59,10 @@ impl Wanted {
 }
 
 /// Handles GET `requests/list`.
-pub async fn list(call: Call) -> Answer {
-    let wanted = Wanted::of(&call)?;
+pub async fn list(call: Call) -> HandlerResult {
+    let wanted = RequestQuery::of(&call)?;
     let (viewer, catalog) = (call.viewer(), std::sync::Arc::clone(&call.catalog));
-    let look = move |registry: &crate::registry::Registry, places: &Places| {
+    let look = move |registry: &crate::registry::Registry, places: &IdLookup| {
         let snapshot = registry.snapshot_of(catalog.commit())?;
         let mut found = Vec::new();
         for (id, place) in places.requests(wanted.after.as_ref()) {
@@ -88,27 +88,27 @@ fn open(
     snapshot: &Snapshot<'_>,
     viewer: &Viewer,
     name: &ModelName,
-    place: &Place,
+    place: &VersionLocation,
     id: &Id,
-    wanted: &Wanted,
+    wanted: &RequestQuery,
 ) -> Result<Option<TransitionRequest>, ApiError> {
     let Some(view) = snapshot.model(name)? else { return Ok(None) };
     let Some(version) = view.version(place.version)? else { return Ok(None) };
     let is_wanted = |r: &Request| {
         r.state == RequestState::Pending
             && wanted.stage.as_ref().is_none_or(|stage| r.to == *stage)
-            && (wanted.whose != Whose::Mine || r.created_by == *viewer.standing.user())
+            && (wanted.whose != RequestFilter::Mine || r.created_by == *viewer.standing.user())
     };
     let request = version.request(id)?.and_then(|f| f.value).filter(is_wanted);
     let Some(request) = request else { return Ok(None) };
     let doing = viewer.about_request(snapshot, name, &view, place.version, &request)?;
-    if wanted.whose == Whose::Waiting && !doing.contains(&AvailableAction::ApproveTransitionRequest) {
+    if wanted.whose == RequestFilter::Waiting && !doing.contains(&AvailableAction::ApproveTransitionRequest) {
         return Ok(None);
     }
     let from = view.stage_of(place.version)?;
     let needed = snapshot.settings()?.map_or(0, |s| s.approvals_between(&from, &request.to));
     let by = approvals(snapshot, name, &view, place.version, &request)?;
-    let mut shown = TransitionRequest::new(name, place.version, &from, &request, &Landers::default());
+    let mut shown = TransitionRequest::new(name, place.version, &from, &request, &Committers::default());
     let subject = subject(snapshot, &view, place.version, &request.to)?;
     for (told, review) in shown.review.iter_mut().zip(&request.review) {
         told.void = objection(snapshot, name, &from, &request, review, &subject)?.map(str::to_owned);

@@ -11,49 +11,49 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::deliver::Happening;
-use crate::entity::Level;
-use crate::index::{Act, Entry, matches};
+use crate::deliver::Notification;
+use crate::entity::PermissionLevel;
+use crate::index::{EventText, HistoryEntry, matches};
 use crate::name::{Id, UserName};
 use crate::server::catalog::Catalog;
-use crate::server::places::Places;
+use crate::server::id_lookup::IdLookup;
 use crate::tree::Oid;
 use crate::view::FeedEvent;
 
 /// Returns the id of an event: the same in the feed, in webhooks and in activities.
 pub fn event_id(commit: Oid, ordinal: u32) -> String {
-    Happening::id_of(commit, ordinal)
+    Notification::id_of(commit, ordinal)
 }
 
 /// The reader of the feed, with their permissions and filter.
-pub struct Reader {
+pub struct FeedReader {
     catalog: Arc<Catalog>,
     /// The reader's registry-wide level. An administrator sees everything.
-    registry: Option<Level>,
+    registry: Option<PermissionLevel>,
     /// The reader's level on each model that they may read.
-    levels: HashMap<Id, Level>,
-    wanted: Arc<Wanted>,
+    levels: HashMap<Id, PermissionLevel>,
+    wanted: Arc<FeedQuery>,
 }
 
 /// A filter of events.
 #[derive(Debug, Default)]
-pub struct Wanted {
+pub struct FeedQuery {
     /// Only events of this model, under any name.
     pub model: Option<Id>,
     /// Only events with these names. Empty for all events.
     pub names: Vec<String>,
 }
 
-impl Reader {
+impl FeedReader {
     /// Makes a reader with a filter and the permissions of this catalog.
-    pub fn new(catalog: &Arc<Catalog>, user: &UserName, wanted: &Arc<Wanted>) -> Self {
+    pub fn new(catalog: &Arc<Catalog>, user: &UserName, wanted: &Arc<FeedQuery>) -> Self {
         let standing = catalog.standing(user);
         let levels = catalog.models().filter_map(|m| Some((m.id.clone(), standing.level(m)?))).collect();
         Self { catalog: Arc::clone(catalog), registry: standing.registry(), levels, wanted: Arc::clone(wanted) }
     }
 
     /// Returns the events of a commit that pass the filter and may be seen, after the event `after` if one is given.
-    pub fn shown(&self, entry: &Entry, places: &Places, after: Option<u32>) -> Vec<FeedEvent> {
+    pub fn shown(&self, entry: &HistoryEntry, places: &IdLookup, after: Option<u32>) -> Vec<FeedEvent> {
         let sees_all = entry.acts.iter().all(|act| self.sees(act, self.bearer(act, entry.number, places)));
         let acts = entry.acts.iter().filter(|act| after.is_none_or(|o| act.ordinal > o));
         let wanted = acts.filter(|act| {
@@ -66,18 +66,18 @@ impl Reader {
     }
 
     /// Returns the model of an event.
-    fn bearer<'p>(&self, act: &Act, number: u64, places: &'p Places) -> Option<&'p Id> {
+    fn bearer<'p>(&self, act: &EventText, number: u64, places: &'p IdLookup) -> Option<&'p Id> {
         places.bearer(act.model.as_deref()?, number)
     }
 
-    fn sees(&self, act: &Act, model: Option<&Id>) -> bool {
-        let needed = if act.name.starts_with("webhook.") { Level::CanManage } else { Level::CanRead };
+    fn sees(&self, act: &EventText, model: Option<&Id>) -> bool {
+        let needed = if act.name.starts_with("webhook.") { PermissionLevel::CanManage } else { PermissionLevel::CanRead };
         let level = self.registry.max(model.and_then(|id| self.levels.get(id)).copied());
         self.manages() || (act.model.is_some() && level >= Some(needed))
     }
 
     fn manages(&self) -> bool {
-        self.registry == Some(Level::CanManage)
+        self.registry == Some(PermissionLevel::CanManage)
     }
 
     /// Returns a person. `None` for an author who is not in the registry and whose e-mail address the reader may not
@@ -87,7 +87,7 @@ impl Reader {
         known.then(|| user.to_owned())
     }
 
-    fn event(&self, entry: &Entry, act: &Act, sees_all: bool) -> FeedEvent {
+    fn event(&self, entry: &HistoryEntry, act: &EventText, sees_all: bool) -> FeedEvent {
         let mut data: Value = serde_json::from_str(&act.json).unwrap_or(Value::Null);
         if let Some(object) = data.as_object_mut() {
             ["event", "model", "version"].iter().for_each(|known| drop(object.remove(*known)));
@@ -113,20 +113,20 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::What;
+    use crate::deliver::NotificationKind;
     use crate::time::Timestamp;
 
     #[test]
     fn an_event_has_the_id_under_which_it_is_delivered() {
         let commit = Oid::from_hex(&"ab".repeat(20)).unwrap();
-        let happening = Happening {
+        let happening = Notification {
             commit,
             ordinal: 3,
             at: Timestamp::from_millis(0),
             by: crate::name::UserName::nobody(),
             landed_by: None,
             comment: String::new(),
-            what: What::RuleViolated { faults: Vec::new() },
+            what: NotificationKind::RuleViolated { faults: Vec::new() },
         };
         assert_eq!(happening.id(), event_id(commit, 3));
     }
