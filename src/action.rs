@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entity::settings::Layout;
 use crate::entity::version::{Artifacts, Environment, Metric, ModelInfo, Schema, VersionSource, VersionStatus};
-use crate::entity::webhook::{EventPattern, WebhookJob, PayloadProfile, Webhook, WebhookState};
+use crate::entity::webhook::{EventPattern, PayloadProfile, Webhook, WebhookJob, WebhookState};
 use crate::entity::{PermissionLevel, Person, Settings, Tags};
 use crate::name::{AliasName, GroupName, Id, Key, ModelName, Principal, UserName};
 use crate::stage::Stage;

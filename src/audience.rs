@@ -178,7 +178,11 @@ pub enum MailOmission {
 ///
 /// # Errors
 /// The reason why the person gets no mail. The first one of [`Silence`] that applies counts.
-pub fn decide(news: &MailEvent<'_>, reader: &MailRecipient<'_>, mailing: &MailPolicy) -> Result<RecipientReason, MailOmission> {
+pub fn decide(
+    news: &MailEvent<'_>,
+    reader: &MailRecipient<'_>,
+    mailing: &MailPolicy,
+) -> Result<RecipientReason, MailOmission> {
     if mailing.off {
         return Err(MailOmission::RegistryOff);
     }
@@ -223,7 +227,11 @@ pub fn preference(said: Option<&ModelNotifications>, registered: bool) -> (Notif
 }
 
 /// Returns why a person follows a version; `None` if the person does not.
-pub fn follows(said: Option<&ModelNotifications>, version: u64, tie: Option<VersionInvolvement>) -> Option<RecipientReason> {
+pub fn follows(
+    said: Option<&ModelNotifications>,
+    version: u64,
+    tie: Option<VersionInvolvement>,
+) -> Option<RecipientReason> {
     if said.is_some_and(|s| s.unfollow.contains(&version)) {
         return None;
     }
@@ -262,7 +270,13 @@ impl Subscription {
     }
 
     /// Returns a person's subscription to a version; to the model if `version` is `None`.
-    pub fn of(person: &Person, names: &[ModelName], registered: bool, version: Option<u64>, tie: Option<VersionInvolvement>) -> Self {
+    pub fn of(
+        person: &Person,
+        names: &[ModelName],
+        registered: bool,
+        version: Option<u64>,
+        tie: Option<VersionInvolvement>,
+    ) -> Self {
         let said = said(person, names);
         match preference(said, registered).0 {
             _ if person.notifications.off => Self::Unsubscribed,

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::entity::version::{Metric, VersionStatus};
-use crate::entity::{Comment, PermissionLevel, Model, Person, Request, Review, Settings, Version, Webhook};
+use crate::entity::{Comment, Model, PermissionLevel, Person, Request, Review, Settings, Version, Webhook};
 use crate::name::{AliasName, GroupName, Id, Key, ModelName, Principal, UserName};
 use crate::stage::Stage;
 use crate::text::Text;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::entity::{Person, Settings};
-use crate::event::{TransitionCause, Event};
+use crate::event::{Event, TransitionCause};
 use crate::name::{ModelName, UserName};
 use crate::stage::Stage;
 use crate::text::one_line;
@@ -118,7 +118,9 @@ pub fn told(event: &Event, by: &UserName) -> String {
             match cause {
                 TransitionCause::Direct => format!("{by} moved {moved}."),
                 TransitionCause::Request { .. } => format!("{by} approved a request and so moved {moved}."),
-                TransitionCause::MadeWay { for_version } => format!("{by} moved {moved}: version {for_version} took its place."),
+                TransitionCause::MadeWay { for_version } => {
+                    format!("{by} moved {moved}: version {for_version} took its place.")
+                }
             }
         }
         other => format!("{by}: {}.", act(other)),
@@ -310,7 +312,8 @@ pub fn subject(events: &[Event]) -> String {
 pub fn is_side_effect(event: &Event) -> bool {
     matches!(
         event,
-        Event::Transitioned { cause: TransitionCause::MadeWay { .. }, .. } | Event::RequestCancelled { overtaken: true, .. }
+        Event::Transitioned { cause: TransitionCause::MadeWay { .. }, .. }
+            | Event::RequestCancelled { overtaken: true, .. }
     )
 }
 

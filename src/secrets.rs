@@ -21,8 +21,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use crate::entity::webhook::{NEXT_SECRET, OWN_SECRET, base_of};
-use crate::private_file::{StateFile, KeptError, StateFileStamp};
 use crate::name::{Id, Key};
+use crate::private_file::{KeptError, StateFile, StateFileStamp};
 use crate::time::Timestamp;
 
 /// The prefix of environment variables with secrets.

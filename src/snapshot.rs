@@ -13,13 +13,13 @@ use std::rc::Rc;
 
 use crate::entity::settings::Layout;
 use crate::entity::{
-    Access, AliasPointer, Comment, PermissionLevel, Model, Person, Request, Settings, StagePointer, Version, Webhook,
+    Access, AliasPointer, Comment, Model, PermissionLevel, Person, Request, Settings, StagePointer, Version, Webhook,
 };
 use crate::format::path::{self, ModelDir, Paths};
-use crate::format::{self, MAX_FILE, Problem, EntityFile};
+use crate::format::{self, EntityFile, MAX_FILE, Problem};
 use crate::name::{AliasName, GroupName, Id, ModelName, Principal, UserName, fold};
 use crate::stage::Stage;
-use crate::tree::{TreeEntry, EntryKind, Objects, Oid, TreeError};
+use crate::tree::{EntryKind, Objects, Oid, TreeEntry, TreeError};
 
 pub use moved::{folders, is_own_folder, moves_from_root};
 pub use places::{Finder, changed_registries, registries, where_files_came};
@@ -268,7 +268,10 @@ impl<'o> Snapshot<'o> {
                     let shard = format!("models/{}", entry.name);
                     let inner = self.objects.tree(&entry.id)?;
                     out.extend(
-                        inner.iter().filter(|e| e.kind == EntryKind::Tree).filter_map(|e| self.view_of(&shard, e, paths)),
+                        inner
+                            .iter()
+                            .filter(|e| e.kind == EntryKind::Tree)
+                            .filter_map(|e| self.view_of(&shard, e, paths)),
                     );
                 }
             }
@@ -399,7 +402,8 @@ impl<'o> ModelView<'o> {
 
     /// Returns the folders that hold versions (in the sharded layout, one for each hundred), to compare them unread.
     pub fn version_folders(&self) -> Result<Vec<(String, Oid)>, TreeError> {
-        let Some(versions) = descend(self.objects, &self.tree, "versions")?.filter(|e| e.kind == EntryKind::Tree) else {
+        let Some(versions) = descend(self.objects, &self.tree, "versions")?.filter(|e| e.kind == EntryKind::Tree)
+        else {
             return Ok(Vec::new());
         };
         match self.paths.0 {

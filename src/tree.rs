@@ -411,7 +411,9 @@ impl Memory {
                     continue;
                 }
                 match change {
-                    TreeChange::Write(bytes) => entries.insert(name.to_owned(), (EntryKind::File, self.put_blob(bytes))),
+                    TreeChange::Write(bytes) => {
+                        entries.insert(name.to_owned(), (EntryKind::File, self.put_blob(bytes)))
+                    }
                     TreeChange::Link(kind, id) => entries.insert(name.to_owned(), (*kind, *id)),
                     TreeChange::Remove => entries.remove(name),
                 };
@@ -425,7 +427,8 @@ impl Memory {
             }
             at += same;
         }
-        let entries: Vec<TreeEntry> = entries.into_iter().map(|(name, (kind, id))| TreeEntry { name, kind, id }).collect();
+        let entries: Vec<TreeEntry> =
+            entries.into_iter().map(|(name, (kind, id))| TreeEntry { name, kind, id }).collect();
         if entries.is_empty() { None } else { Some(self.put_tree(entries)) }
     }
 }

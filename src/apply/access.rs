@@ -19,7 +19,11 @@ fn file(d: &ChangeDraft<'_, '_>, model: Option<&ModelName>) -> Result<(Option<Fi
     }
 }
 
-fn change(d: &mut ChangeDraft<'_, '_>, model: Option<&ModelName>, change: impl FnOnce(&mut Access)) -> Result<(), Refusal> {
+fn change(
+    d: &mut ChangeDraft<'_, '_>,
+    model: Option<&ModelName>,
+    change: impl FnOnce(&mut Access),
+) -> Result<(), Refusal> {
     match file(d, model)? {
         (Some(file), _) => d.edit(&file, change),
         (None, path) => {
@@ -44,7 +48,11 @@ pub(super) fn revoke(d: &mut ChangeDraft<'_, '_>, model: Option<&ModelName>, to:
     let there = file(d, model)?.0.and_then(|f| f.value).is_some_and(|a| a.granted(to).is_some());
     if !there {
         let place = model.map_or_else(|| "registry-wide".to_owned(), |m| format!("on '{m}'"));
-        return Err(Refusal::not_found(EntityKind::Grant, to, format!("{to} has no grant {place} that could be revoked")));
+        return Err(Refusal::not_found(
+            EntityKind::Grant,
+            to,
+            format!("{to} has no grant {place} that could be revoked"),
+        ));
     }
     change(d, model, |a| a.grants.retain(|g| g.to != *to))
 }

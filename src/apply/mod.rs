@@ -143,7 +143,11 @@ impl Refusal {
 
     /// Returns MLflow's error for a version that does not exist.
     pub fn no_version(name: &ModelName, version: u64) -> Self {
-        Self::not_found(EntityKind::Version, version, format!("Model Version (name={name}, version={version}) not found"))
+        Self::not_found(
+            EntityKind::Version,
+            version,
+            format!("Model Version (name={name}, version={version}) not found"),
+        )
     }
 
     /// Returns the error for a person who is not in the registry.

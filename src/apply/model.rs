@@ -1,7 +1,7 @@
 //! Registering, renaming and deleting models.
 
-use super::{Context, ChangeDraft, EntityKind, Refusal};
-use crate::entity::{Access, PermissionLevel, Model, Tags};
+use super::{ChangeDraft, Context, EntityKind, Refusal};
+use crate::entity::{Access, Model, PermissionLevel, Tags};
 use crate::name::{ModelName, Principal};
 use crate::text::Text;
 use crate::tree::EntryKind;

@@ -1,12 +1,12 @@
 //! Creating a registry, changing its settings and its layout.
 
-use super::{Context, ChangeDraft, EntityKind, Refusal};
+use super::{ChangeDraft, Context, EntityKind, Refusal};
 use crate::entity::settings::Layout;
 use crate::entity::{Access, PermissionLevel, Person, Settings};
 use crate::format::path::{self, Paths};
 use crate::format::{FileKind, attributes, schema};
 use crate::name::Principal;
-use crate::tree::EntryKind as EntryKind;
+use crate::tree::EntryKind;
 
 /// The Git LFS settings of each clone: a model file that is missing on the remote is reported and stays a pointer, and
 /// the clone succeeds.

@@ -4,7 +4,7 @@ use super::{ChangeDraft, EntityKind, Refusal};
 use crate::format::attributes;
 use crate::snapshot::{Snapshot, is_own_folder, moves_from_root};
 use crate::text::quoted;
-use crate::tree::{TreeEntry, EntryKind, TreeError};
+use crate::tree::{EntryKind, TreeEntry, TreeError};
 
 /// A file of the registry. At the root of the repository it may belong to the repository too.
 const ATTRIBUTES: &str = ".gitattributes";

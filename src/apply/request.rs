@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::stage::{enter, may_archive, target};
-use super::{Context, ChangeDraft, EntityKind, Refusal};
+use super::{ChangeDraft, Context, EntityKind, Refusal};
 use crate::action::{Hindered, RequestSelector};
 use crate::entity::request::ReviewSubject;
 use crate::entity::settings::StageRule;
@@ -284,7 +284,12 @@ pub(super) fn edit_comment(
     })
 }
 
-pub(super) fn delete_comment(d: &mut ChangeDraft<'_, '_>, model: &ModelName, number: u64, id: &Id) -> Result<(), Refusal> {
+pub(super) fn delete_comment(
+    d: &mut ChangeDraft<'_, '_>,
+    model: &ModelName,
+    number: u64,
+    id: &Id,
+) -> Result<(), Refusal> {
     let file = comment(d, model, number, id)?;
     d.patch.remove(file.path);
     Ok(())

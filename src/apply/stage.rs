@@ -1,6 +1,6 @@
 //! Moving versions between stages.
 
-use super::{Context, ChangeDraft, Refusal};
+use super::{ChangeDraft, Context, Refusal};
 use crate::entity::{RequestState, StagePointer};
 use crate::name::{Id, ModelName};
 use crate::snapshot::Snapshot;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Context, ChangeDraft, Refusal};
+use super::{ChangeDraft, Context, Refusal};
 use crate::action::{Arrived, NewVersion};
 use crate::entity::version::{Metric, VersionSource, VersionStatus};
 use crate::entity::{AliasPointer, StagePointer, Version};

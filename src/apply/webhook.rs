@@ -1,6 +1,6 @@
 //! Webhooks.
 
-use super::{Context, ChangeDraft, EntityKind, Refusal};
+use super::{ChangeDraft, Context, EntityKind, Refusal};
 use crate::action::NewWebhook;
 use crate::entity::Webhook;
 use crate::format::path;

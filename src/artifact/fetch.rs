@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::manifest::{ArtifactListing, list_all};
 use super::store::{Store, check};
-use super::{ArtifactError, FileEntry, ArtifactLimits, FileLocation, TransferProgress, copy, missing, parallel, read_file, summary};
+use super::{
+    ArtifactError, ArtifactLimits, FileEntry, FileLocation, TransferProgress, copy, missing, parallel, read_file,
+    summary,
+};
 use crate::entity::version::Artifacts;
 use crate::tree::{Objects, Oid};
 
@@ -104,7 +107,12 @@ fn write_all(
     parallel::map(&stored, |(file, path)| write_stored(store, file, path, &seen)).map(drop)
 }
 
-fn write_stored(store: &Store, file: &FileEntry<FileLocation>, path: &Path, seen: &dyn Fn(u64)) -> Result<(), ArtifactError> {
+fn write_stored(
+    store: &Store,
+    file: &FileEntry<FileLocation>,
+    path: &Path,
+    seen: &dyn Fn(u64),
+) -> Result<(), ArtifactError> {
     let mut from = store.open(&file.sha256)?;
     let mut to = new_file(path)?;
     let copied = copy::copy_file(&mut from, &mut to, file.size, seen).map_err(ArtifactError::io("write", path))?;
@@ -124,7 +132,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::artifact::{GitFolders, IngestedFolder, ByteStorage, Selection, add_to_patch, ingest_selected, list};
+    use crate::artifact::{ByteStorage, GitFolders, IngestedFolder, Selection, add_to_patch, ingest_selected, list};
     use crate::tree::{Memory, Patch, Stage as _};
 
     type FetchOutcome = Result<(), Box<dyn std::error::Error>>;
@@ -152,7 +160,8 @@ mod tests {
                 fs::write(path, bytes)?;
             }
             let all = Selection { git: GitFolders::Take, ..Selection::default() };
-            let taken = ingest_selected(&folder, &all, ByteStorage::In(&self.store), &ArtifactLimits::default(), &|_, _| {})?;
+            let taken =
+                ingest_selected(&folder, &all, ByteStorage::In(&self.store), &ArtifactLimits::default(), &|_, _| {})?;
             let mut patch = Patch::default();
             add_to_patch(&taken, "a", &mut patch);
             let root = self.objects.stage(None, &patch)?;

@@ -66,7 +66,10 @@ fn conda_defaults(model: Option<&ModelInfo>, environment: &Environment) -> Optio
     }
     let file = one_line(environment.conda_file.as_str());
     let (level, found) = if let Some(channel) = environment.channels.iter().find(|c| is_defaults(c.as_str())) {
-        (FindingLevel::Warning, format!("{file} lists the channel '{}', which is Anaconda's", one_line(channel.as_str())))
+        (
+            FindingLevel::Warning,
+            format!("{file} lists the channel '{}', which is Anaconda's", one_line(channel.as_str())),
+        )
     } else if let Some(package) = environment.conda.iter().find(|d| from_defaults(d.as_str())) {
         (FindingLevel::Warning, format!("{file} takes '{}' from a channel of Anaconda", one_line(package.as_str())))
     } else if environment.channels.is_empty() && environment.conda.iter().any(|d| is_package(d.as_str())) {

@@ -12,8 +12,10 @@ use super::guarded::refuse_states;
 use super::path::{FilePath, clash, file_and_folder};
 use super::pointer::{Pointer, mentions_lfs};
 use super::store::{StagedObject, Store};
-use super::walk::{WalkedFile, Links, Root, Selection, WriteStamp, WalkedFolder};
-use super::{ArtifactError, Content, FileEntry, ArtifactLimits, TransferProgress, copy, parallel, pointers, store, summary, walk};
+use super::walk::{Links, Root, Selection, WalkedFile, WalkedFolder, WriteStamp};
+use super::{
+    ArtifactError, ArtifactLimits, Content, FileEntry, TransferProgress, copy, parallel, pointers, store, summary, walk,
+};
 use crate::entity::version::Artifacts;
 use crate::format::attributes::{self, may_be_inline};
 use crate::format::model_file;
@@ -207,7 +209,11 @@ pub(super) fn assemble(
             let mut bytes = Vec::new();
             let read = open(&file)?.take(MAX_INLINE + 1).read_to_end(&mut bytes);
             read.map_err(ArtifactError::io("read", Path::new(file.path.as_str())))?;
-            store::check(&file.sha256, size, copy::CopyReport { sha256: copy::sha256(&bytes), size: bytes.len() as u64 })?;
+            store::check(
+                &file.sha256,
+                size,
+                copy::CopyReport { sha256: copy::sha256(&bytes), size: bytes.len() as u64 },
+            )?;
             if is_inline(&bytes) {
                 file.place = Content::Inline(bytes);
             }
@@ -276,7 +282,9 @@ fn take_object(
             let staged = store.stage_file(&mut file, &path, pointer.size, seen)?;
             (staged.copied.clone(), Some(staged))
         }
-        ByteStorage::Nothing => (copy::hash(&mut file, pointer.size, seen).map_err(ArtifactError::io("read", &path))?, None),
+        ByteStorage::Nothing => {
+            (copy::hash(&mut file, pointer.size, seen).map_err(ArtifactError::io("read", &path))?, None)
+        }
     };
     store::check(&pointer.sha256, pointer.size, copied)?;
     let (path, sha256) = (found.path.clone(), pointer.sha256.clone());

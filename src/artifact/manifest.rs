@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::path::{FilePath, clash};
 use super::pointer::Pointer;
 use super::store::{Store, check};
-use super::{ArtifactError, Budget, FileEntry, ArtifactLimits, FileLocation, TransferProgress, copy, parallel};
+use super::{ArtifactError, ArtifactLimits, Budget, FileEntry, FileLocation, TransferProgress, copy, parallel};
 use crate::entity::version::Artifacts;
 use crate::format::model_file;
 use crate::name::Digest;
@@ -44,7 +44,11 @@ pub struct ArtifactListing {
 /// # Errors
 /// [`ArtifactError`] if the tree is unreadable or too large, or has an invalid name, kind or pointer, or two names that
 /// clash.
-pub fn list(objects: &dyn Objects, tree: &Oid, limits: &ArtifactLimits) -> Result<Vec<FileEntry<FileLocation>>, ArtifactError> {
+pub fn list(
+    objects: &dyn Objects,
+    tree: &Oid,
+    limits: &ArtifactLimits,
+) -> Result<Vec<FileEntry<FileLocation>>, ArtifactError> {
     list_all(objects, tree, limits).map(|listed| listed.files)
 }
 
@@ -190,7 +194,7 @@ pub fn read_file(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::{TreeEntry, Memory};
+    use crate::tree::{Memory, TreeEntry};
 
     fn entry(path: &str, bytes: &[u8]) -> Result<FileEntry<()>, super::super::path::InvalidPath> {
         Ok(FileEntry { path: FilePath::new(path)?, size: bytes.len() as u64, sha256: copy::sha256(bytes), place: () })

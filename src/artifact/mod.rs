@@ -10,7 +10,6 @@
 //!
 //! No part of a model is ever run or unpickled; `MLmodel` and the environment files are read as data.
 
-mod coming;
 pub mod copy;
 pub mod environment;
 pub mod evidence;
@@ -28,6 +27,7 @@ pub mod path;
 pub mod pointer;
 mod pointers;
 pub mod python_json;
+mod receive;
 pub mod recorded;
 pub mod register;
 pub mod signature;
@@ -41,7 +41,7 @@ pub use facts::ModelFacts;
 pub use fetch::fetch;
 pub use findings::{ModelFinding, findings};
 pub use guarded::Guarded;
-pub use ingest::{IngestedFolder, ByteStorage, add_to_patch, attributes, ingest, ingest_selected};
+pub use ingest::{ByteStorage, IngestedFolder, add_to_patch, attributes, ingest, ingest_selected};
 pub use manifest::{ArtifactListing, list, list_all, missing, read_file, summary, verify};
 pub use path::FilePath;
 pub use pointer::Pointer;

@@ -7,7 +7,7 @@ use std::io::Read as _;
 
 use super::pointer::{MAX_POINTER, Pointer};
 use super::store::Store;
-use super::walk::{WalkedFile, Root};
+use super::walk::{Root, WalkedFile};
 use super::{ArtifactError, parallel, path::FilePath};
 
 /// Every pointer has at least this many bytes.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{ArtifactError, FileEntry, ArtifactLimits, FileLocation, list, summary};
+use super::{ArtifactError, ArtifactLimits, FileEntry, FileLocation, list, summary};
 use crate::event::Event;
 use crate::format::Problem;
 use crate::name::ModelName;
-use crate::rules::{RuleClass, Fault};
+use crate::rules::{Fault, RuleClass};
 use crate::snapshot::{Snapshot, VersionView};
 use crate::tree::{Objects, TreeError};
 

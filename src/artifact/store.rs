@@ -277,7 +277,12 @@ impl Store {
             fs::remove_file(&temp).map_err(ArtifactError::io("write to", &temp))?;
             let linked = fs::hard_link(from, &temp);
             if linked.is_ok() {
-                staged.push(StagedObject { copied: copied.clone(), temp: Some(temp), synced: true, _claim: Some(claim) });
+                staged.push(StagedObject {
+                    copied: copied.clone(),
+                    temp: Some(temp),
+                    synced: true,
+                    _claim: Some(claim),
+                });
                 continue;
             }
             // The file system has no hard links, or this file has the largest possible number of them.

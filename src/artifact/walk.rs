@@ -14,7 +14,7 @@ use super::exclude::{self, Exclude};
 use super::guarded::{Guarded, refuse_state};
 use super::path::{FilePath, InvalidPath};
 use super::store::Store;
-use super::{ArtifactError, Budget, ArtifactLimits};
+use super::{ArtifactError, ArtifactLimits, Budget};
 use crate::text::quoted;
 
 /// A file that a walk found.

@@ -13,7 +13,7 @@ use crate::format::Problem;
 use crate::git::{Commit, GitError, Ident, Repo, Signed};
 use crate::name::UserName;
 use crate::pushes::{Push, Pushes, PushesError};
-use crate::rules::{Actor, RuleClass, Fault};
+use crate::rules::{Actor, Fault, RuleClass};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
@@ -263,7 +263,11 @@ impl<'s, 'o> StepIdentities<'s, 'o> {
     ///
     /// # Errors
     /// [`AuthorityError`] if an object cannot be read.
-    pub fn signer_of(&mut self, specimen: &Signed, names: &CommitNames<'_>) -> Result<Option<UserName>, AuthorityError> {
+    pub fn signer_of(
+        &mut self,
+        specimen: &Signed,
+        names: &CommitNames<'_>,
+    ) -> Result<Option<UserName>, AuthorityError> {
         let idents = [names.committer, names.author];
         let proof = self.keys.check(specimen, idents, (&self.people, self.before), self.at)?;
         Ok(self.take(proof, None))
@@ -361,7 +365,11 @@ impl<'s, 'o> StepIdentities<'s, 'o> {
     }
 
     /// Returns the pusher that the host names.
-    fn pusher(&mut self, names: &CommitNames<'_>, lander: &CommitterIdentity) -> Result<Option<UserName>, AuthorityError> {
+    fn pusher(
+        &mut self,
+        names: &CommitNames<'_>,
+        lander: &CommitterIdentity,
+    ) -> Result<Option<UserName>, AuthorityError> {
         let pusher = match lander {
             CommitterIdentity::Person(user) => return Ok(Some(user.clone())),
             CommitterIdentity::Pusher(pusher) => pusher,
@@ -440,7 +448,11 @@ impl<'s, 'o> StepIdentities<'s, 'o> {
             return Ok(false);
         }
         let serves = self.identity.servers.contains(lander);
-        if author == Some(lander) || web || serves || self.before.registry_level(lander)? >= Some(PermissionLevel::CanManage) {
+        if author == Some(lander)
+            || web
+            || serves
+            || self.before.registry_level(lander)? >= Some(PermissionLevel::CanManage)
+        {
             return Ok(true);
         }
         let named = author.map_or_else(|| self.nobody(), |author| Ok(author.to_string()))?;

@@ -8,7 +8,7 @@ use crate::entity::Person;
 use crate::entity::person::SigningKey;
 use crate::git::{Ident, Repo, Signed};
 use crate::name::UserName;
-use crate::signature::{SignatureFinding, KeyRing, check};
+use crate::signature::{KeyRing, SignatureFinding, check};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};

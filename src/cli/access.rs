@@ -232,7 +232,9 @@ mod tests {
 
     #[test]
     fn levels_are_read_by_both_their_names() {
-        for (word, wanted) in ["read", "edit", "manage-staging", "manage-production", "manage"].iter().zip(PermissionLevel::ALL) {
+        for (word, wanted) in
+            ["read", "edit", "manage-staging", "manage-production", "manage"].iter().zip(PermissionLevel::ALL)
+        {
             assert_eq!(level(word), Ok(wanted));
             assert_eq!(level(wanted.as_str()), Ok(wanted));
         }

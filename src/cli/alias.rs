@@ -9,7 +9,7 @@ use super::propose::{self, BranchArgs};
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::table::Table;
-use super::target;
+use super::version_argument;
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::name::{AliasName, InvalidName, ModelName};
@@ -78,7 +78,7 @@ pub(super) fn run(command: AliasCommand, session: &mut Session) -> Result<Exit, 
                 VersionPick::Number(number) => number,
                 pick @ (VersionPick::Model | VersionPick::Stage(_) | VersionPick::Alias(_) | VersionPick::Latest) => {
                     let wanted = ModelRef { model: model.clone(), pick, moment: None };
-                    target::find(&a.branch.snapshot(&session.registry()?)?, &wanted)?.1.number
+                    version_argument::find(&a.branch.snapshot(&session.registry()?)?, &wanted)?.1.number
                 }
             };
             apply(session, &a.branch, &a.change, Action::SetAlias { model, alias, version })
@@ -105,8 +105,11 @@ fn apply(session: &mut Session, branch: &BranchArgs, change: &ChangeArgs, action
 /// Reads the alias and its new target from the words: first the alias, or first the version as a reference.
 fn pointed(words: &[String]) -> Result<(ModelName, AliasName, VersionPick), CliError> {
     if let [reference, alias] = words
-        && let Ok(ModelRef { model, pick: pick @ (VersionPick::Number(_) | VersionPick::Stage(_) | VersionPick::Latest), moment }) =
-            reference.parse()
+        && let Ok(ModelRef {
+            model,
+            pick: pick @ (VersionPick::Number(_) | VersionPick::Stage(_) | VersionPick::Latest),
+            moment,
+        }) = reference.parse()
     {
         if moment.is_some() {
             return Err(CliError::usage("an alias points at a version of now; leave out `@{…}`"));
@@ -116,7 +119,7 @@ fn pointed(words: &[String]) -> Result<(ModelName, AliasName, VersionPick), CliE
     }
     let (model, alias, rest) = leading(words, 1)?;
     let word = rest.first().map(String::as_str).unwrap_or_default();
-    let pick = target::pick(word).map_err(|e| CliError::usage(format!("invalid version: {e}")))?;
+    let pick = version_argument::pick(word).map_err(|e| CliError::usage(format!("invalid version: {e}")))?;
     Ok((model, alias, pick))
 }
 
@@ -143,7 +146,7 @@ fn leading(words: &[String], after: usize) -> Result<(ModelName, AliasName, &[St
 
 fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
-    let (name, at) = target::model_at(&args.name, args.at.as_deref())?;
+    let (name, at) = version_argument::model_at(&args.name, args.at.as_deref())?;
     let snapshot = registry.as_of(at.as_deref())?;
     let view = snapshot.model(&name)?.ok_or_else(|| Refusal::no_model(&name))?;
     let mut all = Vec::new();

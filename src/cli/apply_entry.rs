@@ -135,7 +135,7 @@ impl ApplyEntry {
 macro_rules! action {
     ($f:ident, $variant:ident { $($field:ident : $mode:ident),* $(,)? }) => {{
         $(let $field = $f.$mode(stringify!($field));)*
-        (|| Some(What::Action(Action::$variant { $($field: action!(@take $mode, $field)),* })))()
+        (|| Some(EntrySubject::Action(Action::$variant { $($field: action!(@take $mode, $field)),* })))()
     }};
     (@take required, $v:ident) => { $v? };
     (@take $other:ident, $v:ident) => { $v };

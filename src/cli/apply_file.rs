@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::Value;
 
-use super::apply_entry::{Entries, ApplyEntry, WORDS};
+use super::apply_entry::{ApplyEntry, Entries, WORDS};
 use super::change::{self, ChangeArgs};
 use super::report::{CliError, Exit};
 use super::session::Session;

@@ -111,7 +111,12 @@ pub(super) fn print(session: &mut Session, outcome: &ChangeOutcome, dry_run: boo
     print_with(session, outcome, dry_run, &[])
 }
 
-fn print_with(session: &mut Session, outcome: &ChangeOutcome, dry_run: bool, warnings: &[String]) -> Result<Exit, CliError> {
+fn print_with(
+    session: &mut Session,
+    outcome: &ChangeOutcome,
+    dry_run: bool,
+    warnings: &[String],
+) -> Result<Exit, CliError> {
     let exit = if outcome.verdict.passes() { Exit::Ok } else { Exit::Refused };
     if session.out.is_json() {
         session.out.json(&view::Change {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::annotate::{Annotation, ReportStyle, ReportRequest, github, gitlab, sarif};
+use super::annotate::{Annotation, ReportRequest, ReportStyle, github, gitlab, sarif};
 use super::output::{GREEN, Output, RED, YELLOW, styled};
 use super::pull::{self, Summary};
 use super::report::{self, CliError, Exit};
@@ -12,7 +12,7 @@ use super::session::{Session, clock};
 use crate::format::Problem;
 use crate::format::problem::folded;
 use crate::gate;
-use crate::gate::pull::{PullRequest, PullContext};
+use crate::gate::pull::{PullContext, PullRequest};
 use crate::git::{GitError, Ident};
 use crate::index;
 use crate::name::UserName;
@@ -151,7 +151,12 @@ pub(super) const RECENT: usize = 100;
 
 /// Adds what the commits broke that are made and not pushed yet, as the gate would find it; and what newer ones that
 /// landed did to the past, which is not seen in the files as they are.
-fn committed(registry: &Registry, committer: Option<&Ident>, now: Timestamp, lint: &mut LintReport) -> Result<(), CliError> {
+fn committed(
+    registry: &Registry,
+    committer: Option<&Ident>,
+    now: Timestamp,
+    lint: &mut LintReport,
+) -> Result<(), CliError> {
     let Some(tip) = registry.head()?.filter(|_| registry.branch().starts_with("refs/heads/")) else { return Ok(()) };
     let ahead = gate::ahead(registry, committer, now)?;
     lint.warnings.extend(ahead.warnings);
@@ -170,7 +175,8 @@ fn committed(registry: &Registry, committer: Option<&Ident>, now: Timestamp, lin
 /// Reports on the files of a work tree in one format.
 fn report_files(lint: &LintReport, home: &str, style: ReportStyle, out: &mut Output) -> Result<(), CliError> {
     let faults = lint.faults.iter().map(|f| Annotation { problem: &f.problem, fault: true });
-    let findings: Vec<_> = faults.chain(lint.warnings.iter().map(|w| Annotation { problem: w, fault: false })).collect();
+    let findings: Vec<_> =
+        faults.chain(lint.warnings.iter().map(|w| Annotation { problem: w, fault: false })).collect();
     match style {
         ReportStyle::Text => as_text(lint, out),
         ReportStyle::Json => out.json(&view::FileReport {

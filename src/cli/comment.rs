@@ -3,13 +3,13 @@
 use std::io::Read as _;
 
 use super::change::{self, ChangeArgs};
+use super::committers::{History, landed_by};
 use super::complete;
-use super::landed::{History, landed_by};
+use super::id_prefix;
 use super::output::{YELLOW, local, styled};
-use super::pick;
 use super::report::{CliError, Exit};
 use super::session::Session;
-use super::target::{self, VersionArgument};
+use super::version_argument::{self, VersionArgument};
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::Comment;
@@ -103,8 +103,8 @@ pub(super) fn run(command: CommentCommand, session: &mut Session) -> Result<Exit
         CommentCommand::Delete(a) => {
             let (target, rest) = VersionArgument::leading(&a.words, 1..=1)?;
             let (model, version, comment) = find(&session.registry()?, &target, rest)?;
-            let what = format!("the comment {} by {}", pick::short(&comment.id), comment.created_by);
-            session.confirm_deletion(&what, pick::short(&comment.id), a.yes || a.change.is_dry_run())?;
+            let what = format!("the comment {} by {}", id_prefix::short(&comment.id), comment.created_by);
+            session.confirm_deletion(&what, id_prefix::short(&comment.id), a.yes || a.change.is_dry_run())?;
             let action = Action::DeleteComment { model, version, id: comment.id };
             change::apply(session, &a.change, &[action])
         }
@@ -139,7 +139,7 @@ fn find(registry: &Registry, target: &VersionArgument, rest: &[String]) -> Resul
     let view = snapshot.model(&model)?.ok_or_else(|| Refusal::no_model(&model))?;
     let view = view.version(version)?.ok_or_else(|| Refusal::no_version(&model, version))?;
     let mut all = view.comments()?;
-    let id = pick::by_part("comment", id, all.keys())?.clone();
+    let id = id_prefix::by_part("comment", id, all.keys())?.clone();
     let file = all.remove(&id).and_then(|f| f.value);
     let comment = file.ok_or_else(|| {
         CliError::new(Exit::Failed, format!("the comment {id} cannot be read")).hint("greenroom check")
@@ -151,7 +151,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let wanted = args.target.reference_at(args.at.as_deref())?;
     let snapshot = registry.as_of(wanted.moment.as_deref())?;
-    let (_, view) = target::find(&snapshot, &wanted)?;
+    let (_, view) = version_argument::find(&snapshot, &wanted)?;
     let comments: Vec<Comment> = view.comments()?.into_values().filter_map(|f| f.value).collect();
     let landers = History::open(session, &registry, wanted.moment.as_deref()).landers(&wanted.model, view.number);
     let (out, number) = (&mut session.out, view.number);
@@ -169,7 +169,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
         }
         let edited = c.edited_at.map_or(String::new(), |t| format!(", edited {}", local(t)));
         let landed = landed_by(landers.of(&c.id));
-        let id = styled(YELLOW, pick::short(&c.id));
+        let id = styled(YELLOW, id_prefix::short(&c.id));
         out.line(format!("{id} {}, {}{edited}{landed}", c.created_by, local(c.created_at)));
         out.block(c.text.as_str(), "    ");
     }

@@ -10,8 +10,8 @@ use super::output::{BOLD, local, styled};
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::table::Table;
-use super::target;
 use super::version::{aliases_by_version, column_type, metric_text};
+use super::version_argument;
 use crate::apply::Refusal;
 use crate::entity::Version;
 use crate::entity::version::{Column, Schema};
@@ -133,7 +133,7 @@ fn sides(args: &CompareArgs, session: &Session) -> Result<(ModelName, Vec<Compar
         }
         let snapshot = registry.as_of(moment.as_deref().or(args.at.as_deref()))?;
         let wanted = ModelRef { model: name.clone(), pick, moment: None };
-        let (model, view) = target::find(&snapshot, &wanted)?;
+        let (model, view) = version_argument::find(&snapshot, &wanted)?;
         let side = ComparedVersion::read(&name, &model, view.number)?;
         let then = moment.map_or_else(String::new, |m| format!("@{{{}}}", one_line(&m)));
         heads.push(format!("VERSION {}{then}", side.number));
@@ -174,8 +174,8 @@ fn compared(words: &[String]) -> Result<(ModelName, Vec<Operand>), CliError> {
 
 /// Reads a version of a model: as it is named beside the model, or a reference to that model.
 fn operand(name: &ModelName, word: &str) -> Result<Operand, CliError> {
-    let (version, moment) = target::moment_of(word, None)?;
-    match (target::pick(version), word.parse::<ModelRef>()) {
+    let (version, moment) = version_argument::moment_of(word, None)?;
+    match (version_argument::pick(version), word.parse::<ModelRef>()) {
         (Ok(pick), _) => Ok(Operand { pick, moment }),
         (Err(e), Ok(ModelRef { pick: VersionPick::Model, .. }) | Err(_)) => {
             Err(CliError::usage(format!("{}: {e}", quoted(word))))

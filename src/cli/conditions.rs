@@ -3,8 +3,8 @@
 use clap::Args;
 
 use super::model::{pair, text};
-use super::once::by_key;
 use super::report::CliError;
+use super::single_value::by_key;
 use crate::entity::settings::{Day, Evidence, Freeze, FreezeBound};
 use crate::entity::version::Threshold;
 use crate::name::Key;

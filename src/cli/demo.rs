@@ -11,7 +11,7 @@ use clap::{Args, Parser as _};
 use super::output::{BOLD, DIM, Output, styled};
 use super::report::{CliError, Exit};
 use super::session::{ScriptedActor, Session};
-use super::{Cli, Format, Global, ColorChoice};
+use super::{Cli, ColorChoice, Format, Global};
 use crate::git::{Ident, Repo};
 use crate::server::{self, Config, ServeError};
 use crate::text::one_line;

@@ -15,7 +15,7 @@ use crate::hook::prepush::{self, LfsUpload};
 use crate::index::{self, Health};
 use crate::registry::Registry;
 use crate::registry::health::{self, Check, CheckState};
-use crate::registry::sent::{LfsConfig, lfs_config};
+use crate::registry::unsent_files::{LfsConfig, lfs_config};
 use crate::text::{one_line, with_causes};
 use crate::view;
 
@@ -131,7 +131,9 @@ fn of_sending(registry: &Registry) -> Check {
         return check(CheckState::Warn, message, &help);
     }
     match sending {
-        Ok(LfsUpload::Ours | LfsUpload::Others) => check(CheckState::Ok, format!("all stored files were sent to {remote}"), ""),
+        Ok(LfsUpload::Ours | LfsUpload::Others) => {
+            check(CheckState::Ok, format!("all stored files were sent to {remote}"), "")
+        }
         Ok(LfsUpload::Nothing(why)) => {
             let message = format!("a push leaves the files of models behind: {why}");
             let own = "greenroom register puts the hook there, and so does git lfs install --local";
@@ -192,7 +194,10 @@ fn of_gate(registry: &Registry) -> Check {
         Ok(Ok(found)) => found,
         Ok(Err(e)) => return check(CheckState::Fail, with_causes(&e)),
         Err(_) => {
-            return check(CheckState::Warn, "the path of greenroom is unknown, so the hooks were not checked".to_owned());
+            return check(
+                CheckState::Warn,
+                "the path of greenroom is unknown, so the hooks were not checked".to_owned(),
+            );
         }
     };
     match found {

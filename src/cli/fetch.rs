@@ -7,7 +7,7 @@ use super::complete;
 use super::progress::{ProgressBar, size};
 use super::report::{CliError, Exit};
 use super::session::Session;
-use super::target::{self, VersionArgument};
+use super::version_argument::{self, VersionArgument};
 use crate::artifact::{self, ArtifactLimits, Store};
 use crate::entity::Version;
 use crate::entity::version::Artifacts;
@@ -42,7 +42,7 @@ pub(super) fn run(args: &FetchArgs, session: &mut Session) -> Result<Exit, CliEr
     let wanted = &VersionArgument::leading(&words, 0..=0)?.0.reference_at(args.at.as_deref())?;
     let registry = session.registry()?;
     let snapshot = registry.as_of(wanted.moment.as_deref())?;
-    let (_, view) = target::find(&snapshot, wanted)?;
+    let (_, view) = version_argument::find(&snapshot, wanted)?;
     let name = format!("{} version {}", wanted.model, view.number);
     let faulty = || CliError::new(Exit::Failed, format!("the record of {name} cannot be read")).hint("greenroom check");
     let version = view.file()?.and_then(|f| f.value).ok_or_else(faulty)?;

@@ -11,7 +11,7 @@ use super::report::{CliError, Exit, warn};
 use super::session::{Session, clock};
 use crate::gate::Host;
 use crate::git::{GitError, Repo};
-use crate::hook::{self, HookAnswer, HookOptions, Hook, Report, Setup};
+use crate::hook::{self, Hook, HookAnswer, HookOptions, Report, Setup};
 use crate::index::Index;
 use crate::registry::{NAMED_FOLDERS, Registry};
 use crate::snapshot;

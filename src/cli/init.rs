@@ -13,8 +13,8 @@ use crate::entity::settings::{FORMAT, IdentitySettings, Layout, Rules};
 use crate::entity::{Person, Settings};
 use crate::git::{GitError, Repo, enclosing};
 use crate::name::{Id, UserName};
-use crate::registry::sent::{LfsConfig, lfs_config};
-use crate::registry::{ChangeAuthor, NAMED_FOLDERS, ChangeOptions, Registry, random_bytes};
+use crate::registry::unsent_files::{LfsConfig, lfs_config};
+use crate::registry::{ChangeAuthor, ChangeOptions, NAMED_FOLDERS, Registry, random_bytes};
 use crate::text::Text;
 use crate::tree::Objects as _;
 

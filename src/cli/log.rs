@@ -8,10 +8,10 @@ use super::complete;
 use super::output::{DIM, Output, YELLOW, local, styled};
 use super::report::{CliError, Exit};
 use super::session::Session;
-use super::{suggest, target};
+use super::{suggest, version_argument};
 use crate::apply::{EntityKind, Refusal};
 use crate::git::GitError;
-use crate::index::{HistoryEntry, Index, LogFilter, HistorySubject, matches};
+use crate::index::{HistoryEntry, HistorySubject, Index, LogFilter, matches};
 use crate::name::UserName;
 use crate::payload::sample::OWN;
 use crate::pushes::{Push, Pushes};
@@ -52,7 +52,7 @@ pub(super) struct LogArgs {
 pub(super) fn run(args: LogArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let mut index = session.index(&registry)?;
-    let reference = target::any(&args.words)?;
+    let reference = version_argument::any(&args.words)?;
     let moment = reference.as_ref().and_then(|r| r.moment.as_deref());
     let at = moment.map(|m| registry.moment(m)).transpose()?;
     let subject = reference.as_ref().map_or(Ok(HistorySubject::All), |r| subject(&registry, r))?;
@@ -131,7 +131,7 @@ fn subject(registry: &Registry, wanted: &ModelRef) -> Result<HistorySubject, Cli
         VersionPick::Number(n) => HistorySubject::Version(wanted.model.clone(), *n),
         VersionPick::Stage(_) | VersionPick::Alias(_) | VersionPick::Latest => {
             let snapshot = registry.as_of(wanted.moment.as_deref())?;
-            let (_, version) = target::find(&snapshot, wanted)?;
+            let (_, version) = version_argument::find(&snapshot, wanted)?;
             HistorySubject::Version(wanted.model.clone(), version.number)
         }
     })

@@ -6,11 +6,11 @@ mod alias_rule;
 mod annotate;
 mod apply_entry;
 mod apply_file;
-mod asked;
 mod change;
 mod check;
 mod codeowners;
 mod comment;
+mod committers;
 mod compare;
 mod complete;
 mod conditions;
@@ -20,18 +20,17 @@ mod doctor;
 mod fetch;
 mod fmt;
 mod hook;
+mod id_prefix;
 mod index;
 mod init;
-mod landed;
+mod judged_request;
 mod log;
 mod model;
 mod notifications;
 mod notifications_test;
-mod once;
 mod output;
+mod packaging;
 mod person;
-mod pick;
-mod program;
 mod progress;
 mod propose;
 mod pull;
@@ -48,16 +47,17 @@ mod serve;
 mod session;
 mod settings;
 mod show;
+mod single_value;
 mod stage;
 mod suggest;
 mod table;
 mod tag;
-mod target;
 mod token;
 mod transition;
 mod unique_json;
 mod verify;
 mod version;
+mod version_argument;
 mod watch;
 mod webhook;
 mod webhook_deliveries;
@@ -97,7 +97,7 @@ pub struct Global {
     #[arg(id = "global_output", short = 'o', long = "output", value_enum, default_value_t = Format::Text, global = true, value_name = "FORMAT")]
     output: Format,
     /// When to use colours; the environment variable NO_COLOR turns them off
-    #[arg(long, value_enum, default_value_t = When::Auto, global = true, value_name = "WHEN")]
+    #[arg(long, value_enum, default_value_t = ColorChoice::Auto, global = true, value_name = "WHEN")]
     color: ColorChoice,
     /// Never use a pager for long output
     #[arg(long, global = true)]
@@ -167,8 +167,8 @@ enum Command {
     Schema(schema::SchemaArgs),
     Reshard(reshard::ReshardArgs),
     Move(relocate::MoveArgs),
-    Completions(program::CompletionsArgs),
-    Man(program::ManArgs),
+    Completions(packaging::CompletionsArgs),
+    Man(packaging::ManArgs),
     #[command(subcommand)]
     Search(search::SearchCommand),
     Log(log::LogArgs),
@@ -251,8 +251,8 @@ fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
         Command::Schema(args) => schema::run(&args, session),
         Command::Reshard(args) => reshard::run(&args, session),
         Command::Move(args) => relocate::run(&args, session),
-        Command::Completions(args) => program::completions(&args, session),
-        Command::Man(args) => program::man(&args, session),
+        Command::Completions(args) => packaging::completions(&args, session),
+        Command::Man(args) => packaging::man(&args, session),
         Command::Search(command) => search::run(command, session),
         Command::Log(args) => log::run(args, session),
         Command::Diff(args) => diff::run(&args, session),

@@ -6,12 +6,12 @@ use clap::{Args, Subcommand};
 
 use super::change::{self, ChangeArgs};
 use super::complete;
-use super::once::by_key;
 use super::output::local;
 use super::report::{self, CliError, Exit};
 use super::session::Session;
+use super::single_value::by_key;
 use super::table::Table;
-use super::target;
+use super::version_argument;
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::Tags;
@@ -144,7 +144,7 @@ pub(super) fn run(command: ModelCommand, session: &mut Session) -> Result<Exit, 
         }
         ModelCommand::List(a) => list(&a, session),
         ModelCommand::Show(a) => {
-            let (name, at) = target::model_at(&a.name, a.at.as_deref())?;
+            let (name, at) = version_argument::model_at(&a.name, a.at.as_deref())?;
             page(&name, at.as_deref(), session)
         }
         ModelCommand::Rename(a) => {

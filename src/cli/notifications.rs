@@ -6,7 +6,7 @@ use super::change::{self, ChangeArgs};
 use super::complete;
 use super::report::{CliError, Exit};
 use super::session::Session;
-use super::target::VersionArgument;
+use super::version_argument::VersionArgument;
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::audience::{self, Subscription, VersionInvolvement};
@@ -292,8 +292,10 @@ fn rows(session: &Session, registry: &Registry, user: &UserName, person: &Person
         let (notify, chosen) = audience::preference(said, registered);
         let explicit = said.iter().flat_map(|s| s.follow.iter().map(|v| (*v, "you said so")));
         let by_act = tied.iter().map(|(v, tie)| (*v, words(*tie)));
-        let mut follows: Vec<(u64, &'static str)> =
-            explicit.chain(by_act).filter(|(v, _)| audience::follows(said, *v, Some(VersionInvolvement::Moved)).is_some()).collect();
+        let mut follows: Vec<(u64, &'static str)> = explicit
+            .chain(by_act)
+            .filter(|(v, _)| audience::follows(said, *v, Some(VersionInvolvement::Moved)).is_some())
+            .collect();
         follows.sort_by_key(|(version, _)| *version);
         follows.dedup_by_key(|(version, _)| *version);
         let unfollowed = said.map(|s| s.unfollow.iter().copied().collect()).unwrap_or_default();

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use super::{Format, Global, ColorChoice};
+use super::{ColorChoice, Format, Global};
 use crate::text::{many_lines, one_line};
 use crate::time::{Calendar, Timestamp};
 use crate::view;

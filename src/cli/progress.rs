@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// Work shorter than this shows no bar.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ pub(super) struct ProgressBar {
     doing: &'static str,
     unit: ProgressUnit,
     started: Instant,
-    bar: OnceLock<ProgressBar>,
+    bar: OnceLock<indicatif::ProgressBar>,
 }
 
 impl ProgressBar {
@@ -49,7 +49,7 @@ impl ProgressBar {
         bar.set_position(done);
     }
 
-    fn bar(&self, total: u64) -> ProgressBar {
+    fn bar(&self, total: u64) -> indicatif::ProgressBar {
         let template = match self.unit {
             ProgressUnit::Bytes => "{msg} {bytes}/{total_bytes} [{bar:30}] {rate}, {left} left",
             ProgressUnit::Things => "{msg} {human_pos}/{human_len} [{bar:30}] {left} left",
@@ -66,7 +66,7 @@ impl ProgressBar {
                 let _ = write!(out, "{}", indicatif::HumanDuration(left));
             });
         // The library draws nothing if stderr is no terminal.
-        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+        let bar = indicatif::ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
         bar.set_style(style.progress_chars("=> "));
         bar.set_message(self.doing);
         bar

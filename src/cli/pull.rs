@@ -2,12 +2,12 @@
 
 use super::annotate::markdown::{self, Markdown};
 use super::annotate::{Annotation, ReportStyle, github, gitlab, sarif};
-use super::compare::{self, CompareSection, Row, ComparedVersion};
+use super::compare::{self, CompareSection, ComparedVersion, Row};
 use super::output::{GREEN, Output, RED, YELLOW, styled};
 use super::report::CliError;
 use crate::entity::settings::{Evidence, StageRule};
-use crate::event::{TransitionCause, Event};
-use crate::gate::pull::{PullVerdict, PullRequest};
+use crate::event::{Event, TransitionCause};
+use crate::gate::pull::{PullRequest, PullVerdict};
 use crate::name::{ModelName, UserName};
 use crate::phrase;
 use crate::rules::{Fault, RULES, stage::lacking};
@@ -305,9 +305,13 @@ fn problem(out: &mut Markdown, mark: &str, p: &crate::format::Problem) {
 /// The versions that would enter a stage, without versions that only leave it.
 fn entries(events: &[Event]) -> impl Iterator<Item = MergedStage<'_>> {
     events.iter().filter_map(|e| match e {
-        Event::Transitioned { model, version, from, to, cause: TransitionCause::Direct | TransitionCause::Request { .. } } => {
-            Some(MergedStage { model, version: *version, from, to })
-        }
+        Event::Transitioned {
+            model,
+            version,
+            from,
+            to,
+            cause: TransitionCause::Direct | TransitionCause::Request { .. },
+        } => Some(MergedStage { model, version: *version, from, to }),
         _ => None,
     })
 }

@@ -8,14 +8,16 @@ use clap::Args;
 use super::change::{self, ChangeArgs};
 use super::complete;
 use super::model::{pair, text};
-use super::once::by_key;
 use super::progress::{ProgressBar, size};
 use super::report::CliError;
 use super::report::Exit;
 use super::session::Session;
+use super::single_value::by_key;
 use crate::action::{Action, NewVersion};
-use crate::artifact::import::{InvalidPlace, ImportOrigin, Sources};
-use crate::artifact::{self, Content, Exclude, GitFolders, Guarded, IngestedFolder, ByteStorage, ArtifactLimits, Links, Selection, Store};
+use crate::artifact::import::{ImportOrigin, InvalidPlace, Sources};
+use crate::artifact::{
+    self, ArtifactLimits, ByteStorage, Content, Exclude, GitFolders, Guarded, IngestedFolder, Links, Selection, Store,
+};
 use crate::entity::version::{Metric, VersionSource};
 use crate::git::Repo;
 use crate::name::{AliasName, Key, ModelName};

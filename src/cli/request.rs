@@ -2,25 +2,25 @@
 
 use clap::{Args, Subcommand};
 
-use super::asked::{JudgedRequest, Closings};
 use super::change::{self, ChangeArgs};
+use super::committers::{History, landed_by};
 use super::complete;
-use super::landed::{History, landed_by};
+use super::id_prefix;
+use super::judged_request::{Closings, JudgedRequest};
 use super::output::{BOLD, local, styled};
-use super::pick;
 use super::propose::{self, BranchArgs};
 use super::report::{CliError, Exit};
 use super::review;
 use super::session::Session;
 use super::table::Table;
-use super::target::{self, VersionArgument};
+use super::version_argument::{self, VersionArgument};
 use crate::action::{Action, Hindered, RequestSelector};
 use crate::apply::{self, Refusal};
 use crate::entity::{Request, RequestState};
 use crate::index::Committers;
 use crate::name::{Id, ModelName};
 use crate::reference::{InvalidRef, ModelRef, VersionPick};
-use crate::rules::outlook;
+use crate::rules::obstacles;
 use crate::rules::subject::subject;
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
@@ -149,7 +149,7 @@ pub(super) fn run(command: RequestCommand, session: &mut Session) -> Result<Exit
             let (target, rest) = VersionArgument::leading(&a.words, 1..=1)?;
             let registry = session.registry()?;
             let snapshot = a.branch.snapshot(&registry)?;
-            let to = target::stage(&snapshot, rest)?;
+            let to = version_argument::stage(&snapshot, rest)?;
             let (model, version) = target.of_now(&snapshot)?;
             let CreateArgs { archive_existing, branch, change, .. } = a;
             if branch.name().is_some() {
@@ -199,8 +199,8 @@ fn outlook_of(
     let now = session.now(&asker.committer);
     let snapshot = registry.snapshot()?;
     let (Some(view), Ok(to)) = (snapshot.model(model)?, apply::target(&snapshot, to)) else { return Ok(Vec::new()) };
-    let mut out = outlook::missing(&snapshot, &view, version, &to, now)?;
-    out.extend(outlook::own_approval(&snapshot, &asker.user, model, &view.stage_of(version)?, &to)?);
+    let mut out = obstacles::missing(&snapshot, &view, version, &to, now)?;
+    out.extend(obstacles::own_approval(&snapshot, &asker.user, model, &view.stage_of(version)?, &to)?);
     Ok(out)
 }
 
@@ -220,8 +220,8 @@ fn approval_outlook(
     let Some(found) = view.version(version)? else { return Ok(Vec::new()) };
     let Ok(request) = apply::open_request(&found, model, which, &asker.user) else { return Ok(Vec::new()) };
     let now = session.now(&asker.committer);
-    let obstacles = outlook::obstacles(&snapshot, &view, version, &request.to, now)?;
-    let mut out: Vec<String> = obstacles.iter().map(outlook::Obstacle::to_reviewer).collect();
+    let obstacles = obstacles::obstacles(&snapshot, &view, version, &request.to, now)?;
+    let mut out: Vec<String> = obstacles.iter().map(obstacles::Obstacle::to_reviewer).collect();
     let from = view.stage_of(version)?;
     let subject = subject(&snapshot, &view, version, &request.to)?;
     if !out.is_empty() && apply::completes(&snapshot, (model, &from), &request, &asker.user, &subject)? {
@@ -229,7 +229,7 @@ fn approval_outlook(
         out.insert(0, message);
     }
     if request.created_by == asker.user {
-        out.extend(outlook::own_approval(&snapshot, &asker.user, model, &from, &request.to)?);
+        out.extend(obstacles::own_approval(&snapshot, &asker.user, model, &from, &request.to)?);
     }
     Ok(out)
 }
@@ -239,10 +239,10 @@ fn meant(session: &Session, args: &WhichArgs) -> Result<(ModelName, u64, Request
     let registry = session.registry()?;
     let snapshot = registry.snapshot()?;
     if let [word] = args.words.as_slice()
-        && pick::is_part(word)
+        && id_prefix::is_part(word)
     {
         let all = collect(&snapshot, &mut Closings::new(session, &registry), None, None, |_| true)?;
-        let id = pick::by_part("request", word, all.iter().map(|a| &a.request.id))?;
+        let id = id_prefix::by_part("request", word, all.iter().map(|a| &a.request.id))?;
         if let Some(asked) = all.iter().find(|a| a.request.id == *id) {
             return Ok((asked.model.clone(), asked.version, RequestSelector::Id(id.clone())));
         }
@@ -258,7 +258,7 @@ fn meant(session: &Session, args: &WhichArgs) -> Result<(ModelName, u64, Request
     let view = view.version(number)?.ok_or_else(|| Refusal::no_version(&model, number))?;
     let all = view.requests()?;
     let names = known.iter().map(Stage::as_str).collect::<Vec<_>>().join(", ");
-    let id = pick::by_part("request", given, all.keys())
+    let id = id_prefix::by_part("request", given, all.keys())
         .map_err(|e| if e.exit == Exit::NotFound { e.hint(format!("or name a stage: {names}")) } else { e })?;
     Ok((model, number, RequestSelector::Id(id.clone())))
 }
@@ -308,7 +308,7 @@ fn scope(snapshot: &Snapshot<'_>, words: &[String]) -> Result<(Option<ModelName>
             {
                 return Ok((Some(name), None));
             }
-            let (_, version) = target::find(snapshot, &wanted)?;
+            let (_, version) = version_argument::find(snapshot, &wanted)?;
             Ok((Some(wanted.model), Some(version.number)))
         }
         [..] => {
@@ -356,7 +356,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
         let r = &asked.request;
         let landed = landers.of(&r.id).map_or_else(String::new, |by| format!(" (landed by {by})"));
         table.row([
-            pick::short(&r.id).to_owned(),
+            id_prefix::short(&r.id).to_owned(),
             asked.model.to_string(),
             asked.version.to_string(),
             if r.state == RequestState::Pending { asked.from.to_string() } else { "-".to_owned() },
@@ -373,13 +373,17 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
 }
 
 /// The request to show: by a part of its id; or by its version, the open request, otherwise the newest.
-fn shown(snapshot: &Snapshot<'_>, closings: &mut Closings<'_>, words: &[String]) -> Result<(Vec<JudgedRequest>, Id), CliError> {
+fn shown(
+    snapshot: &Snapshot<'_>,
+    closings: &mut Closings<'_>,
+    words: &[String],
+) -> Result<(Vec<JudgedRequest>, Id), CliError> {
     if let [word] = words
-        && pick::is_part(word)
+        && id_prefix::is_part(word)
     {
         let meant = |r: &Request| r.id.as_str().starts_with(word) || r.id.as_str().ends_with(word);
         let all = collect(snapshot, closings, None, None, meant)?;
-        let id = pick::by_part("request", word, all.iter().map(|a| &a.request.id))?.clone();
+        let id = id_prefix::by_part("request", word, all.iter().map(|a| &a.request.id))?.clone();
         return Ok((all, id));
     }
     let (model, version) = VersionArgument::leading(words, 0..=0)?.0.of_now(snapshot)?;
@@ -389,7 +393,7 @@ fn shown(snapshot: &Snapshot<'_>, closings: &mut Closings<'_>, words: &[String])
         [one] => Some(*one),
         [] => all.last(),
         several => {
-            let list: Vec<&str> = several.iter().map(|a| pick::short(&a.request.id)).collect();
+            let list: Vec<&str> = several.iter().map(|a| id_prefix::short(&a.request.id)).collect();
             let message = format!("{model} version {version} has {} open requests: {}", several.len(), list.join(", "));
             return Err(CliError::new(Exit::Failed, message).hint("give the id of one"));
         }

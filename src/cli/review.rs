@@ -6,7 +6,7 @@ use crate::action::RequestSelector;
 use crate::apply::{EntityKind, Refusal};
 use crate::entity::{Request, RequestState, Review, ReviewVerdict};
 use crate::format;
-use crate::index::{HistoryEntry, LogFilter, HistorySubject};
+use crate::index::{HistoryEntry, HistorySubject, LogFilter};
 use crate::name::{ModelName, UserName};
 use crate::registry::Registry;
 use crate::rules::stage::CHANGED;

@@ -12,7 +12,7 @@ use super::{model, table::Table};
 use crate::index::{Index, VersionRow};
 use crate::name::AliasName;
 use crate::registry::Registry;
-use crate::search::{PageLimits, PageSize, Query, PageStart, Target, TokenKey};
+use crate::search::{PageLimits, PageSize, PageStart, Query, Target, TokenKey};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::view::{ModelSearch, Output, RegisteredModel, VersionSearch, VersionSummary};

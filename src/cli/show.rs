@@ -8,7 +8,7 @@ use super::complete;
 use super::output::{BOLD, local, styled};
 use super::report::{CliError, Exit};
 use super::session::Session;
-use super::target::{self, VersionArgument};
+use super::version_argument::{self, VersionArgument};
 use super::{diff, log, model, version};
 use crate::apply::EntityKind;
 use crate::git::GitError;
@@ -42,7 +42,7 @@ pub(super) fn run(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliErr
     let wanted = what.parse::<ModelRef>();
     if let Ok(wanted) = &wanted {
         let is_named = what.starts_with("models:/");
-        let (_, moment) = target::moment_of(what, args.at.as_deref())?;
+        let (_, moment) = version_argument::moment_of(what, args.at.as_deref())?;
         let state = registry.as_of(moment.as_deref())?;
         // A word that could name both a model and a commit names the model.
         if is_named || state.model(&wanted.model)?.is_some() {
@@ -54,7 +54,7 @@ pub(super) fn run(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliErr
             };
         }
         // A name may hold `@`, which is read as the mark of an alias first.
-        if let Ok((name, moment)) = target::model_at(what, args.at.as_deref())
+        if let Ok((name, moment)) = version_argument::model_at(what, args.at.as_deref())
             && state.model(&name)?.is_some()
         {
             return model::page(&name, moment.as_deref(), session);
@@ -98,7 +98,13 @@ fn show_commit(registry: &Registry, commit: Oid, session: &mut Session) -> Resul
     let out = &mut session.out;
     let asked_by: Vec<&str> = entry.asked_by.iter().map(|u| u.as_str()).collect();
     let landed_by = entry.landed_by.as_ref().map(|u| u.as_str());
-    let by = log::StepPeople { by: entry.by.as_str(), landed_by, asked_by: &asked_by, claims: &claims, signed: entry.signed };
+    let by = log::StepPeople {
+        by: entry.by.as_str(),
+        landed_by,
+        asked_by: &asked_by,
+        claims: &claims,
+        signed: entry.signed,
+    };
     log::head(out, &entry.commit.to_string(), &local(entry.at), &by);
     if !entry.comment.is_empty() {
         out.line("");

@@ -92,9 +92,13 @@ fn names(snapshot: &Snapshot<'_>, noun: EntityKind) -> Result<Vec<String>, Regis
         EntityKind::Group => snapshot.access()?.groups.keys().map(ToString::to_string).collect(),
         // Versions, requests and the like have numbers and ids, of which any one is like another. Aliases belong to a
         // model, so their suggestions come from the code that looks up the alias.
-        EntityKind::Alias | EntityKind::Registry | EntityKind::Version | EntityKind::Request | EntityKind::Comment | EntityKind::Grant | EntityKind::Webhook => {
-            Vec::new()
-        }
+        EntityKind::Alias
+        | EntityKind::Registry
+        | EntityKind::Version
+        | EntityKind::Request
+        | EntityKind::Comment
+        | EntityKind::Grant
+        | EntityKind::Webhook => Vec::new(),
     })
 }
 

@@ -5,14 +5,14 @@ use clap::{Args, Subcommand};
 use super::change::{self, ChangeArgs};
 use super::complete;
 use super::model::pair;
-use super::once::by_key;
 use super::report::{CliError, Exit};
 use super::session::Session;
-use super::target::{self, VersionArgument};
+use super::single_value::by_key;
+use super::version_argument::{self, VersionArgument};
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::name::{InvalidName, Key, ModelName};
-use crate::reference::{self, ReferenceTarget, InvalidRef, ModelRef, VersionPick};
+use crate::reference::{self, InvalidRef, ModelRef, ReferenceTarget, VersionPick};
 use crate::text::{Text, quoted};
 
 /// Manage tags of models and versions
@@ -65,7 +65,7 @@ pub(super) fn run(command: TagCommand, session: &mut Session) -> Result<Exit, Cl
         }
         TagCommand::Unset(a) => {
             let (reference, rest) =
-                leading(&a.words, |word| !matches!(target::pick(word), Ok(VersionPick::Stage(_)) | Err(_)))?;
+                leading(&a.words, |word| !matches!(version_argument::pick(word), Ok(VersionPick::Stage(_)) | Err(_)))?;
             let keys = rest.iter().map(|w| w.parse().map_err(|e: InvalidName| CliError::usage(e.to_string())));
             let keys = keys.collect::<Result<Vec<Key>, CliError>>()?;
             let (model, version) = subject(session, reference)?;

@@ -8,9 +8,9 @@ use super::report::{CliError, Exit};
 use super::session::{Session, clock};
 use super::table::Table;
 use crate::index::Index;
-use crate::private_file::KeptError;
 use crate::name::UserName;
-use crate::server::tokens::{TokenRights, TokenRecord, TokenError, Tokens};
+use crate::private_file::KeptError;
+use crate::server::tokens::{TokenError, TokenRecord, TokenRights, Tokens};
 use crate::time::{Calendar, Timestamp};
 use crate::view;
 

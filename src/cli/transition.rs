@@ -6,7 +6,7 @@ use super::change::{self, ChangeArgs};
 use super::complete;
 use super::report::{CliError, Exit};
 use super::session::Session;
-use super::target::{self, VersionArgument};
+use super::version_argument::{self, VersionArgument};
 use crate::action::Action;
 use crate::rules::RuleClass;
 
@@ -34,7 +34,7 @@ pub(super) fn run(args: TransitionArgs, session: &mut Session) -> Result<Exit, C
     let (target, rest) = VersionArgument::leading(&args.words, 1..=1)?;
     let registry = session.registry()?;
     let snapshot = registry.snapshot()?;
-    let to = target::stage(&snapshot, rest)?;
+    let to = version_argument::stage(&snapshot, rest)?;
     let (model, version) = target.of_now(&snapshot)?;
     let TransitionArgs { archive_existing, change, .. } = args;
     let ask = format!("ask for it: greenroom request create {} {version} {to}", shell(model.as_str()));

@@ -6,7 +6,7 @@ use super::output::{GREEN, Output, RED, YELLOW, local, styled};
 use super::progress::ProgressBar;
 use super::report::{CliError, Exit};
 use super::session::Session;
-use crate::gate::verify::{Audit, AuditFinding, AcknowledgedFinding, Scope, UncheckedPart, verify};
+use crate::gate::verify::{AcknowledgedFinding, Audit, AuditFinding, Scope, UncheckedPart, verify};
 use crate::registry::{Registry, RegistryError};
 use crate::text::one_line;
 use crate::tree::Oid;

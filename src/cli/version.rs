@@ -9,13 +9,13 @@ use clap::{Args, Subcommand};
 use super::change::{self, ChangeArgs};
 use super::complete;
 use super::model::{pair, text};
-use super::once::by_key;
 use super::output::local;
 use super::register::metric;
 use super::report::{self, CliError, Exit};
 use super::session::Session;
+use super::single_value::by_key;
 use super::table::Table;
-use super::target::{self, VersionArgument};
+use super::version_argument::{self, VersionArgument};
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::version::Metric;
@@ -150,7 +150,7 @@ pub(super) fn aliases_by_version(view: &ModelView<'_>) -> Result<BTreeMap<u64, V
 
 fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
-    let (name, at) = target::model_at(&args.name, args.at.as_deref())?;
+    let (name, at) = version_argument::model_at(&args.name, args.at.as_deref())?;
     let snapshot = registry.as_of(at.as_deref())?;
     let view = snapshot.model(&name)?.ok_or_else(|| Refusal::no_model(&name))?;
     let stages = view.stage_map()?;

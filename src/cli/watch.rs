@@ -16,7 +16,7 @@ use crate::server::stop_signals;
 use crate::supervisor::Supervisor;
 use crate::text::one_line;
 use crate::view;
-use crate::watch::{WatchedBranch, MessageLevel, Message, WatchOptions, Summary, Reporter, WatchError, Watcher};
+use crate::watch::{Message, MessageLevel, Reporter, Summary, WatchError, WatchOptions, WatchedBranch, Watcher};
 
 /// Watch registries and deliver their events to webhooks and by mail
 ///
@@ -69,12 +69,12 @@ pub(super) fn run(args: &WatchArgs, session: &mut Session) -> Result<Exit, CliEr
     session.out.flush()?;
     // If one thread fails, the others would wait for it. All end, and the supervisor of the process starts it again.
     let stops: Vec<_> = watchers.iter().map(|(_, w)| w.stopper()).collect();
-    supervisor.on_failure(move || stops.iter().for_each(|stop| stop_signals()));
+    supervisor.on_failure(move || stops.iter().for_each(|stop| stop()));
     if !args.once {
         let stops: Vec<_> = watchers.iter().map(|(_, w)| w.stopper()).collect();
         let waits = move || {
             if stop_signals::stopped().is_ok() {
-                stops.iter().for_each(|stop| stop_signals());
+                stops.iter().for_each(|stop| stop());
             }
         };
         std::thread::Builder::new().name("signals".to_owned()).spawn(waits)?;

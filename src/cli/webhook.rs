@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::change::{self, ChangeArgs};
 use super::complete;
-use super::pick;
+use super::id_prefix;
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::table::Table;
@@ -15,7 +15,7 @@ use super::webhook_replay::{self, ReplayArgs};
 use crate::action::{Action, NewWebhook};
 use crate::deliver::webhook::{Outgoing, TestDelivery, TrialError};
 use crate::entity::Webhook;
-use crate::entity::webhook::{EventPattern, WebhookJob, JobParams, PayloadProfile, WebhookState};
+use crate::entity::webhook::{EventPattern, JobParams, PayloadProfile, WebhookJob, WebhookState};
 use crate::name::{Key, ModelName};
 use crate::payload::{self, DATABRICKS, MLFLOW};
 use crate::registry::Registry;
@@ -185,8 +185,8 @@ pub(super) fn run(command: WebhookCommand, session: &mut Session) -> Result<Exit
         WebhookCommand::Update(args) => update(args, session),
         WebhookCommand::Delete(args) => {
             let webhook = find(&session.registry()?, &args.id)?;
-            let what = format!("the webhook {} to {}", pick::short(&webhook.id), one_line(&target(&webhook)));
-            session.confirm_deletion(&what, pick::short(&webhook.id), args.yes || args.change.is_dry_run())?;
+            let what = format!("the webhook {} to {}", id_prefix::short(&webhook.id), one_line(&target(&webhook)));
+            session.confirm_deletion(&what, id_prefix::short(&webhook.id), args.yes || args.change.is_dry_run())?;
             change::apply(session, &args.change, &[Action::DeleteWebhook { id: webhook.id }])
         }
         WebhookCommand::Test(args) => test(&args, session),
@@ -202,7 +202,7 @@ fn all(registry: &Registry, at: Option<&str>) -> Result<Vec<Webhook>, CliError> 
 
 fn find(registry: &Registry, id: &str) -> Result<Webhook, CliError> {
     let all = all(registry, None)?;
-    let id = pick::by_part("webhook", id, all.iter().map(|w| &w.id))?.clone();
+    let id = id_prefix::by_part("webhook", id, all.iter().map(|w| &w.id))?.clone();
     let found = all.into_iter().find(|w| w.id == id);
     found.ok_or_else(|| CliError::not_found(format!("there is no webhook {id}")))
 }
@@ -228,7 +228,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
         let events: Vec<&str> = webhook.events.iter().map(EventPattern::as_str).collect();
         let model = webhook.model.as_ref().map_or_else(|| "all".to_owned(), ToString::to_string);
         table.row([
-            pick::short(&webhook.id).to_owned(),
+            id_prefix::short(&webhook.id).to_owned(),
             webhook.state.as_str().to_owned(),
             webhook.profile.as_str().to_owned(),
             model,

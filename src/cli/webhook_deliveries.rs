@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
+use super::id_prefix;
 use super::output::local;
-use super::pick;
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::table::Table;
 use crate::deliver::mail;
 use crate::name::Id;
-use crate::outbox::{Outbox, PendingJob, ChannelState};
+use crate::outbox::{ChannelState, Outbox, PendingJob};
 use crate::registry::Registry;
 use crate::text::one_line;
 use crate::time::Timestamp;
@@ -94,7 +94,7 @@ pub(super) fn channel(registry: &Registry, outbox: &Outbox, given: &str) -> Resu
     }
     let stored = stored.iter().filter_map(|name| name.parse().ok());
     let ids: BTreeSet<Id> = registry.snapshot()?.webhooks()?.into_keys().chain(stored).collect();
-    Ok(pick::by_part("webhook", given, &ids)?.to_string())
+    Ok(id_prefix::by_part("webhook", given, &ids)?.to_string())
 }
 
 /// The stored state of a channel, or of all channels.

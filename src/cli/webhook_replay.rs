@@ -12,12 +12,12 @@ use super::session::Session;
 use super::webhook_deliveries::{channel, states};
 use crate::deliver::mail;
 use crate::name::ModelName;
-use crate::outbox::{OutboxRequest, Outbox, ChannelState};
+use crate::outbox::{ChannelState, Outbox, OutboxRequest};
 use crate::registry::{Registry, RegistryError};
 use crate::text::one_line;
 use crate::tree::Oid;
 use crate::view;
-use crate::watch::{Failure, WatchedBranch, WatchOptions, Replay, Replayed, WatchError};
+use crate::watch::{Failure, Replay, Replayed, WatchError, WatchOptions, WatchedBranch};
 
 /// How long to wait until the delivering process takes the dead letters.
 const TAKE_UP: Duration = Duration::from_secs(10);

@@ -4,14 +4,14 @@
 //! the same jobs. [`Channel::send`] makes one attempt. Order, repetition, backoff and stored state belong to the
 //! outbox, not to the channels. Jobs of one queue are sent one after the other; queues do not wait for each other.
 
-mod happening;
 pub mod mail;
+mod notification;
 pub mod webhook;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use happening::{Notification, NotificationKind};
+pub use notification::{Notification, NotificationKind};
 
 use crate::registry::Registry;
 use crate::snapshot::Snapshot;

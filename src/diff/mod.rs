@@ -21,7 +21,7 @@ use crate::event::Event;
 use crate::format::path::{Location, ModelDir};
 use crate::name::ModelName;
 use crate::snapshot::{File, Snapshot};
-use crate::tree::{self, TreeEntry, FileChange, CompareLimits, TreeError};
+use crate::tree::{self, CompareLimits, FileChange, TreeEntry, TreeError};
 
 /// The difference of two snapshots.
 #[derive(Debug, Clone, Default, PartialEq)]

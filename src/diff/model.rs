@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::fields::{self, EventVersion};
 use super::{Pair, registry, sides};
 use crate::entity::{Access, Model, RequestState};
-use crate::event::{TransitionCause, Event};
+use crate::event::{Event, TransitionCause};
 use crate::format::path::{Location, ModelDir};
 use crate::name::{Id, ModelName};
 use crate::snapshot::{ModelView, Snapshot, VersionView};

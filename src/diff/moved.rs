@@ -3,7 +3,7 @@
 use crate::event::Event;
 use crate::format::path::Location;
 use crate::snapshot::Snapshot;
-use crate::tree::{TreeEntry, FileChange, TreeError};
+use crate::tree::{FileChange, TreeEntry, TreeError};
 
 /// Returns the changed files without files of the repository that lie unchanged at the same path.
 pub(super) fn without_bystanders(

@@ -11,7 +11,11 @@ use crate::snapshot::Snapshot;
 use crate::tree::TreeError;
 
 /// Returns the events outside of models.
-pub(super) fn events(touched: &ChangedFiles, before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<Vec<Event>, TreeError> {
+pub(super) fn events(
+    touched: &ChangedFiles,
+    before: &Snapshot<'_>,
+    after: &Snapshot<'_>,
+) -> Result<Vec<Event>, TreeError> {
     let mut out = Vec::new();
     if after.was_elsewhere(before)? {
         out.push(Event::RegistryMoved { from: before.at().to_owned(), to: after.at().to_owned() });

@@ -466,7 +466,9 @@ impl Settings {
     pub fn level_for(&self, stage: &Stage) -> PermissionLevel {
         let default = match stage {
             Stage::Production => PermissionLevel::CanManageProductionVersions,
-            Stage::None | Stage::Staging | Stage::Archived | Stage::Declared(_) => PermissionLevel::CanManageStagingVersions,
+            Stage::None | Stage::Staging | Stage::Archived | Stage::Declared(_) => {
+                PermissionLevel::CanManageStagingVersions
+            }
         };
         self.rule(stage).and_then(|r| r.level).unwrap_or(default)
     }

@@ -4,7 +4,7 @@
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, TableLike, Value};
 
 use super::edit::plain;
-use super::{Problem, EntityFile, parse_strict, print};
+use super::{EntityFile, Problem, parse_strict, print};
 
 /// Returns the canonical form of a file.
 ///

@@ -12,13 +12,13 @@ use crate::entity::model::Model;
 use crate::entity::person::{Cadence, ModelNotifications, Notifications, Notify, Person, SigningKey};
 use crate::entity::request::{Request, RequestState, Review, ReviewVerdict};
 use crate::entity::settings::{
-    Acknowledgement, AliasRule, Authority, Day, Evidence, FORMAT, Freeze, IdentitySettings, Layout, MailPolicy, FreezeBound, Removal,
-    Rules, Settings, Sources, StageRule, UnreadyPolicy,
+    Acknowledgement, AliasRule, Authority, Day, Evidence, FORMAT, Freeze, FreezeBound, IdentitySettings, Layout,
+    MailPolicy, Removal, Rules, Settings, Sources, StageRule, UnreadyPolicy,
 };
 use crate::entity::version::{
-    Artifacts, Column, Environment, Metric, ModelInfo, Schema, VersionSource, VersionStatus, Threshold, Version,
+    Artifacts, Column, Environment, Metric, ModelInfo, Schema, Threshold, Version, VersionSource, VersionStatus,
 };
-use crate::entity::webhook::{EventPattern, WebhookJob, JobParams, PayloadProfile, Webhook, WebhookState};
+use crate::entity::webhook::{EventPattern, JobParams, PayloadProfile, Webhook, WebhookJob, WebhookState};
 use crate::entity::{AliasPointer, StagePointer};
 use crate::name::{AliasName, Digest, GroupName, Id, Key, ModelName, Principal, UserName};
 use crate::stage::Stage;
@@ -60,7 +60,7 @@ macro_rules! table {
     (@key $field:ident) => { stringify!($field) };
     (@key $field:ident $key:literal) => { $key };
     (@read $f:ident, required, $key:expr) => { $f.required($key) };
-    (@read $f:ident, pointer, $key:expr) => { $f.checked($key, Pointed::named) };
+    (@read $f:ident, pointer, $key:expr) => { $f.checked($key, PointerVersions::named) };
     (@read $f:ident, optional, $key:expr) => { $f.optional($key) };
     (@read $f:ident, $default:ident, $key:expr) => { $f.default($key) };
     (@take required, $v:ident) => { $v? };
@@ -252,7 +252,17 @@ macro_rules! words {
         }
     )*};
 }
-words!(Layout, Authority, Removal, UnreadyPolicy, PermissionLevel, VersionStatus, RequestState, ReviewVerdict, WebhookState);
+words!(
+    Layout,
+    Authority,
+    Removal,
+    UnreadyPolicy,
+    PermissionLevel,
+    VersionStatus,
+    RequestState,
+    ReviewVerdict,
+    WebhookState
+);
 words!(PayloadProfile, JobParams, Notify, Cadence);
 
 impl FromToml for Text {

@@ -107,8 +107,8 @@ pub trait EntityFile: FromTable + ToTable + PartialEq + Clone {
 
 macro_rules! records {
     ($($type:ident = $kind:ident),* $(,)?) => {$(
-        impl Record for $type {
-            const KIND: Kind = Kind::$kind;
+        impl EntityFile for $type {
+            const KIND: FileKind = FileKind::$kind;
         }
     )*};
 }

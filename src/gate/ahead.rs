@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::judge::StepJudgement;
 use super::push::{Judgement, PushedSteps};
-use super::{Gate, GateError, IdLine, StepArrival, MissingPolicy, Update};
+use super::{Gate, GateError, IdLine, MissingPolicy, StepArrival, Update};
 use crate::authority::{Assumption, CommitterIdentity, People};
 use crate::format::Problem;
 use crate::git::{GitError, Ident, Repo, Tracked};
 use crate::index::IndexError;
 use crate::pushes::{FETCH, Pushes};
 use crate::registry::{Registry, RegistryError};
-use crate::rules::{RuleClass, Fault};
+use crate::rules::{Fault, RuleClass};
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
 
@@ -96,8 +96,9 @@ fn judged(
     let landing = StepArrival { by, at: now, bounded: true, assumption: Assumption::None };
     let judgement = gate.judge_ahead(&update, (base, tip), &landing, &mut out)?;
     let has_record = Pushes::open(gate.repo())?.tip().is_some();
-    let brings =
-        |step: &StepJudgement| !step.faults.is_empty() && gate.repo().commit(&step.commit).is_ok_and(|c| c.parents.len() > 1);
+    let brings = |step: &StepJudgement| {
+        !step.faults.is_empty() && gate.repo().commit(&step.commit).is_ok_and(|c| c.parents.len() > 1)
+    };
     let lenient = match !has_record && judgement.steps.iter().any(brings) {
         true => {
             let landing = StepArrival { assumption: Assumption::Records, ..landing };

@@ -6,7 +6,7 @@ use super::{Gate, GateError, StepJudgement};
 use crate::entity::PermissionLevel;
 use crate::format::Problem;
 use crate::name::fold;
-use crate::rules::{RuleClass, Fault};
+use crate::rules::{Fault, RuleClass};
 use crate::snapshot::Snapshot;
 use crate::tree::{EntryKind, Objects as _, Oid, TreeError};
 

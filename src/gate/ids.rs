@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::GateError;
-use super::arrived::CheckedObjects;
+use super::pushed_files::CheckedObjects;
 use crate::authority::former_person;
 use crate::diff::Diff;
 use crate::git::Repo;
@@ -47,7 +47,12 @@ impl IdLine {
 
     /// Starts a sequence of steps whose ids the caller compares with [`crate::rules::repeated`].
     pub fn elsewhere() -> Self {
-        Self { history: History::Elsewhere, brought: BTreeMap::new(), origins: BTreeMap::new(), seen: CheckedObjects::default() }
+        Self {
+            history: History::Elsewhere,
+            brought: BTreeMap::new(),
+            origins: BTreeMap::new(),
+            seen: CheckedObjects::default(),
+        }
     }
 
     /// Returns which of the ids that a step adds to the registry in folder `at` were used before the step.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Gate, GateError, IdLine, StepArrival, folders, proposal};
-use crate::authority::{self, Assumption, Contribution, StepIdentities, CommitterIdentity, CommitNames};
+use crate::authority::{self, Assumption, CommitNames, CommitterIdentity, Contribution, StepIdentities};
 use crate::diff::{self, Diff};
 use crate::entity::PermissionLevel;
 use crate::entity::settings::Authority;
@@ -13,7 +13,7 @@ use crate::git::{Commit, GitError};
 use crate::name::UserName;
 use crate::phrase::folder;
 use crate::registry::past_folders;
-use crate::rules::{self, Actor, RuleClass, Fault, FormerPeople, NewId, Proposal, StepContext, UsedIds};
+use crate::rules::{self, Actor, Fault, FormerPeople, NewId, Proposal, RuleClass, StepContext, UsedIds};
 use crate::snapshot::{self, Snapshot};
 use crate::time::Timestamp;
 use crate::tree::{CompareLimits, Oid, TreeError};
@@ -239,7 +239,11 @@ impl Gate {
         let is_web = inquiry.is_web(&info.committer);
         let pusher = match &landing.by {
             CommitterIdentity::Pusher(pusher) => inquiry.people.by_pusher(pusher)?,
-            CommitterIdentity::Person(_) | CommitterIdentity::Committer | CommitterIdentity::Nobody | CommitterIdentity::Unrecorded | CommitterIdentity::Unknown => None,
+            CommitterIdentity::Person(_)
+            | CommitterIdentity::Committer
+            | CommitterIdentity::Nobody
+            | CommitterIdentity::Unrecorded
+            | CommitterIdentity::Unknown => None,
         };
         let (faults, unchecked) = (inquiry.faults, inquiry.unchecked);
         let mut found = RegistryJudgement { actor, faults, unchecked, authority, is_web, on_word: None };

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::tree::{self, FileChange, CompareLimits, Objects, Oid, Patch, TreeError};
+use crate::tree::{self, CompareLimits, FileChange, Objects, Oid, Patch, TreeError};
 
 /// The result of a merge.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -62,7 +62,7 @@ fn in_the_way(mine: &BTreeMap<String, FileChange>, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::{TreeChange, Memory, Stage as _};
+    use crate::tree::{Memory, Stage as _, TreeChange};
 
     fn merged(old: &[(&str, &str)], ours: &[(&str, &str)], theirs: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
         let store = Memory::default();

@@ -5,10 +5,9 @@
 //! before it. The gate fails closed: anything that cannot be read or decided is refused.
 
 mod ahead;
-mod arrived;
+mod branch_start;
 mod error;
 mod folders;
-mod fork;
 mod guard;
 pub mod host;
 mod ids;
@@ -19,6 +18,7 @@ pub mod namespace;
 mod proposal;
 pub mod pull;
 mod push;
+mod pushed_files;
 pub mod record;
 pub mod refs;
 mod release;
@@ -33,13 +33,13 @@ use crate::time::Timestamp;
 
 pub use crate::authority::{CommitterIdentity, People, Pusher};
 pub use ahead::{Ahead, ahead};
-pub use arrived::MissingPolicy;
 pub use error::GateError;
 pub use host::{Host, NoPusher};
 pub use ids::IdLine;
 pub use judge::StepJudgement;
 pub use limits::GateLimits;
 pub use push::{Judgement, PushFault};
+pub use pushed_files::MissingPolicy;
 pub use refs::{BadLine, Update};
 pub use report::{ascii, plain};
 

@@ -7,7 +7,7 @@ use super::{GateLimits, Update, matches};
 use crate::format::Problem;
 use crate::git::{GitError, ObjectKind, Repo};
 use crate::name::fold;
-use crate::rules::{RuleClass, Fault};
+use crate::rules::{Fault, RuleClass};
 use crate::text::{is_plain, quoted};
 
 /// References that only the gate and the server write, or that change how git reads all other objects.

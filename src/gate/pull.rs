@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::artifact::recorded::brought;
-use crate::authority::{self, Assumption, AuthorityError, Contribution, StepIdentities, PeopleKeys};
+use crate::authority::{self, Assumption, AuthorityError, Contribution, PeopleKeys, StepIdentities};
 use crate::codeowners;
 use crate::diff::{self, Diff};
 use crate::entity::person::SigningKey;
@@ -19,7 +19,7 @@ use crate::name::{Id, Principal, UserName};
 use crate::phrase;
 use crate::pushes::{FETCH, Pushes};
 use crate::registry::{Registry, RegistryError};
-use crate::rules::{self, RuleClass, Fault, FormerPeople, Proposal, StepContext, UsedIds};
+use crate::rules::{self, Fault, FormerPeople, Proposal, RuleClass, StepContext, UsedIds};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{CompareLimits, Oid, Stage as _, StageError, TreeError};
@@ -266,12 +266,17 @@ impl<'r> PullRequest<'r> {
     }
 
     /// Determines the authors of the branch's commits and which of them are proven, as the gate does at the merge.
-    fn made(&self, (before, after): (&Snapshot<'_>, &Snapshot<'_>), terms: &PullContext) -> Result<BranchAuthorship<'r>, RegistryError> {
+    fn made(
+        &self,
+        (before, after): (&Snapshot<'_>, &Snapshot<'_>),
+        terms: &PullContext,
+    ) -> Result<BranchAuthorship<'r>, RegistryError> {
         let repo = self.registry.repo();
         let keys = PeopleKeys::default();
         let assumption = if terms.authors_proven { Assumption::Authors } else { Assumption::None };
         let mut made = BranchAuthorship::default();
-        let Some(mut inquiry) = StepIdentities::new((repo, &keys), (before, after), None, terms.now, assumption)? else {
+        let Some(mut inquiry) = StepIdentities::new((repo, &keys), (before, after), None, terms.now, assumption)?
+        else {
             return Ok(made);
         };
         made.authority = inquiry.identity.authority;

@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::fork::BranchStart;
+use super::branch_start::BranchStart;
 use super::judge::StepJudgement;
 use super::structure::{RuleScope, Structure};
-use super::{Gate, GateError, IdLine, CommitterIdentity, StepArrival, Pusher, Update, namespace};
+use super::{CommitterIdentity, Gate, GateError, IdLine, Pusher, StepArrival, Update, namespace};
 use crate::authority::Assumption;
 use crate::format::Problem;
 use crate::git::GitError;
-use crate::rules::{RuleClass, Fault};
+use crate::rules::{Fault, RuleClass};
 use crate::snapshot;
 use crate::time::Timestamp;
 use crate::tree::Oid;

@@ -3,7 +3,7 @@
 use super::{Gate, GateError, GateLimits, People, Pusher, Update};
 use crate::git::Repo;
 use crate::name::UserName;
-use crate::pushes::{self, PushedBy, MovedRef, PushesError};
+use crate::pushes::{self, MovedRef, PushedBy, PushesError};
 use crate::snapshot::{self, Snapshot};
 use crate::time::Timestamp;
 use crate::tree::Oid;

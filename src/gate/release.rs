@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::fork::HistoryReader;
+use super::branch_start::HistoryReader;
 use super::{Gate, GateError, Update, matches};
 use crate::authority::Pusher;
 use crate::entity::PermissionLevel;
 use crate::format::Problem;
-use crate::rules::{RuleClass, Fault};
+use crate::rules::{Fault, RuleClass};
 use crate::tree::Oid;
 
 /// The setting with their names: patterns such as `refs/tags/v*` and `prod`. A short name is a branch.

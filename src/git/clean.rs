@@ -20,7 +20,7 @@ const LISTED: usize = 10;
 pub(super) type PathEntry = (EntryKind, Oid);
 
 /// One path that differs: its entry in the old tree and in the new tree. `None`: the tree has no such path.
-pub(super) type PathDifference = (OptPathEntryhere>, OptPathEntryhere>);
+pub(super) type PathDifference = (Option<PathEntry>, Option<PathEntry>);
 
 /// Formats paths for a message: at most ten, with control characters escaped.
 pub(super) fn list(paths: &[String]) -> String {

@@ -17,7 +17,7 @@ mod init;
 mod lfs;
 mod lock;
 mod mailmap;
-mod memo;
+mod object_cache;
 mod operation;
 mod partial;
 pub mod program;
@@ -44,9 +44,9 @@ use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use commit::{Commit, Ident, CommitOddity, Role};
+pub use commit::{Commit, CommitOddity, Ident, Role};
 pub use convert::Converter;
-pub use error::{LibraryError, GitError, PublishError};
+pub use error::{GitError, LibraryError, PublishError};
 pub use files::WorkFile;
 pub use init::{enclosing, served};
 pub use lock::RepoLock;
@@ -80,7 +80,7 @@ pub struct Repo {
     inner: gix::Repository,
     git_dir: PathBuf,
     common_dir: PathBuf,
-    memo: RefCell<memo::ObjectCache>,
+    memo: RefCell<object_cache::ObjectCache>,
     mailmap: OnceCell<gix::mailmap::Snapshot>,
     /// The object store that refers to the quarantined objects. It must exist as long as they are read.
     quarantine: Option<tempfile::TempDir>,
@@ -106,7 +106,7 @@ impl Repo {
         let start = &std::path::absolute(start).map_err(|e| GitError::io("find", start, e))?;
         let found = gix::ThreadSafeRepository::discover_with_environment_overrides_opts(start, ceilings, trust)
             .map_err(|e| cannot_open(start, e))?;
-        let repo = Self::new(found.to_thread_local(), memo::WHOLE)?;
+        let repo = Self::new(found.to_thread_local(), object_cache::WHOLE)?;
         if std::env::var_os("GIT_DIR").is_none() {
             repo.refuse_embedded()?;
             repo.refuse_implicit_bare()?;
@@ -123,7 +123,7 @@ impl Repo {
     pub fn open(path: &Path) -> Result<Self, GitError> {
         let path = &std::path::absolute(path).map_err(|e| GitError::io("find", path, e))?;
         let repo = options().open(path).map_err(|e| cannot_open(path, e))?;
-        Self::new(repo.to_thread_local(), memo::WHOLE)
+        Self::new(repo.to_thread_local(), object_cache::WHOLE)
     }
 
     /// Opens the repository at `path` with small caches, for one of several threads that read it.
@@ -133,7 +133,7 @@ impl Repo {
     pub fn open_beside(path: &Path) -> Result<Self, GitError> {
         let sparing = options().config_overrides(OVERRIDES.into_iter().chain([SPARING]));
         let repo = sparing.open(path).map_err(|e| cannot_open(path, e))?;
-        Self::new(repo.to_thread_local(), memo::SPARING)
+        Self::new(repo.to_thread_local(), object_cache::SPARING)
     }
 
     fn new(mut inner: gix::Repository, remembered: usize) -> Result<Self, GitError> {
@@ -144,7 +144,7 @@ impl Repo {
         let canonical = |p: &Path| p.canonicalize().map_err(|e| GitError::io("find", p, e));
         let (git_dir, common_dir) = (canonical(inner.git_dir())?, canonical(inner.common_dir())?);
         inner.objects.enable_object_memory();
-        let memo = RefCell::new(memo::ObjectCache::new(remembered));
+        let memo = RefCell::new(object_cache::ObjectCache::new(remembered));
         Ok(Self { inner, git_dir, common_dir, memo, mailmap: OnceCell::new(), quarantine: None })
     }
 

@@ -63,7 +63,7 @@ impl Repo {
             .map_err(|e| GitError::io("open the object store in", store.path(), e))?;
         objects.set_pack_cache(|| Box::new(gix::odb::pack::cache::lru::MemoryCappedHashmap::new(64 << 20)));
         inner.objects = gix::odb::memory::Proxy::new(objects, inner.object_hash());
-        let mut repo = Self::new(inner, super::memo::WHOLE)?;
+        let mut repo = Self::new(inner, super::object_cache::WHOLE)?;
         repo.quarantine = Some(store);
         Ok(repo)
     }

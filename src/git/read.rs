@@ -11,7 +11,7 @@ use super::error::io_cause;
 use super::mailmap::resolved;
 use super::{GitError, Ident, Repo, oid};
 use crate::text::quoted;
-use crate::tree::{TreeEntry, EntryKind, Objects, Oid, TreeError};
+use crate::tree::{EntryKind, Objects, Oid, TreeEntry, TreeError};
 
 /// The longest revision that is resolved, in bytes.
 const MAX_REVISION: usize = 1024;

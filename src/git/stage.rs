@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 
 use gix::bstr::ByteSlice as _;
-use gix::objs::tree::{EntryKind, EntryMode};
+use gix::objs::tree::{EntryKind as GitEntryKind, EntryMode};
 use gix::objs::{Exists as _, Kind as ObjectKind, TreeRefIter, Write as _};
 
 use super::{Repo, oid};
 use crate::text::quoted;
-use crate::tree::{TreeChange, EntryKind, Oid, Patch, Stage, StageError, TreeError};
+use crate::tree::{EntryKind, Oid, Patch, Stage, StageError, TreeChange, TreeError};
 
 /// The largest number of path components.
 const MAX_DEPTH: usize = 64;
@@ -83,7 +83,11 @@ impl Repo {
     }
 
     /// Applies changes, sorted by path, to a tree. Returns `None` if the tree becomes empty.
-    fn edit(&self, tree: Option<gix::ObjectId>, changes: &[RemainingChange<'_>]) -> Result<Option<gix::ObjectId>, TreeError> {
+    fn edit(
+        &self,
+        tree: Option<gix::ObjectId>,
+        changes: &[RemainingChange<'_>],
+    ) -> Result<Option<gix::ObjectId>, TreeError> {
         let groups: Vec<&[RemainingChange<'_>]> = changes.chunk_by(|a, b| a.0.first() == b.0.first()).collect();
         let old = match tree {
             Some(id) => self.object(&oid(id), ObjectKind::Tree)?,
@@ -142,7 +146,7 @@ impl Repo {
                 (_, TreeChange::Link(kind, id)) => entry = Some((mode_of(*kind), self.linked(*kind, id)?)),
                 (_, TreeChange::Write(bytes)) => {
                     let known = now.filter(|(mode, _)| mode.is_blob()).map(|(_, id)| id);
-                    entry = Some((EntryKind::Blob.into(), self.put(ObjectKind::Blob, bytes, known)?));
+                    entry = Some((GitEntryKind::Blob.into(), self.put(ObjectKind::Blob, bytes, known)?));
                 }
             }
         }
@@ -151,7 +155,7 @@ impl Repo {
         if below.is_empty() || (folder.is_none() && only_removals) {
             return Ok(entry);
         }
-        Ok(self.edit(folder, &below)?.map(|id| (EntryKind::Tree.into(), id)))
+        Ok(self.edit(folder, &below)?.map(|id| (GitEntryKind::Tree.into(), id)))
     }
 
     /// Returns the object that a link points to. The object must exist, unless the link is a submodule.
@@ -212,11 +216,11 @@ fn merge(kept: &[RawEntry<'_>], mut wanted: Vec<(&str, NewEntry)>, size: usize) 
 
 fn mode_of(kind: EntryKind) -> EntryMode {
     match kind {
-        EntryKind::Tree => EntryKind::Tree,
-        EntryKind::File => EntryKind::Blob,
-        EntryKind::Executable => EntryKind::BlobExecutable,
-        EntryKind::Symlink => EntryKind::Link,
-        EntryKind::Submodule => EntryKind::Commit,
+        EntryKind::Tree => GitEntryKind::Tree,
+        EntryKind::File => GitEntryKind::Blob,
+        EntryKind::Executable => GitEntryKind::BlobExecutable,
+        EntryKind::Symlink => GitEntryKind::Link,
+        EntryKind::Submodule => GitEntryKind::Commit,
     }
     .into()
 }

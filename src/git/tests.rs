@@ -86,7 +86,7 @@ impl Sandbox {
 /// Opens a repository without the settings of the user who runs the tests.
 fn open(dir: &Path) -> Repo {
     let options = options().permissions(gix::open::Permissions::isolated());
-    Repo::new(options.open(dir).unwrap().to_thread_local(), super::memo::WHOLE).unwrap()
+    Repo::new(options.open(dir).unwrap().to_thread_local(), super::object_cache::WHOLE).unwrap()
 }
 
 fn who() -> Ident {

@@ -18,7 +18,7 @@ use super::clean::{PathDifference, find, is_on_disk, is_staged, mode_of, refuse_
 use super::convert::Converter;
 use super::lock::{LockFile, WorkTreeMove};
 use super::{GIT_LOCK_WAIT, GitError, PublishError, Repo, RepoLock, oid};
-use crate::tree::{TreeEntry, EntryKind, CompareLimits, Objects as _, Oid, TreeError, changes};
+use crate::tree::{CompareLimits, EntryKind, Objects as _, Oid, TreeEntry, TreeError, changes};
 
 /// A work tree that is clean where the change touches it, with its index locked.
 pub(super) struct WorkTreeUpdate {

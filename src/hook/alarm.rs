@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use super::say::to_client;
+use super::client_message::to_client;
 use crate::gate::Host;
 
 /// How long the gate may exceed its own limit, which it checks between two steps.

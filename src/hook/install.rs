@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::script::{Hook, ScriptKind, OWN};
+use super::script::{Hook, OWN, ScriptKind};
 use crate::gate::Host;
 use crate::git::{GitError, Repo, served};
 
@@ -296,7 +296,9 @@ pub fn status(repo: &Repo, greenroom: &Path) -> Result<Vec<HookCondition>, Insta
         let own = dir.join(format!("{}.d", hook.name())).join(OWN);
         let (file, first) = match kind(&path)? {
             Some(ScriptKind::Starter) => (path, None),
-            Some(ScriptKind::Dispatcher | ScriptKind::OthersDispatcher) if kind(&own)? == Some(ScriptKind::Starter) => (own, Some(path)),
+            Some(ScriptKind::Dispatcher | ScriptKind::OthersDispatcher) if kind(&own)? == Some(ScriptKind::Starter) => {
+                (own, Some(path))
+            }
             Some(_) | None => {
                 return Ok(HookCondition { hook, path: None, fault: Some(HookGap::Absent) });
             }

@@ -25,7 +25,7 @@ const UNREAD: usize = 1024;
 
 /// The name of the file, in greenroom's folder, that records what was sent. A line holds the hash of a URL and a
 /// commit: all files of that commit have arrived at that URL.
-pub use crate::registry::sent::RECORD;
+pub use crate::registry::unsent_files::RECORD;
 
 /// How model files get to a remote.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::alarm::Alarm;
+use super::client_message::to_client;
 use super::install::HOST;
-use super::say::to_client;
 use crate::gate::host::NoHost;
 use crate::gate::record::record;
 use crate::gate::{BadLine, Gate, GateError, Host, NoPusher, Pusher, Update};

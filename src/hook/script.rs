@@ -120,7 +120,10 @@ mod tests {
 
     #[test]
     fn a_hook_is_known_by_its_second_line() {
-        assert_eq!(ScriptKind::of(Hook::PreReceive.starter("/usr/bin/greenroom", None).as_bytes()), ScriptKind::Starter);
+        assert_eq!(
+            ScriptKind::of(Hook::PreReceive.starter("/usr/bin/greenroom", None).as_bytes()),
+            ScriptKind::Starter
+        );
         assert_eq!(ScriptKind::of(Hook::PostReceive.dispatcher().as_bytes()), ScriptKind::Dispatcher);
         let gitea = "#!/bin/bash\nfor hook in ${GIT_DIR}/hooks/${hookname}.d/*; do\n  ${hook}\ndone\n";
         assert_eq!(ScriptKind::of(gitea.as_bytes()), ScriptKind::OthersDispatcher);

@@ -10,7 +10,7 @@ use super::effect::{Effect, ModelChange, effects};
 use super::error::{Fault, damaged};
 use super::head::LoadedIndex;
 use super::part::IndexPartReader;
-use super::record::{Posting, CommitRecord, key_of};
+use super::record::{CommitRecord, Posting, key_of};
 use super::rows::{Chunk, ChunkKey, Directory, ModelRow, VersionFacts, Versions};
 use crate::event::Event;
 use crate::format::path::{Location, ModelDir};

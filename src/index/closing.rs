@@ -1,7 +1,7 @@
 //! Finds the commit that closed a transition request: the rule and the permissions of the snapshot before that commit
 //! decided.
 
-use super::history::{HistoryEntry, LogFilter, HistorySubject};
+use super::history::{HistoryEntry, HistorySubject, LogFilter};
 use super::{Index, IndexError};
 use crate::name::{Id, ModelName};
 
@@ -10,15 +10,21 @@ impl Index<'_> {
     ///
     /// # Errors
     /// [`IndexError`] if the index can neither be read nor built.
-    pub fn closing_of(&mut self, model: &ModelName, version: u64, request: &Id) -> Result<Option<HistoryEntry>, IndexError> {
+    pub fn closing_of(
+        &mut self,
+        model: &ModelName,
+        version: u64,
+        request: &Id,
+    ) -> Result<Option<HistoryEntry>, IndexError> {
         let filter = LogFilter {
             subject: HistorySubject::Version(model.clone(), version),
             event: Some("request.*".to_owned()),
             ..LogFilter::default()
         };
         let closes = |name: &str| matches!(name, "request.approved" | "request.rejected" | "request.cancelled");
-        let is_closing =
-            |entry: &HistoryEntry| entry.acts.iter().any(|act| closes(&act.name) && of(&act.json).as_ref() == Some(request));
+        let is_closing = |entry: &HistoryEntry| {
+            entry.acts.iter().any(|act| closes(&act.name) && of(&act.json).as_ref() == Some(request))
+        };
         Ok(self.log(&filter)?.into_iter().find(is_closing))
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Fault, damaged};
 use super::ids::{Ids, Run};
-use super::part::{PartExtent, IndexPart};
+use super::part::{IndexPart, PartExtent};
 use crate::shared;
 use crate::tree::Oid;
 

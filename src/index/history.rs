@@ -2,7 +2,7 @@
 
 use super::error::{Fault, damaged};
 use super::head::LoadedIndex;
-use super::record::{EventText, Posting, CommitRecord, StepRow, short_key};
+use super::record::{CommitRecord, EventText, Posting, StepRow, short_key};
 use super::{Index, IndexError, folder, key};
 use crate::name::{ModelName, UserName};
 use crate::registry::{Registry, RegistryError};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{Fault, damaged};
 use super::head::{LoadedIndex, generation};
 use super::history::{Log, row};
-use super::part::{PartExtent, IndexPart, IndexPartReader};
+use super::part::{IndexPart, IndexPartReader, PartExtent};
 use super::record::{RowBuffer, take};
 use super::update::{self, UpdateTarget};
 use super::{Index, IndexError, folder_of, key_of};

@@ -23,17 +23,17 @@
 mod arrivals;
 mod build;
 mod closing;
+mod committers;
 mod effect;
 mod error;
 mod head;
 mod history;
 mod ids;
-mod landers;
+mod involvement;
 mod part;
 mod record;
 mod rows;
 mod search;
-mod ties;
 mod update;
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -41,11 +41,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+pub use committers::{Committers, lander};
 pub use effect::{Changes, ModelChange};
 pub use error::IndexError;
-pub use history::{HistoryEntry, LogFilter, HistorySubject, landed, matches};
+pub use history::{HistoryEntry, HistorySubject, LogFilter, landed, matches};
 pub use ids::{used, used_in};
-pub use landers::{Committers, lander};
 pub use record::EventText;
 pub use rows::{Alias, Evidence, MAX_DESCRIPTION, ModelRow, Tag, VersionFacts, VersionRow};
 

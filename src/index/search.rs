@@ -5,9 +5,9 @@ use std::thread;
 
 use super::error::Fault;
 use super::head::LoadedIndex;
-use super::rows::{self, Alias, ChunkKey, ModelRow, ChunkLocation, VersionRow, Versions};
+use super::rows::{self, Alias, ChunkKey, ChunkLocation, ModelRow, VersionRow, Versions};
 use super::{Index, IndexError};
-use crate::search::{Models, ResultPage, PageSize, Query};
+use crate::search::{Models, PageSize, Query, ResultPage};
 use crate::tree::Oid;
 
 /// The number of bytes that are read at once.
@@ -163,7 +163,11 @@ trait ChunkScan<R>: Fn(bool, &[u8], &mut Vec<R>) -> Result<(), Fault> + Sync {}
 impl<R, F: Fn(bool, &[u8], &mut Vec<R>) -> Result<(), Fault> + Sync> ChunkScan<R> for F {}
 
 /// Processes all chunks of a kind, on two threads if there is much data.
-fn scan<R: Send>(state: &LoadedIndex, of_kind: impl Fn(&ChunkKey) -> bool, look: impl ChunkScan<R>) -> Result<Vec<R>, Fault> {
+fn scan<R: Send>(
+    state: &LoadedIndex,
+    of_kind: impl Fn(&ChunkKey) -> bool,
+    look: impl ChunkScan<R>,
+) -> Result<Vec<R>, Fault> {
     if state.tip.is_none() {
         return Ok(Vec::new());
     }
@@ -171,7 +175,8 @@ fn scan<R: Send>(state: &LoadedIndex, of_kind: impl Fn(&ChunkKey) -> bool, look:
     let prompts: std::collections::HashSet<[u8; 16]> =
         directory.iter().filter(|(_, p)| p.of_prompt).map(|(k, _)| k.model).collect();
     let of_prompt = |key: &ChunkKey| !prompts.is_empty() && prompts.contains(&key.model);
-    let places = directory.iter().filter(|(k, _)| of_kind(k)).map(|(k, p)| ChunkLocation { of_prompt: of_prompt(k), ..*p });
+    let places =
+        directory.iter().filter(|(k, _)| of_kind(k)).map(|(k, p)| ChunkLocation { of_prompt: of_prompt(k), ..*p });
     let mut places: Vec<ChunkLocation> = places.collect();
     places.sort_unstable_by_key(|p| p.at);
     let bytes: u64 = places.iter().map(|p| u64::from(p.len)).sum();

@@ -9,7 +9,7 @@ use super::error::Fault;
 use super::head::{LoadedIndex, generation};
 use super::part::IndexPart;
 use super::record::{Posting, StepRow};
-use super::rows::{self, Chunk, Directory, ChunkLocation, directory_row};
+use super::rows::{self, Chunk, ChunkLocation, Directory, directory_row};
 use crate::git::Step;
 use crate::name::ModelName;
 use crate::registry::Registry;

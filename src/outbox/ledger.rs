@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::OutboxError;
 use super::journal::{self, Journal};
-use super::state::{Cursor, PendingJob, JournalRecord, ChannelState, SuspensionReason, VERSION, millis};
+use super::state::{ChannelState, Cursor, JournalRecord, PendingJob, SuspensionReason, VERSION, millis};
 use crate::time::Timestamp;
 
 /// The size from which a journal is rewritten, in bytes.
@@ -233,7 +233,7 @@ fn short(text: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::state::{Failing, EventOrigin, delivery_id};
+    use super::super::state::{EventOrigin, Failing, delivery_id};
     use super::*;
     use crate::tree::Oid;
 

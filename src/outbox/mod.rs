@@ -23,9 +23,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use ledger::Ledger;
-pub use state::{Cursor, DeadJob, Failing, EventOrigin, Past, PendingJob, ChannelState, SuspensionReason, delivery_id};
+pub use state::{ChannelState, Cursor, DeadJob, EventOrigin, Failing, Past, PendingJob, SuspensionReason, delivery_id};
 
-use crate::registry::{RegistryLocation, Registry};
+use crate::registry::{Registry, RegistryLocation};
 
 /// The longest name of a channel, in bytes.
 const MAX_NAME: usize = 100;
@@ -274,7 +274,11 @@ impl Outbox {
     /// # Errors
     ///
     /// [`OutboxError::Io`] when a request cannot be read or removed, and the error of `act`.
-    pub fn take_asks(&self, _: &SenderLock, mut act: impl FnMut(OutboxRequest) -> Result<(), OutboxError>) -> Result<(), OutboxError> {
+    pub fn take_asks(
+        &self,
+        _: &SenderLock,
+        mut act: impl FnMut(OutboxRequest) -> Result<(), OutboxError>,
+    ) -> Result<(), OutboxError> {
         let folder = self.asks();
         let Ok(entries) = fs::read_dir(&folder) else { return Ok(()) };
         for path in entries.flatten().map(|e| e.path()) {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{PayloadSubject, PayloadEvent, fit, standard};
+use super::{PayloadEvent, PayloadSubject, standard, truncate};
 use crate::phrase;
 use crate::text::many_lines;
 
@@ -17,7 +17,7 @@ fn lines(told: &PayloadEvent<'_>) -> (String, Vec<String>) {
         PayloadSubject::RuleViolated(_) | PayloadSubject::HistoryRewritten(_) => Vec::new(),
     };
     let said = Some(many_lines(told.comment.trim()).into_owned()).filter(|text| !text.is_empty());
-    (fit::text(&head, MAX_TEXT / 2), details.into_iter().chain(said).collect())
+    (truncate::text(&head, MAX_TEXT / 2), details.into_iter().chain(said).collect())
 }
 
 /// Returns a Slack message: a block for Slack, and plain text for notifications and for programs that read Slack's
@@ -29,7 +29,7 @@ pub(super) fn slack(told: &PayloadEvent<'_>) -> Value {
     let quoted: Vec<String> = details.iter().flat_map(|d| d.lines()).map(|l| format!("> {}", escaped(l))).collect();
     let text = format!("[{registry}] {}", escaped(&head));
     let whole = [format!("*{registry}* {}", escaped(&head))].into_iter().chain(quoted).collect::<Vec<_>>().join("\n");
-    let block = json!({"type": "section", "text": {"type": "mrkdwn", "text": fit::text(&whole, MAX_TEXT)}});
+    let block = json!({"type": "section", "text": {"type": "mrkdwn", "text": truncate::text(&whole, MAX_TEXT)}});
     json!({"text": text, "blocks": [block]})
 }
 
@@ -39,7 +39,7 @@ pub(super) fn teams(told: &PayloadEvent<'_>) -> Value {
     let block = |text: &str| json!({"type": "TextBlock", "text": plain(text), "wrap": true});
     let mut body = vec![block(&format!("[{}] {head}", told.registry.name))];
     if !details.is_empty() {
-        body.push(block(&fit::text(&details.join("\n\n"), MAX_TEXT / 2)));
+        body.push(block(&truncate::text(&details.join("\n\n"), MAX_TEXT / 2)));
     }
     json!({
         "type": "message",

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{PayloadSubject, PayloadEvent};
+use super::{PayloadEvent, PayloadSubject};
 use crate::event::Event;
 use crate::stage::Stage;
 

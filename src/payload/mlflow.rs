@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{PayloadSubject, PayloadEvent};
+use super::{PayloadEvent, PayloadSubject};
 use crate::entity::Tags;
 use crate::event::Event;
 use crate::search::IS_PROMPT;

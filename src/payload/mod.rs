@@ -15,11 +15,11 @@
 
 mod chat;
 mod databricks;
-pub mod fit;
 mod mlflow;
 pub mod sample;
 pub mod schema;
 mod standard;
+pub mod truncate;
 
 use std::collections::BTreeSet;
 
@@ -118,7 +118,9 @@ pub fn carries(profile: PayloadProfile, pattern: &EventPattern) -> bool {
     match profile {
         PayloadProfile::Databricks => databricks(),
         PayloadProfile::Mlflow => mlflow(),
-        PayloadProfile::Standard | PayloadProfile::Cloudevents | PayloadProfile::Slack | PayloadProfile::Teams => own() || mlflow() || databricks(),
+        PayloadProfile::Standard | PayloadProfile::Cloudevents | PayloadProfile::Slack | PayloadProfile::Teams => {
+            own() || mlflow() || databricks()
+        }
     }
 }
 
@@ -127,7 +129,8 @@ pub fn why_not(profile: PayloadProfile, pattern: &EventPattern) -> Option<String
     if carries(profile, pattern) {
         return None;
     }
-    let elsewhere: Vec<&str> = PayloadProfile::ALL.into_iter().filter(|p| carries(*p, pattern)).map(PayloadProfile::as_str).collect();
+    let elsewhere: Vec<&str> =
+        PayloadProfile::ALL.into_iter().filter(|p| carries(*p, pattern)).map(PayloadProfile::as_str).collect();
     Some(if elsewhere.is_empty() {
         format!("no event is named {pattern}")
     } else {
@@ -167,7 +170,7 @@ pub fn body(profile: PayloadProfile, name: &str, webhook: &str, told: &PayloadEv
         PayloadProfile::Slack => (json, chat::slack(told)),
         PayloadProfile::Teams => (json, chat::teams(told)),
     };
-    Some(Body { media_type, bytes: fit::within(value, MAX_BODY) })
+    Some(Body { media_type, bytes: truncate::within(value, MAX_BODY) })
 }
 
 /// Returns a value as JSON. The types of these modules can always be written as JSON.

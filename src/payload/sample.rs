@@ -7,9 +7,10 @@ use crate::entity::settings::{IdentitySettings, Layout};
 use crate::entity::version::{Metric, VersionSource, VersionStatus};
 use crate::entity::webhook::{PayloadProfile, WebhookState};
 use crate::entity::{
-    Comment, PermissionLevel, Model, Person, Request, RequestState, Review, Settings, Tags, ReviewVerdict, Version, Webhook,
+    Comment, Model, PermissionLevel, Person, Request, RequestState, Review, ReviewVerdict, Settings, Tags, Version,
+    Webhook,
 };
-use crate::event::{TransitionCause, Event};
+use crate::event::{Event, TransitionCause};
 use crate::name::{AliasName, Digest, GroupName, Id, Key, ModelName, Principal, UserName};
 use crate::search::IS_PROMPT;
 use crate::stage::Stage;
@@ -391,7 +392,11 @@ impl SampleMaker<'_> {
             description: self.description("model version"),
             status: VersionStatus::Ready,
             status_message: text(""),
-            source: VersionSource { uri: text("models:/123"), run_id: text("abcd1234abcd5678"), ..VersionSource::default() },
+            source: VersionSource {
+                uri: text("models:/123"),
+                run_id: text("abcd1234abcd5678"),
+                ..VersionSource::default()
+            },
             artifacts: None,
             tags: self.version_tags()?,
             params: Default::default(),

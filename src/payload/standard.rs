@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{PayloadSubject, PayloadEvent, value};
+use super::{PayloadEvent, PayloadSubject, value};
 use crate::phrase;
 
 /// Returns the body `{"type", "timestamp", "id", "data"}`.

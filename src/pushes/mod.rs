@@ -17,8 +17,8 @@ mod read;
 mod write;
 
 pub use push::Push;
-pub use read::{PushEntry, OrderedPushes, Pushes};
-pub use write::{PushedBy, MovedRef, record};
+pub use read::{OrderedPushes, PushEntry, Pushes};
+pub use write::{MovedRef, PushedBy, record};
 
 use crate::format::Problem;
 use crate::git::{GitError, PublishError};

@@ -4,7 +4,7 @@ use super::push::{self, Push};
 use super::{PushesError, REFERENCE};
 use crate::format::MAX_FILE;
 use crate::git::Repo;
-use crate::tree::{self, FileChange, EntryKind, CompareLimits, Objects as _, Oid};
+use crate::tree::{self, CompareLimits, EntryKind, FileChange, Objects as _, Oid};
 
 /// The current record of pushes.
 #[derive(Debug)]

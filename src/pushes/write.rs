@@ -64,7 +64,13 @@ pub struct MovedRef {
 /// # Errors
 /// [`PushesError::TooMany`] for too many references; [`PushesError::Contended`] if concurrent writers kept changing the
 /// record; other [`PushesError`]s if the repository cannot be read or written.
-pub fn record(repo: &Repo, moved: &[MovedRef], by: &PushedBy, now: Timestamp, max: usize) -> Result<Option<u64>, PushesError> {
+pub fn record(
+    repo: &Repo,
+    moved: &[MovedRef],
+    by: &PushedBy,
+    now: Timestamp,
+    max: usize,
+) -> Result<Option<u64>, PushesError> {
     if moved.is_empty() {
         return Ok(None);
     }

@@ -1,6 +1,6 @@
 //! The origin of a version: the version of this registry that its source names, and the location of its files.
 
-use super::{ReferenceTarget, ModelRef, VersionPick, resolve};
+use super::{ModelRef, ReferenceTarget, VersionPick, resolve};
 use crate::entity::Version;
 use crate::entity::version::VersionSource;
 use crate::name::ModelName;
@@ -76,7 +76,11 @@ pub enum FileHolder<'o> {
 ///
 /// # Errors
 /// If an object of the tree cannot be read.
-pub fn holder<'o>(snapshot: &Snapshot<'o>, view: VersionView<'o>, version: Version) -> Result<FileHolder<'o>, TreeError> {
+pub fn holder<'o>(
+    snapshot: &Snapshot<'o>,
+    view: VersionView<'o>,
+    version: Version,
+) -> Result<FileHolder<'o>, TreeError> {
     let (mut view, mut version) = (view, version);
     for _ in 0..MAX_HOPS {
         if version.artifacts.is_some() && view.artifacts()?.is_some() {

@@ -1,6 +1,6 @@
 //! Several changes in one publication: each is a step of its own on top of the previous one, and all share one flush.
 
-use super::{ChangeAuthor, DETACHED, ChangeOutcome, Registry, RegistryError, stamped};
+use super::{ChangeAuthor, ChangeOutcome, DETACHED, Registry, RegistryError, stamped};
 use crate::action::Action;
 use crate::git::{CommitDraft, Durability, GitError, Ident, PublishError, PublishedCommits, RepoLock, stamp};
 use crate::snapshot::Snapshot;

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Registry, RegistryError};
-use crate::artifact::{self, FileEntry, ArtifactLimits, FileLocation, TransferProgress, Store};
+use crate::artifact::{self, ArtifactLimits, FileEntry, FileLocation, Store, TransferProgress};
 use crate::authority;
 use crate::entity::settings::Layout;
 use crate::format::codec::known_format;
@@ -226,7 +226,12 @@ impl Registry {
     }
 
     /// Checks that the store has the files of the newest snapshot's pointers.
-    fn files(&self, state: &Snapshot<'_>, verify: bool, progress: TransferProgress<'_>) -> Result<Check, RegistryError> {
+    fn files(
+        &self,
+        state: &Snapshot<'_>,
+        verify: bool,
+        progress: TransferProgress<'_>,
+    ) -> Result<Check, RegistryError> {
         let name = "files";
         let store = Store::at(self.repo.lfs_dir());
         let swept = store.sweep(std::time::SystemTime::now());

@@ -12,10 +12,10 @@ use crate::codeowners::{self, Host};
 use crate::diff::{self, Diff};
 use crate::format::{MAX_FILE, Problem, attributes};
 use crate::git::{GitError, Repo, WorkFile};
-use crate::rules::{self, Actor, RuleClass, Fault, StepContext};
+use crate::rules::{self, Actor, Fault, RuleClass, StepContext};
 use crate::snapshot::{ModelView, Snapshot, VersionView};
 use crate::time::Timestamp;
-use crate::tree::{TreeEntry, EntryKind, CompareLimits, Oid, Patch, Stage as _, TreeError};
+use crate::tree::{CompareLimits, EntryKind, Oid, Patch, Stage as _, TreeEntry, TreeError};
 
 /// The largest file that is read into memory, in bytes; larger ones cannot be files of a registry.
 const MAX_READ: u64 = 128 << 20;
@@ -59,7 +59,9 @@ impl Registry {
         let head = self.snapshot()?;
         let staged = self.stage_work_tree()?;
         let (after, mut lint) = match staged {
-            Some(s) => (self.edited_in(s.tree)?, LintReport { files: s.files, faults: s.faults, ..LintReport::default() }),
+            Some(s) => {
+                (self.edited_in(s.tree)?, LintReport { files: s.files, faults: s.faults, ..LintReport::default() })
+            }
             None => (self.snapshot()?, LintReport::default()),
         };
         lint.faults.extend(rules::lint(&after)?.faults);
@@ -343,9 +345,9 @@ fn open_though_approved(
     let Some(name) = model.file()?.and_then(|f| f.value).map(|m| m.name) else { return Ok(out) };
     for (_, file) in version.requests()? {
         let Some(request) = file.value else { continue };
-        if rules::outlook::is_approved_and_open(state, model, (&name, version.number), &request)? {
+        if rules::obstacles::is_approved_and_open(state, model, (&name, version.number), &request)? {
             let message = "the request has all approvals that it takes, and is open";
-            let obstacles = rules::outlook::missing(state, model, version.number, &request.to, now)?;
+            let obstacles = rules::obstacles::missing(state, model, version.number, &request.to, now)?;
             let help = match obstacles.first() {
                 Some(first) => format!("the version does not move yet: {first}"),
                 None => format!(

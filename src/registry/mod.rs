@@ -4,16 +4,16 @@
 //! Greenroom changes a registry only in this way. The new snapshot is built in memory and judged before any of it is
 //! written, so a refused change leaves nothing behind.
 
-mod acts;
 mod batch;
+mod change_author;
 mod error;
+mod former_folders;
 pub mod health;
 mod history;
 mod lint;
-mod past;
-mod place;
+mod location;
 mod propose;
-pub mod sent;
+pub mod unsent_files;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -32,16 +32,16 @@ use crate::snapshot::{self, Snapshot};
 use crate::time::{Calendar, Timestamp};
 use crate::tree::{CompareLimits, Objects as _, Oid, Stage as _};
 
-use acts::ProofCache;
+use change_author::ProofCache;
 
 pub use batch::Batch;
 pub use error::RegistryError;
+pub use former_folders::{named_folders, past_folders};
 pub use history::{LogEntry, Steps};
 pub use lint::LintReport;
-pub use past::{named_folders, past_folders};
-pub use place::RegistryLocation;
+pub use location::RegistryLocation;
 pub use propose::Proposal;
-pub use sent::UnsentFiles;
+pub use unsent_files::UnsentFiles;
 
 /// The setting that names further folders with registries deeper in the repository, so that they are found without a
 /// search.
@@ -62,7 +62,7 @@ pub struct Registry {
     proofs: ProofCache,
     used: Option<UsedIdLookup>,
     calendar: Option<Calendar>,
-    past: past::FormerFolders,
+    past: former_folders::FormerFolders,
 }
 
 /// A function that returns the newest commit as of a time in the first-parent history of a tip; `None` if there was
@@ -138,7 +138,7 @@ impl Registry {
     }
 
     fn on_branch(repo: Repo, branch: String, at: &str) -> Self {
-        let (proofs, past) = (ProofCache::default(), past::FormerFolders::default());
+        let (proofs, past) = (ProofCache::default(), former_folders::FormerFolders::default());
         Self { repo, branch, at: at.to_owned(), landed: walk, proofs, used: None, calendar: None, past }
     }
 
@@ -201,7 +201,7 @@ impl Registry {
     /// Returns the same registry on another branch than HEAD's (full name), to continue with a branch whatever is
     /// checked out.
     pub fn following(self, branch: &str) -> Self {
-        Self { branch: branch.to_owned(), past: past::FormerFolders::default(), ..self }
+        Self { branch: branch.to_owned(), past: former_folders::FormerFolders::default(), ..self }
     }
 
     fn locate(&self, dir: &Path) -> Result<String, RegistryError> {
@@ -375,7 +375,7 @@ impl Registry {
             made.insert(Id::from_parts(now.as_millis(), bytes));
             bytes
         };
-        let (subject, may_enter) = (&rules::subject::subject, &rules::outlook::may_enter);
+        let (subject, may_enter) = (&rules::subject::subject, &rules::obstacles::may_enter);
         let mut cx = Context { actor: asker.user.clone(), now, random: &mut random, subject, may_enter };
         let mut tree = root;
         for (index, action) in actions.iter().enumerate() {

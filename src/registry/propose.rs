@@ -1,6 +1,8 @@
 //! Puts a change on its own branch, for others to review and merge. The registry's branch stays unchanged.
 
-use super::{ChangeAuthor, DETACHED, LOCK_WAIT, ChangeOptions, Registry, RegistryError, message, random_bytes, stamped};
+use super::{
+    ChangeAuthor, ChangeOptions, DETACHED, LOCK_WAIT, Registry, RegistryError, message, random_bytes, stamped,
+};
 use crate::action::Action;
 use crate::apply::{self, Context};
 use crate::diff::{self, Diff};
@@ -84,7 +86,7 @@ impl Registry {
         let root = self.repo.tree_of(&base)?;
         let before = self.snapshot_in(Some(root))?;
         let mut random = random_bytes;
-        let (subject, may_enter) = (&rules::subject::subject, &rules::outlook::may_enter);
+        let (subject, may_enter) = (&rules::subject::subject, &rules::obstacles::may_enter);
         let mut cx = Context { actor: asker.user.clone(), now, random: &mut random, subject, may_enter };
         let patch = apply::apply(&before, action, &mut cx)?;
         let tree = self.repo.stage(Some(root), &patch)?;

@@ -4,7 +4,7 @@ use super::{Faults, StepContext};
 use crate::entity::version::VersionStatus;
 use crate::entity::webhook::{OWN_SECRET, base_of};
 use crate::entity::{Access, PermissionLevel, RequestState, Webhook};
-use crate::event::{TransitionCause, Event};
+use crate::event::{Event, TransitionCause};
 use crate::name::{Key, ModelName, Principal, UserName};
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
@@ -55,7 +55,9 @@ pub(super) fn permission(step: &StepContext<'_>, faults: &mut Faults) -> Result<
                     );
                 }
             }
-            RequiredLevel::SelfOr(one, model, level) if one != *user => lacks(step, &model, level, &what, path, faults)?,
+            RequiredLevel::SelfOr(one, model, level) if one != *user => {
+                lacks(step, &model, level, &what, path, faults)?
+            }
             RequiredLevel::SelfOrManager(one) if one != *user => {
                 if step.before.registry_level(user)? < Some(PermissionLevel::CanManage) {
                     let who = landers(step, None, PermissionLevel::CanManage)?;
@@ -161,7 +163,11 @@ pub(super) fn managers(
 }
 
 /// Returns advice: other principals that have the level, or else an author of the merged branch who has it.
-pub(super) fn landers(step: &StepContext<'_>, model: Option<&ModelName>, level: PermissionLevel) -> Result<String, TreeError> {
+pub(super) fn landers(
+    step: &StepContext<'_>,
+    model: Option<&ModelName>,
+    level: PermissionLevel,
+) -> Result<String, TreeError> {
     if step.actor.authors.is_empty() || !holders(step, model, level, &[])?.is_empty() {
         return managers(step, model, level, &[]);
     }
@@ -294,7 +300,9 @@ fn needs(step: &StepContext<'_>, event: &Event) -> Result<RequiredLevel, TreeErr
         Event::RequestCancelled { model, request, .. } => {
             RequiredLevel::SelfOr(request.created_by.clone(), now(model), CanManage)
         }
-        Event::RequestAltered { model, .. } | Event::RequestDeleted { model, .. } => RequiredLevel::On(now(model), CanManage),
+        Event::RequestAltered { model, .. } | Event::RequestDeleted { model, .. } => {
+            RequiredLevel::On(now(model), CanManage)
+        }
         // The rule of the alias decides who may set or delete it.
         Event::AliasSet { alias, .. } | Event::AliasDeleted { alias, .. }
             if super::alias::rule(step, alias)?.is_some() =>
@@ -355,7 +363,12 @@ fn borrows(step: &StepContext<'_>, before: Option<&Webhook>, after: &Webhook) ->
 /// Returns the level that adding a metric requires if an open request counts the metric as evidence. Without this,
 /// every editor could add evidence that a request lacked when it was made. An approver of the request may add the
 /// metric too.
-fn asked_for(step: &StepContext<'_>, model: &ModelName, version: u64, key: &Key) -> Result<Option<PermissionLevel>, TreeError> {
+fn asked_for(
+    step: &StepContext<'_>,
+    model: &ModelName,
+    version: u64,
+    key: &Key,
+) -> Result<Option<PermissionLevel>, TreeError> {
     let Some(settings) = step.before.settings()?.filter(|_| !step.is_past) else { return Ok(None) };
     if !settings.stages.values().any(|rule| rule.require.metrics.contains_key(key)) {
         return Ok(None);
@@ -389,12 +402,19 @@ fn altered_or(step: &StepContext<'_>, model: &ModelName, event: &Event, now: Mod
 
 /// Returns whether a grant is the CAN_MANAGE that the creator of a model gets with it. The creator is the actor, or the
 /// proven author of the branch that the actor merges.
-fn creators_grant(step: &StepContext<'_>, model: &ModelName, to: &Principal, level: PermissionLevel) -> Result<bool, TreeError> {
+fn creators_grant(
+    step: &StepContext<'_>,
+    model: &ModelName,
+    to: &Principal,
+    level: PermissionLevel,
+) -> Result<bool, TreeError> {
     let Principal::User(to) = to else { return Ok(false) };
     let creation =
         step.diff.events.iter().find(|event| matches!(event, Event::ModelCreated { model: m, .. } if m == model));
     match creation {
-        Some(event) if level == PermissionLevel::CanManage => Ok(event.claimed_by() == Some(to) && step.is_by(event, to)?),
+        Some(event) if level == PermissionLevel::CanManage => {
+            Ok(event.claimed_by() == Some(to) && step.is_by(event, to)?)
+        }
         Some(_) | None => Ok(false),
     }
 }

@@ -226,7 +226,9 @@ pub(super) fn approval(step: &StepContext<'_>, faults: &mut Faults) -> Result<()
         }
         let (alias, model) = (&moved.alias, &moved.model);
         let message = match moved.way {
-            AliasMovement::ModelDeleted => format!("'{model}' may not be deleted while its guarded alias '{alias}' is set"),
+            AliasMovement::ModelDeleted => {
+                format!("'{model}' may not be deleted while its guarded alias '{alias}' is set")
+            }
             AliasMovement::ModelRenamed => format!(
                 "'{model}' has the guarded alias '{alias}' and is renamed only by the merge of somebody else's proposal"
             ),

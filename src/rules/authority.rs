@@ -73,7 +73,8 @@ fn authority(state: &Snapshot<'_>) -> Result<Option<IdentitySettings>, TreeError
 fn managers(state: &Snapshot<'_>) -> Result<impl Iterator<Item = Person>, TreeError> {
     let (access, people) = (state.access()?, state.people()?);
     let manages = |user: &UserName| {
-        let level = |grant: &&crate::entity::Grant| grant.level == PermissionLevel::CanManage && holds(access, &grant.to, user);
+        let level =
+            |grant: &&crate::entity::Grant| grant.level == PermissionLevel::CanManage && holds(access, &grant.to, user);
         access.grants.iter().any(|grant| level(&grant))
     };
     let found: Vec<Person> =

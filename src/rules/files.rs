@@ -6,8 +6,8 @@ use super::{Faults, StepContext};
 use crate::entity::{Access, AliasPointer, Comment, Model, Person, Request, Settings, StagePointer, Version, Webhook};
 use crate::format::codec::known_format;
 use crate::format::path::{self, Location, ModelDir};
-use crate::format::{MAX_FILE, Problem, EntityFile, attributes, model_file, parse_strict};
-use crate::tree::{self, TreeEntry, FileChange, EntryKind, CompareLimits, TreeError};
+use crate::format::{EntityFile, MAX_FILE, Problem, attributes, model_file, parse_strict};
+use crate::tree::{self, CompareLimits, EntryKind, FileChange, TreeEntry, TreeError};
 
 /// Returns the files that exist after the step and differ from before.
 fn written<'s>(step: &'s StepContext<'_>) -> impl Iterator<Item = (&'s FileChange, &'s TreeEntry)> {
@@ -168,7 +168,12 @@ fn agree(said: Option<crate::name::Id>, id: &crate::name::Id, path: String, faul
 }
 
 /// Checks that a model has a `model.toml`, each version has a `version.toml`, and model-level grants hold no groups.
-fn whole(step: &StepContext<'_>, dir: &ModelDir, versions: &BTreeSet<u64>, faults: &mut Faults) -> Result<(), TreeError> {
+fn whole(
+    step: &StepContext<'_>,
+    dir: &ModelDir,
+    versions: &BTreeSet<u64>,
+    faults: &mut Faults,
+) -> Result<(), TreeError> {
     let Some(view) = step.after.model_in(dir)? else { return Ok(()) };
     if view.file()?.is_none() {
         faults.add(format!("{}/model.toml", view.path), "the model has no model.toml", "add it, or delete the folder");

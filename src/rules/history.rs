@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Faults, StepContext};
 use crate::entity::version::VersionStatus;
 use crate::entity::{Request, RequestState, Review, ReviewVerdict, Version};
-use crate::event::{TransitionCause, Event};
+use crate::event::{Event, TransitionCause};
 use crate::name::{Id, ModelName};
 use crate::time::Timestamp;
 use crate::tree::TreeError;
@@ -72,7 +72,11 @@ pub(super) fn immutable(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
             }
             // Otherwise a registered and reviewed version could be made to wait for other files.
             Event::StatusChanged {
-                model, version, before: VersionStatus::Ready, status: VersionStatus::PendingRegistration, ..
+                model,
+                version,
+                before: VersionStatus::Ready,
+                status: VersionStatus::PendingRegistration,
+                ..
             } => {
                 let message = format!("version {version} is registered; it cannot be pending again");
                 let help = "register what shall replace it as a new version";

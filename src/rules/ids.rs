@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{RuleClass, Fault, Faults, StepContext, UsedIds};
+use super::{Fault, Faults, RuleClass, StepContext, UsedIds};
 use crate::diff::{self, Diff};
 use crate::event::Event;
 use crate::format::Problem;

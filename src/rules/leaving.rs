@@ -1,12 +1,14 @@
 //! The rule of leaving: a stage may require approvals before a version leaves it.
 
-use super::stage::{StageSide, StageEntry, altered, approved_request, entries, merged, pointer, request_path, source, tally};
+use super::stage::{
+    StageEntry, StageSide, altered, approved_request, entries, merged, pointer, request_path, source, tally,
+};
 use super::subject::subject;
 use super::{Faults, StepContext};
 use crate::entity::Settings;
 use crate::entity::settings::StageRule;
 use crate::entity::version::VersionStatus;
-use crate::event::{TransitionCause, Event};
+use crate::event::{Event, TransitionCause};
 use crate::name::ModelName;
 use crate::stage::Stage;
 use crate::tree::TreeError;
@@ -33,7 +35,9 @@ pub(super) fn leaving(step: &StepContext<'_>, faults: &mut Faults) -> Result<(),
             Event::ModelRenamed { from, .. } if !step.is_past || step.after.model(from)?.is_some() => {
                 taken_away(step, settings, from, None, "rename the model of", faults)?;
             }
-            Event::StatusChanged { model, version, status, before: VersionStatus::Ready, .. } if *status != VersionStatus::Ready => {
+            Event::StatusChanged { model, version, status, before: VersionStatus::Ready, .. }
+                if *status != VersionStatus::Ready =>
+            {
                 let what = "take out of use";
                 taken_away(step, settings, &step.before_name(model), Some(*version), what, faults)?;
             }
@@ -63,7 +67,12 @@ fn made_way(
     Ok(())
 }
 
-fn approved(step: &StepContext<'_>, settings: &Settings, e: &StageEntry<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+fn approved(
+    step: &StepContext<'_>,
+    settings: &Settings,
+    e: &StageEntry<'_>,
+    faults: &mut Faults,
+) -> Result<(), TreeError> {
     let needed = settings.approvals_to_leave(e.from);
     let model = step.before_name(e.model);
     let Some(view) = step.before.model(&model)? else { return Ok(()) };

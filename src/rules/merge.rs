@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::format::path::Location;
 use crate::format::{MAX_FILE, comments};
 use crate::name::Principal;
-use crate::tree::{TreeEntry, FileChange, TreeError};
+use crate::tree::{FileChange, TreeEntry, TreeError};
 
 /// Checks that creations of a branch's proven authors stay theirs. A merge must not change the creator of a model or
 /// version, or drop the grant that the creator of a model got with it. Administrators may.

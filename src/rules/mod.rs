@@ -17,7 +17,7 @@ mod line;
 mod links;
 mod merge;
 mod moved;
-pub mod outlook;
+pub mod obstacles;
 mod people;
 pub mod proposal;
 mod ready;
@@ -43,7 +43,7 @@ use crate::format::path::Location;
 use crate::name::{Id, ModelName, UserName};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
-use crate::tree::{FileChange, CompareLimits, Oid, TreeError};
+use crate::tree::{CompareLimits, FileChange, Oid, TreeError};
 
 pub use holders::{FormerPeople, former_holders, holder_marks};
 pub use ids::{NewId, new_ids, repeated, reused};

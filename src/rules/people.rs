@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{RuleClass, Fault, Faults, StepContext};
+use super::{Fault, Faults, RuleClass, StepContext};
 use crate::diff::Diff;
 use crate::entity::Person;
 use crate::event::Event;
@@ -116,7 +116,11 @@ fn marks<'p>(user: &'p UserName, person: &'p Person) -> impl Iterator<Item = (Id
     let name = Some(person.name.as_str()).filter(|name| !name.trim().is_empty());
     let logins = person.logins.iter().map(|login| (IdentityMark::Login, login.as_str()));
     let emails = person.emails.iter().map(|email| (IdentityMark::Email, email.as_str()));
-    [(IdentityMark::Id, user.as_str())].into_iter().chain(name.map(|n| (IdentityMark::Name, n))).chain(logins).chain(emails)
+    [(IdentityMark::Id, user.as_str())]
+        .into_iter()
+        .chain(name.map(|n| (IdentityMark::Name, n)))
+        .chain(logins)
+        .chain(emails)
 }
 
 /// Returns a text in the form in which people and hosts compare it.

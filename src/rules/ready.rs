@@ -6,7 +6,7 @@ use super::{Faults, StepContext};
 use crate::entity::AliasPointer;
 use crate::entity::settings::{Evidence, StageRule};
 use crate::entity::version::VersionStatus;
-use crate::event::{TransitionCause, Event};
+use crate::event::{Event, TransitionCause};
 use crate::name::ModelName;
 use crate::tree::TreeError;
 
@@ -70,9 +70,13 @@ pub(super) fn ready(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), T
     for event in &step.diff.events {
         match event {
             // A version that makes way enters Archived, which is not active.
-            Event::Transitioned { model, version, to, cause: TransitionCause::Direct | TransitionCause::Request { .. }, .. }
-                if to.is_active() =>
-            {
+            Event::Transitioned {
+                model,
+                version,
+                to,
+                cause: TransitionCause::Direct | TransitionCause::Request { .. },
+                ..
+            } if to.is_active() => {
                 let path = step.after.full_path(&format!("{}/stages/{to}.toml", step.after.paths()?.model(model)));
                 judge(step, model, *version, &format!("enter {to}"), path, faults)?;
             }

@@ -40,9 +40,10 @@ pub(super) fn rewrites(step: &StepContext<'_>, faults: &mut Faults) -> Result<()
                 let who = super::access::managers(step, None, PermissionLevel::CanManage, &[])?;
                 (format!("{person}, whose words it holds, or CAN_MANAGE of the registry"), who)
             }
-            (RewriteRight::Level(_), None) | (RewriteRight::Manager, _) => {
-                (PermissionLevel::CanManage.to_string(), super::access::managers(step, None, PermissionLevel::CanManage, &[])?)
-            }
+            (RewriteRight::Level(_), None) | (RewriteRight::Manager, _) => (
+                PermissionLevel::CanManage.to_string(),
+                super::access::managers(step, None, PermissionLevel::CanManage, &[])?,
+            ),
         };
         let message = format!("{user} may not rewrite this file: it needs {asks}");
         faults.add(step.after.full_path(&file.path), message, help);
@@ -78,7 +79,9 @@ fn rewriter(step: &StepContext<'_>, place: &Location, path: &str) -> Result<Rewr
             }
             Some(_) | None => RewriteRight::Manager,
         },
-        Location::Stage(_, stage) => RewriteRight::Level(settings.map_or(PermissionLevel::CanManage, |s| s.level_for(stage))),
+        Location::Stage(_, stage) => {
+            RewriteRight::Level(settings.map_or(PermissionLevel::CanManage, |s| s.level_for(stage)))
+        }
         Location::Alias(_, alias) => match super::alias::rule(step, alias)? {
             Some(rule) => rule.needed_level().map_or(RewriteRight::Manager, RewriteRight::Level),
             None => RewriteRight::Level(PermissionLevel::CanEdit),

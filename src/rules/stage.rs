@@ -7,8 +7,8 @@ use super::subject::{content, differences, subject};
 use super::{Faults, StepContext, line_of};
 use crate::entity::request::ReviewSubject;
 use crate::entity::settings::{Authority, Evidence, Removal, StageRule};
-use crate::entity::{Request, RequestState, Review, Settings, ReviewVerdict, Version};
-use crate::event::{TransitionCause, Event};
+use crate::entity::{Request, RequestState, Review, ReviewVerdict, Settings, Version};
+use crate::event::{Event, TransitionCause};
 use crate::format::path::{Location, ModelDir};
 use crate::name::{Id, ModelName, Principal, UserName};
 use crate::snapshot::{ModelView, Snapshot, VersionView};
@@ -381,7 +381,11 @@ pub(super) fn merged(step: &StepContext<'_>, e: &StageEntry<'_>) -> Result<bool,
 }
 
 /// Returns whether a merge changes the version exactly as the branch did, so that the requester saw all of it.
-fn only_asked_changes(step: &StepContext<'_>, proposal: &super::Proposal<'_>, e: &StageEntry<'_>) -> Result<bool, TreeError> {
+fn only_asked_changes(
+    step: &StepContext<'_>,
+    proposal: &super::Proposal<'_>,
+    e: &StageEntry<'_>,
+) -> Result<bool, TreeError> {
     let read = |snapshot: &Snapshot<'_>, name: &ModelName| match snapshot.model(name)? {
         Some(view) => content(snapshot, &view, e.version, (e.from, e.to)).map(Some),
         None => Ok(None),
@@ -397,7 +401,11 @@ fn only_asked_changes(step: &StepContext<'_>, proposal: &super::Proposal<'_>, e:
 }
 
 /// Returns what a step changes of a version besides moving it. Only the approved content may enter.
-pub(super) fn altered(step: &StepContext<'_>, before: &ModelView<'_>, e: &StageEntry<'_>) -> Result<Vec<String>, TreeError> {
+pub(super) fn altered(
+    step: &StepContext<'_>,
+    before: &ModelView<'_>,
+    e: &StageEntry<'_>,
+) -> Result<Vec<String>, TreeError> {
     let Some(after) = step.after.model(e.model)? else { return Ok(Vec::new()) };
     let ends = (e.from, e.to);
     let (old, new) = (content(step.before, before, e.version, ends)?, content(step.after, &after, e.version, ends)?);
@@ -410,7 +418,9 @@ pub(super) fn reviews(step: &StepContext<'_>, faults: &mut Faults) -> Result<(),
     for event in &step.diff.events {
         let Event::RequestReviewed { model, version, review, request } = event else { continue };
         let name = step.before_name(model);
-        let Some(view) = step.before.model(&name)?.filter(|_| review.verdict == ReviewVerdict::Approved) else { continue };
+        let Some(view) = step.before.model(&name)?.filter(|_| review.verdict == ReviewVerdict::Approved) else {
+            continue;
+        };
         let from = view.stage_of(*version)?;
         if settings.approvals_between(&from, &request.to) == 0 {
             continue;

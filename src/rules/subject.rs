@@ -25,7 +25,12 @@ const FREE_MAPS: [&str; 4] = ["tags", "params", "metrics", "flavors"];
 ///
 /// # Errors
 /// If an object of the tree cannot be read.
-pub fn subject(snapshot: &Snapshot<'_>, model: &ModelView<'_>, number: u64, to: &Stage) -> Result<ReviewSubject, TreeError> {
+pub fn subject(
+    snapshot: &Snapshot<'_>,
+    model: &ModelView<'_>,
+    number: u64,
+    to: &Stage,
+) -> Result<ReviewSubject, TreeError> {
     let from = model.stage_of(number)?;
     let read = VersionContent::of(snapshot, model, number, (&from, to))?;
     let current = read.digest(&from, to);

@@ -37,7 +37,7 @@ use super::comparison::{
     MetricTest, NumberTest, Test, TextTest, attribute_test, metric_test, number_test, tag_test, time_test,
 };
 use super::error::{SearchError, at_most};
-use super::keys::{Attribute, ClauseKey, TargetKeys, MODEL_KEYS, ClauseSides, VERSION_KEYS, Value};
+use super::keys::{Attribute, ClauseKey, ClauseSides, MODEL_KEYS, TargetKeys, VERSION_KEYS, Value};
 use super::{ModelRow, Models, Target, VersionRow, Versions, group, nest};
 
 /// The maximum length of a filter, in bytes.
@@ -139,11 +139,15 @@ impl Filter<Models> {
             Ok(match key {
                 ClauseKey::Tag(key) => ModelClause::Tag(key, tag_test("tag", &comparator, value)?),
                 ClauseKey::Attribute(Attribute::Name) => ModelClause::Name(attribute_test(comparator, value)?),
-                ClauseKey::Attribute(Attribute::Description) => ModelClause::Description(attribute_test(comparator, value)?),
+                ClauseKey::Attribute(Attribute::Description) => {
+                    ModelClause::Description(attribute_test(comparator, value)?)
+                }
                 ClauseKey::Attribute(Attribute::Alias) => ModelClause::Alias(attribute_test(comparator, value)?),
                 ClauseKey::Attribute(Attribute::Stage) => ModelClause::Stage(attribute_test(comparator, value)?),
                 ClauseKey::Attribute(Attribute::Created) => ModelClause::Created(time_test(comparator, &value)?),
-                ClauseKey::Attribute(Attribute::LastUpdated) => ModelClause::LastUpdated(time_test(comparator, &value)?),
+                ClauseKey::Attribute(Attribute::LastUpdated) => {
+                    ModelClause::LastUpdated(time_test(comparator, &value)?)
+                }
                 ClauseKey::Attribute(other @ (Attribute::VersionNumber | Attribute::RunId | Attribute::SourcePath)) => {
                     return Err(MODEL_KEYS.unknown(other.as_str()));
                 }
@@ -185,16 +189,22 @@ impl Filter<Versions> {
                 ClauseKey::Param(key) => VersionClause::Param(key, tag_test("param", &comparator, value)?),
                 ClauseKey::Metric(key) => VersionClause::Metric(key, metric_test(comparator, &value)?),
                 ClauseKey::Attribute(Attribute::Name) => VersionClause::Name(attribute_test(comparator, value)?),
-                ClauseKey::Attribute(Attribute::VersionNumber) => VersionClause::Number(number_test(comparator, value)?),
+                ClauseKey::Attribute(Attribute::VersionNumber) => {
+                    VersionClause::Number(number_test(comparator, value)?)
+                }
                 ClauseKey::Attribute(Attribute::RunId) => VersionClause::RunId(attribute_test(comparator, value)?),
-                ClauseKey::Attribute(Attribute::SourcePath) => VersionClause::SourcePath(attribute_test(comparator, value)?),
+                ClauseKey::Attribute(Attribute::SourcePath) => {
+                    VersionClause::SourcePath(attribute_test(comparator, value)?)
+                }
                 ClauseKey::Attribute(Attribute::Description) => {
                     VersionClause::Description(attribute_test(comparator, value)?)
                 }
                 ClauseKey::Attribute(Attribute::Alias) => VersionClause::Alias(attribute_test(comparator, value)?),
                 ClauseKey::Attribute(Attribute::Stage) => VersionClause::Stage(attribute_test(comparator, value)?),
                 ClauseKey::Attribute(Attribute::Created) => VersionClause::Created(time_test(comparator, &value)?),
-                ClauseKey::Attribute(Attribute::LastUpdated) => VersionClause::LastUpdated(time_test(comparator, &value)?),
+                ClauseKey::Attribute(Attribute::LastUpdated) => {
+                    VersionClause::LastUpdated(time_test(comparator, &value)?)
+                }
             })
         })
     }
@@ -282,7 +292,8 @@ impl<T: Target> Filter<T> {
             let extended = sides(filter, keys).and_then(|sides| Self::of(vec![Condition::of(sides)], &clause));
             return extended.map_err(|e| if keys.extends(&refusal) { e } else { refusal });
         };
-        let is_flat = matches!(any.as_slice(), [all] if !all.iter().any(|part| matches!(part, nest::ConjunctionPart::Any(_))));
+        let is_flat =
+            matches!(any.as_slice(), [all] if !all.iter().any(|part| matches!(part, nest::ConjunctionPart::Any(_))));
         let mut count = 0;
         let extended = read_any(any, keys, &mut count).and_then(|any| {
             at_most(MAX_CLAUSES, "filter", count, "clauses")?;

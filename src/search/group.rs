@@ -4,7 +4,7 @@
 //! stays one opaque item.
 
 use super::error::SearchError;
-use super::lex::{TokenKind, Token, is_space, tokens};
+use super::lex::{Token, TokenKind, is_space, tokens};
 use super::python;
 
 /// The kind of an item.
@@ -292,12 +292,18 @@ fn operations(items: &[PositionedPiece]) -> Vec<PositionedPiece> {
 
 /// Joins lists with commas; this affects only error messages.
 fn lists(items: &[PositionedPiece]) -> Vec<PositionedPiece> {
-    let listed = |p: TextPiece| is_value(p) || matches!(p, TextPiece::Comparison(_) | TextPiece::Keyword | TextPiece::And);
+    let listed =
+        |p: TextPiece| is_value(p) || matches!(p, TextPiece::Comparison(_) | TextPiece::Keyword | TextPiece::And);
     join(items, TextPiece::Comma, TextPiece::Other, |p| listed(p) || p == TextPiece::Other)
 }
 
 /// Joins pairs of operands with a `middle` between them, from left to right. `operand` tells which items are operands.
-fn join(items: &[PositionedPiece], middle: TextPiece, into: TextPiece, operand: impl Fn(TextPiece) -> bool) -> Vec<PositionedPiece> {
+fn join(
+    items: &[PositionedPiece],
+    middle: TextPiece,
+    into: TextPiece,
+    operand: impl Fn(TextPiece) -> bool,
+) -> Vec<PositionedPiece> {
     let mut out: Vec<PositionedPiece> = Vec::with_capacity(items.len());
     let mut i = 0;
     while let Some(&item) = items.get(i) {

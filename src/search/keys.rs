@@ -112,9 +112,13 @@ impl TargetKeys {
         let Some((piece, right)) = clause.right else { return Err(SearchError::Null(self.what)) };
         let key = self.key(left)?;
         let value = match &key {
-            ClauseKey::Tag(_) if matches!(piece, TextPiece::Text | TextPiece::Identifier) => Value::Text(unquoted(right)?),
+            ClauseKey::Tag(_) if matches!(piece, TextPiece::Text | TextPiece::Identifier) => {
+                Value::Text(unquoted(right)?)
+            }
             ClauseKey::Tag(_) => return Err(SearchError::TagValue(right.to_owned())),
-            ClauseKey::Param(_) if matches!(piece, TextPiece::Text | TextPiece::Identifier) => Value::Text(unquoted(right)?),
+            ClauseKey::Param(_) if matches!(piece, TextPiece::Text | TextPiece::Identifier) => {
+                Value::Text(unquoted(right)?)
+            }
             ClauseKey::Param(_) => return Err(SearchError::ParamValue(right.to_owned())),
             ClauseKey::Metric(_) if matches!(piece, TextPiece::Integer | TextPiece::Float) => Value::Float(right),
             ClauseKey::Metric(_) => return Err(SearchError::MetricValue(right.to_owned())),
@@ -127,8 +131,12 @@ impl TargetKeys {
         let (entity, key) = written.split_once('.').unwrap_or(("attribute", written));
         match entity {
             "tag" | "tags" => Ok(ClauseKey::Tag(bare_key(key).to_owned())),
-            "param" | "params" if self.is_extended && self.has_evidence => Ok(ClauseKey::Param(bare_key(key).to_owned())),
-            "metric" | "metrics" if self.is_extended && self.has_evidence => Ok(ClauseKey::Metric(bare_key(key).to_owned())),
+            "param" | "params" if self.is_extended && self.has_evidence => {
+                Ok(ClauseKey::Param(bare_key(key).to_owned()))
+            }
+            "metric" | "metrics" if self.is_extended && self.has_evidence => {
+                Ok(ClauseKey::Metric(bare_key(key).to_owned()))
+            }
             "attribute" => match self.attributes.iter().find(|a| a.as_str() == key) {
                 Some(&attribute) => Ok(ClauseKey::Attribute(attribute)),
                 None if self.is_extended => more(key).map(ClauseKey::Attribute).ok_or_else(|| self.unknown(key)),

@@ -25,7 +25,6 @@
 //! # Ok::<(), greenroom::search::SearchError>(())
 //! ```
 
-mod boxed;
 mod comparison;
 mod error;
 mod filter;
@@ -37,13 +36,14 @@ mod nest;
 mod order;
 mod page;
 pub mod python;
+mod search_box;
 
-pub use boxed::box_filter;
 pub use comparison::{MetricTest, NumberTest, TextTest};
 pub use error::SearchError;
 pub use filter::{Filter, IS_PROMPT, MAX_CLAUSES, MAX_FILTER, ModelClause, VersionClause};
 pub use order::{ModelKey, Order, VersionKey};
-pub use page::{Listing, ResultPage, PageLimits, PageSize, PageStart, TokenKey};
+pub use page::{Listing, PageLimits, PageSize, PageStart, ResultPage, TokenKey};
+pub use search_box::box_filter;
 
 use std::fmt::Debug;
 
@@ -253,7 +253,12 @@ impl Query<Versions> {
     }
 
     /// Returns a page of the matching rows in order, beginning at `offset`. `rows` are all rows of the registry.
-    pub fn page<R: VersionRow>(&self, rows: impl IntoIterator<Item = R>, offset: usize, size: PageSize) -> ResultPage<R> {
+    pub fn page<R: VersionRow>(
+        &self,
+        rows: impl IntoIterator<Item = R>,
+        offset: usize,
+        size: PageSize,
+    ) -> ResultPage<R> {
         let rows = rows.into_iter().filter(|row| self.filter.matches(row)).collect();
         ResultPage::cut(rows, offset, size, |a, b| self.order.compare(a, b))
     }

@@ -4,7 +4,7 @@
 //! A parenthesis groups clauses if it is at a position where a clause could begin. Elsewhere, for example after `IN`,
 //! it is a part of its clause.
 
-use super::lex::{TokenKind, Token, tokens};
+use super::lex::{Token, TokenKind, tokens};
 
 /// The maximum nesting depth of parentheses.
 const MAX_DEPTH: usize = 16;

@@ -13,11 +13,11 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::arguments::Args;
-use super::call::{Call, AnonymousCall};
-use super::error::{ApiError, Code};
-use super::guard::{Guard, CachedCaller, ResponseCommit, MatchedRoute, Peer, pass};
 use super::body_pace;
-use super::route::{HandlerResult, Handler, RouteAccess, Reply, Route};
+use super::call::{AnonymousCall, Call};
+use super::error::{ApiError, Code};
+use super::guard::{CachedCaller, Guard, MatchedRoute, Peer, ResponseCommit, pass};
+use super::route::{Handler, HandlerResult, Reply, Route, RouteAccess};
 use crate::entity::PermissionLevel;
 use crate::name::Id;
 use crate::tree::Oid;
@@ -31,8 +31,11 @@ const BODY_TIME: Duration = Duration::from_secs(60);
 /// Builds the server's router from the routes and from nothing else.
 pub fn router(mut guard: Guard, table: Vec<Route>) -> Router {
     guard.signed = table.iter().filter(|r| r.needs == RouteAccess::Signed).map(|r| r.path.clone()).collect();
-    guard.open =
-        table.iter().filter(|r| matches!(r.needs, RouteAccess::Nothing | RouteAccess::Token)).map(|r| r.path.clone()).collect();
+    guard.open = table
+        .iter()
+        .filter(|r| matches!(r.needs, RouteAccess::Nothing | RouteAccess::Token))
+        .map(|r| r.path.clone())
+        .collect();
     guard.fixed = table.iter().filter(|r| r.needs == RouteAccess::Nothing).map(|r| r.path.clone()).collect();
     let guard = Arc::new(guard);
     let mut router = Router::new();
@@ -201,14 +204,18 @@ fn permit(needs: RouteAccess, call: &Call) -> Result<(), ApiError> {
         RouteAccess::Nothing | RouteAccess::Token | RouteAccess::Caller | RouteAccess::Signed => Ok(()),
         RouteAccess::Writer if call.caller.read_only => Err(ApiError::denied("This token may only read.")),
         RouteAccess::Writer => Ok(()),
-        RouteAccess::ModelId(level) => match Id::new(call.segment("id")).ok().and_then(|id| call.catalog.model_by_id(&id)) {
-            Some(model) if call.standing.reads(model) => call.demand(level, model),
-            Some(_) | None => Ok(()),
-        },
-        RouteAccess::Model(level) => match call.args.text("name").ok().flatten().and_then(|name| call.catalog.model(name)) {
-            Some(model) if call.standing.reads(model) => call.demand(level, model),
-            Some(_) | None => Ok(()),
-        },
+        RouteAccess::ModelId(level) => {
+            match Id::new(call.segment("id")).ok().and_then(|id| call.catalog.model_by_id(&id)) {
+                Some(model) if call.standing.reads(model) => call.demand(level, model),
+                Some(_) | None => Ok(()),
+            }
+        }
+        RouteAccess::Model(level) => {
+            match call.args.text("name").ok().flatten().and_then(|name| call.catalog.model(name)) {
+                Some(model) if call.standing.reads(model) => call.demand(level, model),
+                Some(_) | None => Ok(()),
+            }
+        }
         RouteAccess::Registry(level) => registry(level, call),
     }
 }

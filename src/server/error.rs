@@ -12,7 +12,7 @@ use crate::git::PublishError;
 use crate::index::IndexError;
 use crate::name::InvalidName;
 use crate::registry::RegistryError;
-use crate::rules::{RuleClass, Fault};
+use crate::rules::{Fault, RuleClass};
 use crate::search::SearchError;
 use crate::text::InvalidText;
 use crate::tree::TreeError;
@@ -309,7 +309,9 @@ impl From<CatalogError> for ApiError {
             CatalogError::Registry(e @ (RegistryError::BranchGone { .. } | RegistryError::RegistryGone { .. })) => {
                 e.into()
             }
-            CatalogError::Registry(_) | CatalogError::Index(_) | CatalogError::Tree(_) | CatalogError::Git(_) => Self::internal(&e),
+            CatalogError::Registry(_) | CatalogError::Index(_) | CatalogError::Tree(_) | CatalogError::Git(_) => {
+                Self::internal(&e)
+            }
         }
     }
 }

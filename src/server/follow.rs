@@ -8,7 +8,7 @@ use super::log::Log;
 use super::metrics::Metrics;
 use crate::registry::Registry;
 use crate::supervisor::Supervisor;
-use crate::watch::{WatchedBranch, MessageLevel, Message, WatchOptions, JudgedCommits, WatchError, Watcher};
+use crate::watch::{JudgedCommits, Message, MessageLevel, WatchError, WatchOptions, WatchedBranch, Watcher};
 
 /// Starts to watch the registry. If another process watches already, this one stands by. The server's writer vouches
 /// for the commits of the server.

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::auth::Caller;
 use super::catalog::Catalog;
-use super::connections::{ConnectionHandle, ActiveRequest};
+use super::connections::{ActiveRequest, ConnectionHandle};
 use super::error::{ApiError, Code};
 use super::idle::{IdleTimer, until_sent};
 use super::log::Log;

@@ -4,7 +4,7 @@ use axum::http::Method;
 use serde_json::json;
 
 use super::call::Call;
-use super::route::{HandlerResult, RouteAccess, Reply, Route};
+use super::route::{HandlerResult, Reply, Route, RouteAccess};
 
 /// Returns the routes of this module.
 pub fn routes() -> Vec<Route> {

@@ -21,7 +21,7 @@ use super::writer::WriterJob;
 use crate::action::{Action, Arrived};
 use crate::artifact::evidence::Evidence;
 use crate::artifact::import::{ImportError, Sources};
-use crate::artifact::{self, IngestedFolder, ArtifactLimits, Store};
+use crate::artifact::{self, ArtifactLimits, IngestedFolder, Store};
 use crate::entity::version::{ModelInfo, VersionStatus};
 use crate::index::VersionFacts;
 use crate::name::{Id, UserName};

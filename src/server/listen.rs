@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::connections::{Connections, ConnectionSlot};
+use super::connections::{ConnectionSlot, Connections};
 use super::guard::Peer;
 use super::metrics::Metrics;
 use super::smuggling_guard::GuardedConnection;
@@ -76,7 +76,13 @@ pub async fn serve(
 }
 
 /// Handles one connection.
-async fn one(stream: TcpStream, peer: SocketAddr, place: ConnectionSlot, router: Router, mut stop: watch::Receiver<bool>) {
+async fn one(
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: ConnectionSlot,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
     let _ = stream.set_nodelay(true);
     let inner = TowerToHyperService::new(router);
     let seat = place.seat();

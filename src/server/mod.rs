@@ -8,15 +8,20 @@
 pub mod arguments;
 pub mod artifacts;
 pub mod auth;
+mod body_pace;
 pub mod call;
+mod caller_slots;
 pub mod catalog;
 mod connections;
 pub mod databricks;
-mod reader_pool;
 mod dispatch;
 pub mod error;
 mod follow;
+pub mod greenroom_api;
 pub mod guard;
+mod health;
+mod id_lookup;
+pub mod idempotency;
 mod idle;
 pub mod import;
 mod index_refresh;
@@ -24,24 +29,19 @@ mod listen;
 pub mod log;
 pub mod metrics;
 pub mod mlflow;
-mod server_file;
 mod notifications;
-pub mod greenroom_api;
-mod body_pace;
-mod id_lookup;
-mod health;
 mod rate;
-pub mod idempotency;
+mod reader_pool;
 pub mod route;
-mod caller_slots;
 mod served_location;
+mod server_file;
+mod smuggling_guard;
 pub mod state;
 pub mod stop_signals;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
 pub mod webhooks;
-mod smuggling_guard;
 mod writer;
 
 use std::collections::HashSet;
@@ -65,8 +65,8 @@ use idle::IdleTimer;
 use import::Imports;
 use log::Log;
 use metrics::Metrics;
-use server_file::Notice;
 use served_location::ServedLocation;
+use server_file::Notice;
 use state::{ServerParts, ServerState};
 use tokens::{TokenError, Tokens};
 use webhooks::Hooks;
@@ -266,15 +266,27 @@ fn supervised(
     drop(registry);
     let voices = writer::WriterListeners { publish, metrics: Arc::clone(&metrics), vouched, log, site };
     let writer = WriterSetup { committer, voices }.begin(queue, loaded, supervisor)?;
-    let mut guard = Guard::new(Arc::new(ServerState::new(parts)), hosts(config), config.behind_proxy, log, config.max_rate);
+    let mut guard =
+        Guard::new(Arc::new(ServerState::new(parts)), hosts(config), config.behind_proxy, log, config.max_rate);
     guard.activity = config.idle_exit.map(|_| Arc::clone(&activity));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(start)?;
     let proxies = config.proxy.as_ref().map(|(_, from)| from.clone()).unwrap_or_default();
     let connections = Arc::new(Connections::new(Places::of_system(), proxies, Arc::clone(&metrics)));
     let (bind, idle_exit) = (config.bind, config.idle_exit);
     let supervisor = Arc::clone(supervisor);
-    let serving =
-        BoundServer { bind, guard, connections, metrics, is_loaded, activity, idle_exit, state_dir, log, supervisor, kept };
+    let serving = BoundServer {
+        bind,
+        guard,
+        connections,
+        metrics,
+        is_loaded,
+        activity,
+        idle_exit,
+        state_dir,
+        log,
+        supervisor,
+        kept,
+    };
     let finished = runtime.block_on(serving.run(listening));
     // The runtime owns all senders of the writer's queue. So the writer ends after its waiting jobs.
     runtime.shutdown_background();
@@ -372,7 +384,7 @@ fn hosts(config: &Config) -> Option<HashSet<String>> {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
     };
-    Some(loopback.into_iter().chain([greenroom_api]).chain(named).collect())
+    Some(loopback.into_iter().chain([own]).chain(named).collect())
 }
 
 /// A server that is ready to listen.
@@ -447,7 +459,7 @@ impl BoundServer {
         }
         // A program that needs a server from now on starts another one.
         drop(notice);
-        let _ = stop_signals.send(true);
+        let _ = stop.send(true);
         state.ending.send_replace(true);
         drop(state);
         if let Some(failure) = supervisor.failure() {

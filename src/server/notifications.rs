@@ -11,7 +11,7 @@ use super::arguments::wrong_type;
 use super::call::Call;
 use super::catalog::ModelCard;
 use super::error::{ApiError, Code};
-use super::route::{HandlerResult, RouteAccess, Reply, Route};
+use super::route::{HandlerResult, Reply, Route, RouteAccess};
 use super::state::ServerState;
 use crate::action::Action;
 use crate::audience::{self, Subscription, VersionInvolvement};

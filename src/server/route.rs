@@ -9,7 +9,7 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::call::{Call, AnonymousCall};
+use super::call::{AnonymousCall, Call};
 use super::error::ApiError;
 use crate::entity::PermissionLevel;
 use crate::view::Output;
@@ -134,7 +134,12 @@ impl Route {
     }
 
     /// Makes a route for a pure function of the catalog.
-    pub fn ask(method: Method, path: impl Into<String>, needs: RouteAccess, handler: fn(&Call) -> HandlerResult) -> Self {
+    pub fn ask(
+        method: Method,
+        path: impl Into<String>,
+        needs: RouteAccess,
+        handler: fn(&Call) -> HandlerResult,
+    ) -> Self {
         Self { method, path: path.into(), needs, handler: Handler::Ask(handler), is_lenient: false, is_mlflow: false }
     }
 

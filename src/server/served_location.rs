@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use crate::git::{Repo, Tip};
-use crate::registry::{RegistryLocation, Registry, RegistryError};
+use crate::registry::{Registry, RegistryError, RegistryLocation};
 use crate::tree::Oid;
 
 /// The current location of the registry. The writer sets it; all other threads read it.

@@ -363,7 +363,9 @@ mod tests {
         let pace = wire.pace();
         let since = |pace: &SendPace| pace.stall.0.load(Ordering::Relaxed);
         let piece = vec![0; 1 << 20];
-        let write = async |wire: &mut GuardedConnection| tokio::time::timeout(Duration::from_millis(200), wire.write(&piece)).await;
+        let write = async |wire: &mut GuardedConnection| {
+            tokio::time::timeout(Duration::from_millis(200), wire.write(&piece)).await
+        };
         while write(&mut wire).await.is_ok() {}
         assert!(since(&pace) > 0 && !pace.is_too_slow(), "it has its time");
         wire.flush().await.unwrap();

@@ -8,14 +8,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::artifacts::FileCache;
 use super::auth::{Auth, Caller};
+use super::caller_slots::CallerSlots;
 use super::catalog::Catalog;
-use super::reader_pool::ReaderPool;
 use super::error::{ApiError, Code};
+use super::id_lookup::{IdLookup, NewestLookup};
+use super::idempotency::Repeats;
 use super::import::Imports;
 use super::metrics::Metrics;
-use super::id_lookup::{NewestLookup, IdLookup};
-use super::idempotency::Repeats;
-use super::caller_slots::CallerSlots;
+use super::reader_pool::ReaderPool;
 use super::served_location::ServedLocation;
 use super::webhooks::Hooks;
 use super::writer::WriterJob;
@@ -174,7 +174,12 @@ impl ServerState {
     /// - `REQUEST_LIMIT_EXCEEDED` when too many changes wait.
     /// - `TEMPORARILY_UNAVAILABLE` when the server is stopping.
     /// - The reason when the change is refused.
-    pub async fn write(&self, caller: Arc<Caller>, actions: Vec<Action>, comment: String) -> Result<ChangeResult, ApiError> {
+    pub async fn write(
+        &self,
+        caller: Arc<Caller>,
+        actions: Vec<Action>,
+        comment: String,
+    ) -> Result<ChangeResult, ApiError> {
         if caller.delegated && !actions.iter().all(Action::may_be_delegated) {
             return Err(ApiError::denied(
                 "A service cannot do this in your name: it needs a token of your own, or the command line.",

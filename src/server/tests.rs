@@ -15,7 +15,7 @@ fn a_thread_that_panics_ends_the_server_with_its_reason() {
     let supervisor = Arc::new(Supervisor::default());
     let own = Arc::clone(&supervisor);
     let ended = supervised(&config, &supervisor, |_| {
-        greenroom_api.spawn("sorter", || panic!("out of order")).unwrap();
+        own.spawn("sorter", || panic!("out of order")).unwrap();
     });
     match ended {
         Err(ServeError::Failed(Failure { thread, message })) => {

@@ -8,8 +8,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::private_file::{StateFile, KeptError};
 use crate::name::UserName;
+use crate::private_file::{KeptError, StateFile};
 use crate::time::Timestamp;
 
 /// The prefix of every token.

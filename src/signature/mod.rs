@@ -204,7 +204,9 @@ impl KeyRing {
             match entry.check(payload, signature, at) {
                 Ok(()) => return SignatureFinding::Good { user, fingerprint },
                 Err(Refusal::Void(why)) => worse = SignatureFinding::Void { user, fingerprint, why },
-                Err(Refusal::Bad(bad)) if matches!(worse, SignatureFinding::Bad(_)) => worse = SignatureFinding::Bad(bad),
+                Err(Refusal::Bad(bad)) if matches!(worse, SignatureFinding::Bad(_)) => {
+                    worse = SignatureFinding::Bad(bad)
+                }
                 Err(Refusal::Bad(_)) => {}
             }
         }

@@ -13,7 +13,7 @@ use pgp::ser::Serialize as _;
 use pgp::types::{Fingerprint, KeyDetails as _, KeyVersion, PublicParams, Tag};
 
 use super::key::KeyError;
-use super::{BadSignature, Refusal, KeyInvalidity, armor};
+use super::{BadSignature, KeyInvalidity, Refusal, armor};
 use crate::time::Timestamp;
 
 /// The accepted sizes of RSA keys, in bits.
@@ -119,9 +119,13 @@ impl Certificate {
             return Err(Refusal::Bad(BadSignature::Expired(end)));
         }
         match maker.life {
-            KeyLifetime { revoked: Some(when), .. } if at >= when => Err(Refusal::Void(KeyInvalidity::RevokedByOwner(when))),
+            KeyLifetime { revoked: Some(when), .. } if at >= when => {
+                Err(Refusal::Void(KeyInvalidity::RevokedByOwner(when)))
+            }
             KeyLifetime { expires: Some(when), .. } if at >= when => Err(Refusal::Void(KeyInvalidity::Expired(when))),
-            KeyLifetime { created, .. } if signature.created < created => Err(Refusal::Void(KeyInvalidity::NotYet(created))),
+            KeyLifetime { created, .. } if signature.created < created => {
+                Err(Refusal::Void(KeyInvalidity::NotYet(created)))
+            }
             KeyLifetime { .. } => Ok(()),
         }
     }

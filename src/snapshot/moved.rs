@@ -3,7 +3,7 @@
 use super::Snapshot;
 use super::places::{Finder, OWN};
 use crate::name::Id;
-use crate::tree::{TreeEntry, EntryKind, Objects, Oid, TreeError};
+use crate::tree::{EntryKind, Objects, Oid, TreeEntry, TreeError};
 
 /// The entries of a registry that may not stay behind where it is moved from.
 pub(super) const CORE: [&str; 7] =

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use super::Snapshot;
 use super::moved::CORE;
 use crate::name::Id;
-use crate::tree::{TreeEntry, EntryKind, Objects, Oid, TreeError};
+use crate::tree::{EntryKind, Objects, Oid, TreeEntry, TreeError};
 
 /// Folders that belong to a registry; no other registry is searched in them.
 pub(super) const OWN: [&str; 5] = ["models", "people", "webhooks", ".greenroom", ".github"];
@@ -222,7 +222,11 @@ mod tests {
     impl Trees {
         fn add(&mut self, entries: &[(&str, EntryKind, Oid)]) -> Oid {
             let id = id(self.0.len() + 1);
-            let entry = |(name, kind, id): &(&str, EntryKind, Oid)| TreeEntry { name: (*name).to_owned(), kind: *kind, id: *id };
+            let entry = |(name, kind, id): &(&str, EntryKind, Oid)| TreeEntry {
+                name: (*name).to_owned(),
+                kind: *kind,
+                id: *id,
+            };
             self.0.insert(id, entries.iter().map(entry).collect());
             id
         }
@@ -262,7 +266,8 @@ mod tests {
     #[test]
     fn only_what_differs_is_searched() {
         let mut trees = Trees::default();
-        let (one, two) = (("greenroom.toml", EntryKind::File, id(9_000)), ("greenroom.toml", EntryKind::File, id(9_001)));
+        let (one, two) =
+            (("greenroom.toml", EntryKind::File, id(9_000)), ("greenroom.toml", EntryKind::File, id(9_001)));
         let (same, old, new) = (trees.add(&[one]), trees.add(&[one]), trees.add(&[two]));
         let (old, new) = (trees.add(&[("x", EntryKind::Tree, old)]), trees.add(&[("x", EntryKind::Tree, new)]));
         // The store does not even hold the tree that both sides share.
@@ -279,7 +284,8 @@ mod tests {
         let mut trees = Trees::default();
         let mut tree = trees.add(&[]);
         for _ in 0..100 {
-            tree = trees.add(&[("a", EntryKind::Tree, tree), ("b", EntryKind::Tree, tree), ("c", EntryKind::Tree, tree)]);
+            tree =
+                trees.add(&[("a", EntryKind::Tree, tree), ("b", EntryKind::Tree, tree), ("c", EntryKind::Tree, tree)]);
         }
         assert!(registries(&trees, Some(tree)).unwrap().is_empty());
         for _ in 0..100 {

@@ -194,7 +194,8 @@ impl ModelVersion {
     /// Makes the output for a version of a model.
     pub fn new(model: &ModelName, number: u64, v: &Version, stage: &Stage, aliases: &[AliasName]) -> Self {
         let findings = artifact::findings(v.model.as_ref(), v.environment.as_ref());
-        let finding = |f: &artifact::ModelFinding| Finding { id: f.id, level: f.level.as_str(), message: f.message.clone() };
+        let finding =
+            |f: &artifact::ModelFinding| Finding { id: f.id, level: f.level.as_str(), message: f.message.clone() };
         Self {
             summary: VersionSummary {
                 model: model.to_string(),

@@ -39,7 +39,7 @@ macro_rules! outputs {
         $(impl Output for $type { const NAME: &'static str = $name; })*
 
         /// All outputs of commands and of the HTTP API, by name. Those of the API begin with `api-`.
-        pub const ALL: &[Kind] = &[$(Kind { name: $name, printed_by: $printed_by, make: || of::<$type>() }),*];
+        pub const ALL: &[OutputKind] = &[$(OutputKind { name: $name, printed_by: $printed_by, make: || of::<$type>() }),*];
     };
 }
 

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::WatchError;
 use super::clock::until;
-use super::derive::{StepSnapshots, jobs, suspension};
-use super::lanes::JobQueues;
-use super::line::FirstParentLine;
+use super::derived_step::{StepSnapshots, jobs, suspension};
+use super::first_parent::FirstParentLine;
+use super::queues::JobQueues;
+use super::reporter::{Message, MessageLevel};
 use super::run::Runner;
-use super::tell::{MessageLevel, Message};
 use crate::deliver::{Channel, Notification};
 use crate::entity::Webhook;
-use crate::outbox::{OutboxRequest, Cursor, Ledger, EventOrigin, OutboxError, PendingJob};
+use crate::outbox::{Cursor, EventOrigin, Ledger, OutboxError, OutboxRequest, PendingJob};
 use crate::registry::Registry;
 use crate::snapshot::Snapshot;
 use crate::tree::{Objects as _, Oid};
@@ -244,7 +244,12 @@ impl Runner<'_> {
     }
 
     /// Opens the stored state of a channel, or creates it.
-    fn take_up(&mut self, name: &str, channel: Arc<dyn Channel>, settings: String) -> Result<ServedChannel, WatchError> {
+    fn take_up(
+        &mut self,
+        name: &str,
+        channel: Arc<dyn Channel>,
+        settings: String,
+    ) -> Result<ServedChannel, WatchError> {
         let mut ledger = match self.outbox.open(name, &self.lead)? {
             Some(ledger) => ledger,
             None => self.outbox.begin(name, Cursor::after(self.first_of(name, true)?), &self.lead)?,

@@ -8,9 +8,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::WatchError;
+use super::reporter::{Message, MessageLevel};
 use super::run::Runner;
-use super::tell::{MessageLevel, Message};
-use crate::outbox::{Cursor, SenderLock, Ledger, EventOrigin, Outbox, OutboxError};
+use crate::outbox::{Cursor, EventOrigin, Ledger, Outbox, OutboxError, SenderLock};
 use crate::pushes::Pushes;
 use crate::tree::Oid;
 

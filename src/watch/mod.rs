@@ -11,19 +11,19 @@
 mod backoff;
 mod channels;
 mod clock;
-mod derive;
+mod derived_step;
+mod dispatch;
+mod first_parent;
 mod judge;
-mod lanes;
-mod line;
+mod judged_commits;
 mod notice;
 mod plan;
 mod pool;
+mod queues;
 mod replay;
+mod reporter;
 mod run;
-mod settle;
-mod tell;
 mod upstream;
-mod vouched;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,9 +33,9 @@ use std::time::Duration;
 
 pub use backoff::SCALE;
 pub use clock::{Clock, System};
+pub use judged_commits::JudgedCommits;
 pub use replay::{Failure, Replay, Replayed, replay};
-pub use tell::{Counters, Counts, MessageLevel, Message, Reporter};
-pub use vouched::JudgedCommits;
+pub use reporter::{Counters, Counts, Message, MessageLevel, Reporter};
 
 use crate::deliver::{Channel, DeliverError};
 use crate::gate::GateError;
@@ -48,7 +48,8 @@ use crate::supervisor::Supervisor;
 use crate::tree::TreeError;
 
 /// A function that makes the channels of a registry.
-pub type ChannelSource = Arc<dyn Fn(&Registry, &Snapshot<'_>) -> Result<Vec<Box<dyn Channel>>, DeliverError> + Send + Sync>;
+pub type ChannelSource =
+    Arc<dyn Fn(&Registry, &Snapshot<'_>) -> Result<Vec<Box<dyn Channel>>, DeliverError> + Send + Sync>;
 
 /// The branch and repository that are watched.
 #[derive(Debug, Clone)]

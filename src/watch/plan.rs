@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::WatchError;
 use super::channels::MAX_PENDING;
-use super::derive::{StepSnapshots, DerivedStep, jobs};
+use super::derived_step::{DerivedStep, StepSnapshots, jobs};
+use super::reporter::{Message, MessageLevel};
 use super::run::Runner;
-use super::tell::{MessageLevel, Message};
 use crate::deliver::Channel;
 use crate::outbox::{Cursor, EventOrigin, PendingJob};
 use crate::tree::Oid;

@@ -7,9 +7,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::clock::Clock;
-use super::derive::{StepSnapshots, StepReader, SUSPENDED, job_of};
-use super::{WatchedBranch, Signal, WatchError};
-use crate::deliver::{Channel, DueJob, Notification, DeliveryJob, AttemptOutcome, BatchOutcome};
+use super::derived_step::{SUSPENDED, StepReader, StepSnapshots, job_of};
+use super::{Signal, WatchError, WatchedBranch};
+use crate::deliver::{AttemptOutcome, BatchOutcome, Channel, DeliveryJob, DueJob, Notification};
 use crate::git::GitError;
 use crate::outbox::PendingJob;
 use crate::registry::{Registry, RegistryError};
@@ -61,7 +61,12 @@ struct Shared {
 pub(super) struct Pool(Arc<Shared>);
 
 impl Pool {
-    pub(super) fn new(home: WatchedBranch, clock: Arc<dyn Clock>, signals: Sender<Signal>, supervisor: Arc<Supervisor>) -> Self {
+    pub(super) fn new(
+        home: WatchedBranch,
+        clock: Arc<dyn Clock>,
+        signals: Sender<Signal>,
+        supervisor: Arc<Supervisor>,
+    ) -> Self {
         Self(Arc::new(Shared { queue: Mutex::default(), more: Condvar::new(), home, clock, signals, supervisor }))
     }
 
@@ -210,7 +215,7 @@ enum JobBatch {
     /// The event of the first job is no longer true, so it is not sent.
     Past(&'static str),
     /// The first jobs, and the step of the first one.
-    Due(std::rc::Rc<super::derive::DerivedStep>, Vec<(PendingJob, Notification)>),
+    Due(std::rc::Rc<super::derived_step::DerivedStep>, Vec<(PendingJob, Notification)>),
 }
 
 fn gather(registry: &Registry, reader: &mut StepReader, jobs: &[PendingJob]) -> Result<JobBatch, WatchError> {
@@ -251,7 +256,12 @@ fn is_missing(e: &WatchError) -> bool {
 }
 
 /// Makes one attempt. If the channel panics, the attempt counts as failed, and other channels are not affected.
-fn attempt(channel: &dyn Channel, jobs: &[(PendingJob, Notification)], around: &StepSnapshots<'_>, clock: &dyn Clock) -> BatchOutcome {
+fn attempt(
+    channel: &dyn Channel,
+    jobs: &[(PendingJob, Notification)],
+    around: &StepSnapshots<'_>,
+    clock: &dyn Clock,
+) -> BatchOutcome {
     let asked: Vec<DeliveryJob> = jobs.iter().map(|(pending, _)| job_of(pending)).collect();
     let due: Vec<DueJob<'_>> = jobs
         .iter()

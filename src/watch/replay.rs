@@ -8,10 +8,10 @@ use std::thread;
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::derive::{StepSnapshots, StepReader, job_of, jobs};
-use super::line::FirstParentLine;
-use super::{WatchedBranch, WatchOptions, WatchError};
-use crate::deliver::{Channel, DueJob, Notification, AttemptOutcome, NotificationKind};
+use super::derived_step::{StepReader, StepSnapshots, job_of, jobs};
+use super::first_parent::FirstParentLine;
+use super::{WatchError, WatchOptions, WatchedBranch};
+use crate::deliver::{AttemptOutcome, Channel, DueJob, Notification, NotificationKind};
 use crate::index;
 use crate::name::ModelName;
 use crate::outbox::{EventOrigin, PendingJob};
@@ -178,7 +178,9 @@ fn is_wanted(happening: &Notification, wanted: &Replay) -> bool {
     let named = wanted.event.as_ref().is_none_or(|p| index::matches(p, happening.what.name()));
     let model = match &happening.what {
         NotificationKind::Event(event) => event.model(),
-        NotificationKind::RuleViolated { .. } | NotificationKind::HistoryRewritten { .. } | NotificationKind::WebhookSuspended { .. } => None,
+        NotificationKind::RuleViolated { .. }
+        | NotificationKind::HistoryRewritten { .. }
+        | NotificationKind::WebhookSuspended { .. } => None,
     };
     named && wanted.model.as_ref().is_none_or(|m| model == Some(m))
 }

@@ -8,15 +8,15 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::channels::{ServedChannel, ChannelStamp, UnusableChannel};
-use super::derive::StepReader;
+use super::channels::{ChannelStamp, ServedChannel, UnusableChannel};
+use super::derived_step::StepReader;
+use super::first_parent::FirstParentLine;
 use super::judge::Judge;
-use super::line::FirstParentLine;
 use super::pool::Pool;
-use super::tell::{MessageLevel, Message};
-use super::{WatchedBranch, WatchOptions, Signal, Summary, WatchError, notice, upstream};
-use crate::outbox::{Cursor, SenderLock, Ledger, Outbox};
-use crate::registry::{RegistryLocation, Registry};
+use super::reporter::{Message, MessageLevel};
+use super::{Signal, Summary, WatchError, WatchOptions, WatchedBranch, notice, upstream};
+use crate::outbox::{Cursor, Ledger, Outbox, SenderLock};
+use crate::registry::{Registry, RegistryLocation};
 use crate::tree::Oid;
 
 /// The interval of checks without a trigger. It must be at most 10 s.
@@ -90,7 +90,8 @@ pub(super) fn run(
             RunEnd::Done(summary) => return Ok(summary),
             RunEnd::Moved(place) => {
                 let text = "the registry is at another place now, and is followed there";
-                let message = Message::new(MessageLevel::Info, text).with("branch", &place.branch).with("folder", &place.at);
+                let message =
+                    Message::new(MessageLevel::Info, text).with("branch", &place.branch).with("folder", &place.at);
                 (options.tell)(&message);
                 home = WatchedBranch { branch: place.branch, at: place.at, ..home };
             }
@@ -151,7 +152,11 @@ fn take_over(registry: &Registry, outbox: &Outbox, options: &WatchOptions) -> Re
     Ok(())
 }
 
-fn begin_notices(registry: &Registry, options: &WatchOptions, wake: impl Fn() + Send + 'static) -> Option<notice::Notices> {
+fn begin_notices(
+    registry: &Registry,
+    options: &WatchOptions,
+    wake: impl Fn() + Send + 'static,
+) -> Option<notice::Notices> {
     match notice::start(registry.repo().common_dir(), &registry.state_dir(), wake) {
         Ok(notices) => Some(notices),
         Err(why) => {
@@ -164,7 +169,11 @@ fn begin_notices(registry: &Registry, options: &WatchOptions, wake: impl Fn() + 
 
 /// Waits for the lock of the outbox. `None` when told to stop before, or when a run is done once and another process
 /// holds the lock.
-fn stand_by(outbox: &Outbox, options: &WatchOptions, signals: &Receiver<Signal>) -> Result<Option<SenderLock>, WatchError> {
+fn stand_by(
+    outbox: &Outbox,
+    options: &WatchOptions,
+    signals: &Receiver<Signal>,
+) -> Result<Option<SenderLock>, WatchError> {
     let mut told = false;
     loop {
         if let Some(lead) = outbox.lead()? {

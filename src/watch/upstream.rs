@@ -3,8 +3,8 @@
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use super::tell::{MessageLevel, Message};
-use super::{WatchedBranch, WatchOptions, Signal, WatchError};
+use super::reporter::{Message, MessageLevel};
+use super::{Signal, WatchError, WatchOptions, WatchedBranch};
 use crate::git::{Repo, program};
 use crate::tree::Oid;
 

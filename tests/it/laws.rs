@@ -148,7 +148,7 @@ fn act(store: &dyn Stage, root: Option<Oid>, action: &Action, by: &str, step: us
         bytes
     };
     let (actor, now) = (user(by), moment(step));
-    let (subject, may_enter) = (&rules::subject::subject, &rules::outlook::may_enter);
+    let (subject, may_enter) = (&rules::subject::subject, &rules::obstacles::may_enter);
     let mut cx = Context { actor, now, random: &mut random, subject, may_enter };
     let patch = apply(&snapshot, action, &mut cx)?;
     Ok(if patch.is_empty() {

@@ -17,7 +17,7 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Body};
 
 use super::super::path::FilePath;
-use super::{ServerBase, ImportError};
+use super::{ImportError, ServerBase};
 
 /// The timeout to resolve a host name, and the timeout to connect.
 const CONNECT: Duration = Duration::from_secs(10);

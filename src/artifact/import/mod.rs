@@ -11,14 +11,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 pub use client::{Credentials, HostLookup};
-pub use place::{ServerBase, InvalidPlace};
+pub use place::{InvalidPlace, ServerBase};
 
-use super::coming::{ReceivedFile, ingest_coming};
 use super::evidence::Evidence;
 use super::ingest::ingest_below;
 use super::path::FilePath;
+use super::receive::{ReceivedFile, ingest_coming};
 use super::walk::{Root, Selection};
-use super::{ArtifactError, Guarded, IngestedFolder, ByteStorage, ArtifactLimits, TransferProgress, Store};
+use super::{ArtifactError, ArtifactLimits, ByteStorage, Guarded, IngestedFolder, Store, TransferProgress};
 use client::{Client, RemoteEntry};
 use tracking::Tracking;
 
@@ -266,7 +266,9 @@ impl Sources {
                     Some(placed @ (ImportOrigin::Folder { .. } | ImportOrigin::Proxied { .. })) => {
                         self.copy(&placed, store, limits, progress)
                     }
-                    Some(ImportOrigin::LoggedModel(_) | ImportOrigin::OfRun { .. }) | None => Err(ImportError::NotAllowed(shown)),
+                    Some(ImportOrigin::LoggedModel(_) | ImportOrigin::OfRun { .. }) | None => {
+                        Err(ImportError::NotAllowed(shown))
+                    }
                 }
             }
         }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::evidence::Evidence;
 use super::super::path::FilePath;
 use super::client::{Client, Credentials};
-use super::{API, ServerBase, ImportError, ImportOrigin, place};
+use super::{API, ImportError, ImportOrigin, ServerBase, place};
 
 /// The tracking server that an administrator named.
 #[derive(Debug, Clone)]
@@ -81,7 +81,9 @@ impl Tracking {
                 let root = self.text(&found, "/run/info/artifact_uri", run)?;
                 Ok(format!("{}/{path}", root.trim_end_matches('/')))
             }
-            ImportOrigin::Folder { .. } | ImportOrigin::Proxied { .. } => Err(ImportError::NotAllowed(format!("{origin:?}"))),
+            ImportOrigin::Folder { .. } | ImportOrigin::Proxied { .. } => {
+                Err(ImportError::NotAllowed(format!("{origin:?}")))
+            }
         }
     }
 

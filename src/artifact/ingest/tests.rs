@@ -39,8 +39,8 @@ impl Bench {
 
     /// Returns the names of all files in the store, below `objects` and `incoming`.
     fn stored(&self) -> Vec<String> {
-        let all =
-            Root::open(&self.dir.path().join("lfs")).and_then(|r| r.walk(&Selection::default(), &ArtifactLimits::default()));
+        let all = Root::open(&self.dir.path().join("lfs"))
+            .and_then(|r| r.walk(&Selection::default(), &ArtifactLimits::default()));
         all.map(|w| w.files.iter().map(|f| f.path.to_string()).collect()).unwrap_or_default()
     }
 }
@@ -231,7 +231,10 @@ fn limits_hold() -> Outcome {
         with(ArtifactLimits { files: 2, ..defaults }),
         Err(ArtifactError::TooMuch { what: "files and folders", max: 2 })
     ));
-    assert!(matches!(with(ArtifactLimits { total: 3, ..defaults }), Err(ArtifactError::TooMuch { what: "bytes", max: 3 })));
+    assert!(matches!(
+        with(ArtifactLimits { total: 3, ..defaults }),
+        Err(ArtifactError::TooMuch { what: "bytes", max: 3 })
+    ));
     assert!(with(ArtifactLimits { files: 3, total: 4, ..defaults }).is_ok());
     Ok(())
 }
@@ -269,7 +272,12 @@ fn what_tools_leave_behind_is_left_out_and_said() -> Outcome {
 #[test]
 fn a_single_file_is_a_model_too() -> Outcome {
     let bench = Bench::new(&[("model.onnx", b"\0onnx"), ("other", b"x")])?;
-    let taken = ingest(&bench.model().join("model.onnx"), ByteStorage::In(&bench.store), &ArtifactLimits::default(), &|_, _| {})?;
+    let taken = ingest(
+        &bench.model().join("model.onnx"),
+        ByteStorage::In(&bench.store),
+        &ArtifactLimits::default(),
+        &|_, _| {},
+    )?;
     assert_eq!(taken.files.iter().map(|f| f.path.as_str()).collect::<Vec<_>>(), ["model.onnx"]);
     Ok(())
 }
@@ -369,7 +377,11 @@ fn links_are_followed_where_a_person_says_so_and_in_a_snapshot_of_the_hub() -> O
     symlink("../../blobs/d", snapshot.join("d"))?;
     let taken = ingest(&snapshot, ByteStorage::In(&bench.store), &ArtifactLimits::default(), &|_, _| {})?;
     assert_eq!(paths(&taken), ["config.json", "d/x", "model.safetensors"]);
-    assert_eq!(taken, ingest(&snapshot, ByteStorage::Nothing, &ArtifactLimits::default(), &|_, _| {})?, "a dry run says the same");
+    assert_eq!(
+        taken,
+        ingest(&snapshot, ByteStorage::Nothing, &ArtifactLimits::default(), &|_, _| {})?,
+        "a dry run says the same"
+    );
     let secret = tempfile::NamedTempFile::new()?;
     symlink(secret.path(), snapshot.join("secret"))?;
     let refused = ingest(&snapshot, ByteStorage::In(&bench.store), &ArtifactLimits::default(), &|_, _| {});
@@ -394,8 +406,9 @@ fn a_pointer_is_its_object_or_refused() -> Outcome {
     assert_eq!(bench.stored(), Vec::<String>::new(), "nothing is written");
     bench.store.receive(&mut &b"\0weights"[..], &copy::CopyReport { sha256: here.clone(), size: 8 })?;
     let taken = select(&bench, &[], Links::Refuse)?;
-    let of =
-        |taken: &IngestedFolder| taken.files.iter().find(|f| f.path.as_str() == "m.bin").map(|f| (f.size, f.sha256.clone()));
+    let of = |taken: &IngestedFolder| {
+        taken.files.iter().find(|f| f.path.as_str() == "m.bin").map(|f| (f.size, f.sha256.clone()))
+    };
     assert_eq!(of(&taken), Some((8, here)));
     assert!(
         matches!(bench.ingest(), Err(ArtifactError::Pointers(..))),

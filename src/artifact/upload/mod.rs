@@ -31,7 +31,7 @@ use super::copy::{self, CopyReport};
 use super::guarded;
 use super::path::FilePath;
 use super::store::{IncomingClaim, Store, Temp, seal};
-use super::{ArtifactError, Content, FileEntry, IngestedFolder, ArtifactLimits, ingest};
+use super::{ArtifactError, ArtifactLimits, Content, FileEntry, IngestedFolder, ingest};
 use crate::name::{Digest, UserName};
 
 pub use error::UploadError;
@@ -311,8 +311,9 @@ impl Uploads {
         };
         let taken = ingest::assemble(files, &self.limits, &open)?;
         let stored = taken.files.iter().filter(|f| f.place == Content::Stored);
-        let stored: Vec<_> =
-            stored.map(|f| (bytes(&f.path, &f.sha256), CopyReport { sha256: f.sha256.clone(), size: f.size })).collect();
+        let stored: Vec<_> = stored
+            .map(|f| (bytes(&f.path, &f.sha256), CopyReport { sha256: f.sha256.clone(), size: f.size }))
+            .collect();
         self.store.adopt(&stored)?;
         // The use counts as activity, so the upload is not removed for another day.
         let owner = folder.join("owner");
@@ -405,7 +406,8 @@ impl Incoming {
         seal(temp.as_file(), true).map_err(ArtifactError::io("write to", temp.path()))?;
         let (name, bytes) = (name_of(path.as_str()), folder.join(bytes_of(path.as_str(), &copied.sha256)));
         let failed = ArtifactError::io("put in place", &bytes);
-        let record = UploadRecord { path: path.to_string(), size: copied.size, sha256: copied.sha256.as_str().to_owned() };
+        let record =
+            UploadRecord { path: path.to_string(), size: copied.size, sha256: copied.sha256.as_str().to_owned() };
         let record = json_in(&folder, &record).map_err(&failed)?;
         {
             let live = Arc::clone(&reserved.live);

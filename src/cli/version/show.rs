@@ -1,11 +1,11 @@
 //! `greenroom version show`: all details of a version, on one page.
 
-use super::super::landed::{History, landed_by};
+use super::super::committers::{History, landed_by};
 use super::super::output::{BOLD, Output, local, styled};
 use super::super::progress::size;
 use super::super::report::{CliError, Exit};
 use super::super::session::Session;
-use super::super::target::{self, VersionArgument};
+use super::super::version_argument::{self, VersionArgument};
 use super::aliases_by_version;
 use crate::artifact;
 use crate::entity::version::{Column, Environment, Metric, ModelInfo, Schema};
@@ -21,7 +21,7 @@ pub(in crate::cli) fn run(target: &VersionArgument, at: Option<&str>, session: &
     let wanted = target.reference_at(at)?;
     let registry = session.registry()?;
     let snapshot = registry.as_of(wanted.moment.as_deref())?;
-    let (model, view) = target::find(&snapshot, &wanted)?;
+    let (model, view) = version_argument::find(&snapshot, &wanted)?;
     let file = view.file()?;
     let problems = file.as_ref().map(|f| f.problems.clone()).unwrap_or_default();
     let Some(version) = file.and_then(|f| f.value) else {

@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::files;
-use crate::audience::{MailCategory, Allowance, allowance};
+use crate::audience::{Allowance, MailCategory, allowance};
 use crate::time::Timestamp;
 
 /// How long counts are kept, in days: longer than a mail is retried.
@@ -102,7 +102,13 @@ impl Counts {
     /// # Errors
     ///
     /// When the file of counts cannot be locked, read or written.
-    pub fn places(&self, to: &str, items: &[CountedMail], now: Timestamp, cap: Option<u64>) -> io::Result<Vec<Allowance>> {
+    pub fn places(
+        &self,
+        to: &str,
+        items: &[CountedMail],
+        now: Timestamp,
+        cap: Option<u64>,
+    ) -> io::Result<Vec<Allowance>> {
         let _held = files::lock(&self.folder)?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.catch_up(&self.path())?;
@@ -112,7 +118,8 @@ impl Counts {
         }
         let mut written = Vec::new();
         for ((model, activity), group) in classes {
-            let (placed, new): (Vec<&CountedMail>, Vec<&CountedMail>) = group.iter().partition(|i| known.places.contains_key(&i.id));
+            let (placed, new): (Vec<&CountedMail>, Vec<&CountedMail>) =
+                group.iter().partition(|i| known.places.contains_key(&i.id));
             if new.is_empty() {
                 continue;
             }

@@ -7,7 +7,7 @@ use lettre::message::{Mailbox, MultiPart};
 use lettre::{Address, Message};
 use sha2::{Digest as _, Sha256};
 
-use super::letter::MailDraft;
+use super::draft::MailDraft;
 use super::render;
 use super::settings::MailSettings;
 use crate::entity::Settings;

@@ -7,11 +7,11 @@
 //! arrived, the mail is sent again with the same Message-ID.
 
 mod alarm;
-mod ask;
+mod approval_prompt;
 mod counts;
+mod draft;
 mod failing;
 mod files;
-mod letter;
 mod message;
 mod render;
 mod settings;
@@ -30,8 +30,11 @@ pub use failing::{Failing, list as failing};
 pub use settings::{MailSettings, Protection, SECRET, Server, SettingError, address, password};
 pub use token::{Scope, TokenKey};
 
-use super::{Channel, DeliverError, DueJob, Notification, DeliveryJob, DeliveryContext, AttemptOutcome, BatchOutcome, NotificationKind};
-use crate::audience::{MailCategory, Allowance, RecipientReason};
+use super::{
+    AttemptOutcome, BatchOutcome, Channel, DeliverError, DeliveryContext, DeliveryJob, DueJob, Notification,
+    NotificationKind,
+};
+use crate::audience::{Allowance, MailCategory, RecipientReason};
 use crate::entity::Person;
 use crate::entity::person::Cadence;
 use crate::name::{Id, UserName};
@@ -40,9 +43,9 @@ use crate::secrets::{Secret, SecretError};
 use crate::text::{one_line, with_causes};
 use crate::time::Timestamp;
 use alarm::Owner;
-use ask::ApprovalPrompt;
+use approval_prompt::ApprovalPrompt;
 use counts::Counts;
-use letter::{MailContext, MailNews};
+use draft::{MailContext, MailNews};
 use smtp::SmtpOutcome;
 use topic::Topics;
 
@@ -128,9 +131,10 @@ impl Mailer {
         let mail = message::test(to, &self.settings, settings, now)?;
         match self.hand_over(to, &mail) {
             SmtpOutcome::Taken => Ok(()),
-            SmtpOutcome::Later(why) | SmtpOutcome::AddressLater(why) | SmtpOutcome::NoSuchAddress(why) | SmtpOutcome::Refused(why) => {
-                Err(why)
-            }
+            SmtpOutcome::Later(why)
+            | SmtpOutcome::AddressLater(why)
+            | SmtpOutcome::NoSuchAddress(why)
+            | SmtpOutcome::Refused(why) => Err(why),
         }
     }
 
@@ -182,7 +186,7 @@ impl Mailer {
         let digest = first.job.not_before.is_some();
         let url = self.settings.url.as_deref();
         let frame = MailContext { to: &user, settings, url, key: &self.key, cap, digest };
-        let letter = letter::write(&news, &frame);
+        let letter = draft::write(&news, &frame);
         let mail =
             match message::build(&letter, id, (person.name.first_line(), &to), &self.settings, settings, moment.now) {
                 Ok(mail) => mail,
@@ -192,7 +196,13 @@ impl Mailer {
     }
 
     /// Tells the creator of a webhook that the webhook is switched off.
-    fn alarm(&self, due: &DueJob<'_>, webhook: &Id, why: &str, moment: &DeliveryContext<'_>) -> Result<AttemptOutcome, DeliverError> {
+    fn alarm(
+        &self,
+        due: &DueJob<'_>,
+        webhook: &Id,
+        why: &str,
+        moment: &DeliveryContext<'_>,
+    ) -> Result<AttemptOutcome, DeliverError> {
         let (Some(owner), Some(registry)) = (Owner::of(webhook, moment)?, moment.tip.settings()?) else {
             return Ok(AttemptOutcome::Delivered("no longer wanted".to_owned()));
         };
@@ -235,7 +245,9 @@ impl Mailer {
         let mut topics = Topics::new(moment);
         let (mut ids, mut news) = (Vec::new(), Vec::new());
         for one in due {
-            let (NotificationKind::Event(event), Some(topic)) = (&one.happening.what, topics.of(one.happening)?) else { continue };
+            let (NotificationKind::Event(event), Some(topic)) = (&one.happening.what, topics.of(one.happening)?) else {
+                continue;
+            };
             let Some(reason) = topics.reason(one.happening, &topic, user, person)? else { continue };
             ids.push(one.id.to_owned());
             news.push(MailNews {

@@ -1,8 +1,8 @@
 //! Renders a mail as plain text and as HTML. Each text is escaped when it is added; there is no way to add unescaped
 //! text.
 
-use super::ask::ApprovalPrompt;
-use super::letter::{UnsubscribeText, MailDraft, MailSection};
+use super::approval_prompt::ApprovalPrompt;
+use super::draft::{MailDraft, MailSection, UnsubscribeText};
 use crate::text::{many_lines, one_line, to_html};
 
 /// Renders the mail as plain text.

@@ -126,7 +126,9 @@ fn refused_recipient(code: &str, words: &str, why: String) -> SmtpOutcome {
     match (code, detail) {
         // The server demands a login.
         ("530" | "535", _) => SmtpOutcome::Later(why),
-        (_, Some(detail)) if detail.starts_with("5.1.") || detail.starts_with("5.2.") => SmtpOutcome::NoSuchAddress(why),
+        (_, Some(detail)) if detail.starts_with("5.1.") || detail.starts_with("5.2.") => {
+            SmtpOutcome::NoSuchAddress(why)
+        }
         ("550" | "551" | "553" | "556", None) => SmtpOutcome::NoSuchAddress(why),
         (_, Some(_) | None) => SmtpOutcome::AddressLater(why),
     }

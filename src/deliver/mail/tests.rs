@@ -3,15 +3,15 @@
 
 use std::path::Path;
 
-use super::letter::{MailContext, MailDraft, MailNews, write};
+use super::draft::{MailContext, MailDraft, MailNews, write};
 use super::settings::MailSettings;
 use super::token::TokenKey;
 use super::{message, render, together};
-use crate::audience::{MailCategory, Allowance, RecipientReason};
-use crate::deliver::{DueJob, Notification, DeliveryJob, NotificationKind};
+use crate::audience::{Allowance, MailCategory, RecipientReason};
+use crate::deliver::{DeliveryJob, DueJob, Notification, NotificationKind};
 use crate::entity::settings::{FORMAT, IdentitySettings, Layout, MailPolicy};
 use crate::entity::{Comment, Request, RequestState, Settings, Version};
-use crate::event::{TransitionCause, Event};
+use crate::event::{Event, TransitionCause};
 use crate::name::{Id, ModelName, UserName};
 use crate::stage::Stage;
 use crate::text::Text;
@@ -86,7 +86,12 @@ fn commented(model: &str, version: u64, said: &str) -> MailNews {
     let comment =
         Comment { id: id(1), created_by: user("alice"), created_at: at(0), edited_at: None, text: text(said) };
     let model_name = ModelName::new(model).unwrap();
-    news(model, version, Event::CommentCreated { model: model_name, version, comment }, RecipientReason::Commented(version))
+    news(
+        model,
+        version,
+        Event::CommentCreated { model: model_name, version, comment },
+        RecipientReason::Commented(version),
+    )
 }
 
 fn requested(model: &str, version: u64, said: &str) -> MailNews {
@@ -116,7 +121,12 @@ fn registered(model: &str, version: u64, said: &str) -> MailNews {
     let created =
         Version { id: id(3), created_at: at(0), created_by: user("alice"), description: text(said), ..blank() };
     let model_name = ModelName::new(model).unwrap();
-    news(model, version, Event::VersionCreated { model: model_name, version, created, artifacts: None }, RecipientReason::All)
+    news(
+        model,
+        version,
+        Event::VersionCreated { model: model_name, version, created, artifacts: None },
+        RecipientReason::All,
+    )
 }
 
 fn blank() -> Version {
@@ -310,7 +320,11 @@ fn a_commit_is_one_mail_and_a_digest_is_one_mail() {
         what: NotificationKind::Event(Box::new(commented("churn", 3, "x").event)),
     };
     let all = [happening(1, 0), happening(1, 1), happening(2, 0)];
-    let job = |digest: bool| DeliveryJob { lane: "bob".to_owned(), key: "bob".to_owned(), not_before: digest.then(|| at(60)) };
+    let job = |digest: bool| DeliveryJob {
+        lane: "bob".to_owned(),
+        key: "bob".to_owned(),
+        not_before: digest.then(|| at(60)),
+    };
     let (soon, digest) = (job(false), job(true));
     let due = |jobs: [&'static str; 3]| -> Vec<bool> { jobs.iter().map(|j| *j == "digest").collect() };
     for (kinds, taken) in [

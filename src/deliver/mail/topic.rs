@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::{DeliverError, Notification, DeliveryContext, NotificationKind};
-use crate::audience::{self, MailCategory, MailRecipient, RecipientReason, MailOmission, VersionInvolvement};
+use super::super::{DeliverError, DeliveryContext, Notification, NotificationKind};
+use crate::audience::{self, MailCategory, MailOmission, MailRecipient, RecipientReason, VersionInvolvement};
 use crate::entity::settings::MailPolicy;
-use crate::entity::{PermissionLevel, Model, Person, Request, RequestState};
+use crate::entity::{Model, PermissionLevel, Person, Request, RequestState};
 use crate::event::Event;
 use crate::index::Index;
 use crate::name::{Id, ModelName, UserName};
@@ -79,7 +79,8 @@ impl<'m> Topics<'m> {
     /// person may read it.
     pub(super) fn of(&mut self, happening: &Notification) -> Result<Option<Topic>, DeliverError> {
         let NotificationKind::Event(event) = &happening.what else { return Ok(None) };
-        let (Some(activity), Some(model), Some(version)) = (MailCategory::of(event), event.model(), event.version()) else {
+        let (Some(activity), Some(model), Some(version)) = (MailCategory::of(event), event.model(), event.version())
+        else {
             return Ok(None);
         };
         let key = (happening.commit, model.clone());
@@ -115,7 +116,12 @@ impl<'m> Topics<'m> {
     }
 
     /// Returns how a person was related to a version at the time of the event.
-    fn tie(&mut self, happening: &Notification, topic: &Topic, user: &UserName) -> Result<Option<VersionInvolvement>, DeliverError> {
+    fn tie(
+        &mut self,
+        happening: &Notification,
+        topic: &Topic,
+        user: &UserName,
+    ) -> Result<Option<VersionInvolvement>, DeliverError> {
         let key = (topic.name.clone(), topic.version, happening.commit);
         if !self.ties.contains_key(&key) {
             let ties = self.index()?.ties(&topic.name, topic.version, Some(happening.commit))?;
@@ -149,8 +155,12 @@ impl<'m> Topics<'m> {
         }
         let mailing = self.mailing.clone().unwrap_or_default();
         let actors: Vec<&UserName> = [&happening.by].into_iter().chain(&happening.landed_by).collect();
-        let news =
-            audience::MailEvent { activity: topic.activity, version: topic.version, actors: &actors, names: &topic.names };
+        let news = audience::MailEvent {
+            activity: topic.activity,
+            version: topic.version,
+            actors: &actors,
+            names: &topic.names,
+        };
         // The permission level is looked up last, because few people are left by then. The relation to the version is
         // looked up only if it decides, because that reads all events of the version.
         let may_approve = self.may_approve(happening, topic, user)?;

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::entity::webhook::{WebhookJob, JobParams};
-use crate::payload::fit;
+use crate::entity::webhook::{JobParams, WebhookJob};
+use crate::payload::truncate;
 
 /// The largest parameters of a job, in bytes of JSON.
 const MAX_PARAMS: usize = 10_000;
@@ -53,7 +53,7 @@ fn message(event: &[u8]) -> String {
     let value: Value = serde_json::from_slice(event).unwrap_or_default();
     let mut shorter = whole;
     for max in [9_000, 6_000, 4_000] {
-        shorter = text(&fit::within(value.clone(), max));
+        shorter = text(&truncate::within(value.clone(), max));
         if fits(&shorter) {
             break;
         }

@@ -8,23 +8,26 @@ pub mod address;
 mod job;
 pub mod post;
 pub mod sign;
-mod trial;
+mod test_delivery;
 
 use std::sync::Arc;
 
 use address::{Allow, InvalidAllow, SETTING};
-use post::{PostResponse, Client, PostLimits, AddressLookup, PostError, System};
+use post::{AddressLookup, Client, PostError, PostLimits, PostResponse, System};
 use sign::SigningKeys;
 
-pub use trial::{TestDelivery, TrialError};
+pub use test_delivery::{TestDelivery, TrialError};
 
-use super::{Channel, DeliverError, DueJob, Notification, DeliveryJob, DeliveryContext, AttemptOutcome, BatchOutcome, NotificationKind};
+use super::{
+    AttemptOutcome, BatchOutcome, Channel, DeliverError, DeliveryContext, DeliveryJob, DueJob, Notification,
+    NotificationKind,
+};
 use crate::entity::Webhook;
 use crate::entity::webhook::{MAIL_SECRET, WebhookState};
 use crate::event::Event;
 use crate::format::path;
 use crate::name::{Key, ModelName};
-use crate::payload::{self, PayloadSubject, PayloadEvent};
+use crate::payload::{self, PayloadEvent, PayloadSubject};
 use crate::registry::Registry;
 use crate::search::IS_PROMPT;
 use crate::secrets::{Secret, SecretError, Secrets, next_of};
@@ -80,7 +83,11 @@ impl Outgoing {
 
     /// Makes one attempt: sends the body to the webhook's URL, or as the parameter of its job, with all signatures.
     /// `extra` holds additional headers.
-    fn attempt(&self, parcel: &WebhookRequest<'_>, extra: &[(&'static str, String)]) -> Result<PostResponse, AttemptError> {
+    fn attempt(
+        &self,
+        parcel: &WebhookRequest<'_>,
+        extra: &[(&'static str, String)],
+    ) -> Result<PostResponse, AttemptError> {
         let webhook = parcel.webhook;
         let (url, media_type, started) = match (&webhook.url, &webhook.job) {
             (Some(url), _) => (url.as_str().to_owned(), parcel.body.media_type, None),
@@ -266,7 +273,9 @@ impl BodyContext {
     fn of(happening: &Notification, moment: &DeliveryContext<'_>) -> Result<Self, TreeError> {
         let event = match &happening.what {
             NotificationKind::Event(event) => Some(&**event),
-            NotificationKind::RuleViolated { .. } | NotificationKind::HistoryRewritten { .. } | NotificationKind::WebhookSuspended { .. } => None,
+            NotificationKind::RuleViolated { .. }
+            | NotificationKind::HistoryRewritten { .. }
+            | NotificationKind::WebhookSuspended { .. } => None,
         };
         Ok(Self {
             id: happening.id(),
@@ -284,7 +293,9 @@ impl BodyContext {
             },
             faults: match &happening.what {
                 NotificationKind::RuleViolated { faults } => faults.clone(),
-                NotificationKind::Event(_) | NotificationKind::HistoryRewritten { .. } | NotificationKind::WebhookSuspended { .. } => Vec::new(),
+                NotificationKind::Event(_)
+                | NotificationKind::HistoryRewritten { .. }
+                | NotificationKind::WebhookSuspended { .. } => Vec::new(),
             },
         })
     }

@@ -112,7 +112,8 @@ mod tests {
     #[test]
     fn while_a_secret_is_replaced_both_sign() {
         let (old, new) = (Secret::new("old").unwrap(), Secret::new("new").unwrap());
-        let alone = |current: &Secret| headers("i", 1, b"body", Some(&SigningKeys { current: current.clone(), next: None }));
+        let alone =
+            |current: &Secret| headers("i", 1, b"body", Some(&SigningKeys { current: current.clone(), next: None }));
         let both = headers("i", 1, b"body", Some(&SigningKeys { current: old.clone(), next: Some(new.clone()) }));
         let get = |headers: &[(&str, String)], name: &str| {
             headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone()).unwrap()

@@ -81,7 +81,11 @@ fn headers(head: &str) -> Vec<(&str, String)> {
     out
 }
 
-fn judge_headers(headers: &[(&str, String)], terms: CommitContext, found: &mut Vec<CommitFinding>) -> Option<CommitLinks> {
+fn judge_headers(
+    headers: &[(&str, String)],
+    terms: CommitContext,
+    found: &mut Vec<CommitFinding>,
+) -> Option<CommitLinks> {
     let mut rest = headers;
     let id = |hex: &str| Oid::from_hex(hex).filter(|o| hex.len() == 2 * terms.id_len && o.to_string() == hex);
     let tree = take(&mut rest, "tree").and_then(id);

@@ -11,7 +11,7 @@ use crate::format::path::Location;
 use crate::format::{MAX_FILE, Problem};
 use crate::gate::GateLimits;
 use crate::name::UserName;
-use crate::rules::{self, Actor, RuleClass, Fault, StepContext};
+use crate::rules::{self, Actor, Fault, RuleClass, StepContext};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{CompareLimits, Oid, TreeError};

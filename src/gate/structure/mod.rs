@@ -16,13 +16,13 @@ mod walk;
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-use self::commit::{MAX_HEADERS, CommitLinks, SKEW, CommitContext};
+use self::commit::{CommitContext, CommitLinks, MAX_HEADERS, SKEW};
 use self::content::SearchedFiles;
 use self::walk::Trees;
 use super::GateLimits;
 use crate::format::Problem;
 use crate::git::{GitError, ObjectKind, Repo};
-use crate::rules::{RuleClass, Fault};
+use crate::rules::{Fault, RuleClass};
 use crate::snapshot::{Finder, Snapshot};
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};

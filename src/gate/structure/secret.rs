@@ -48,7 +48,13 @@ const fn hex(b: u8) -> bool {
 
 const ANY: usize = usize::MAX;
 
-const fn token(what: &'static str, mark: &'static str, alphabet: fn(u8) -> bool, least: usize, most: usize) -> TokenPattern {
+const fn token(
+    what: &'static str,
+    mark: &'static str,
+    alphabet: fn(u8) -> bool,
+    least: usize,
+    most: usize,
+) -> TokenPattern {
     TokenPattern { what, mark, alphabet, least, most }
 }
 

@@ -8,7 +8,7 @@ use super::tree::{self, Mode, Raw};
 use crate::format::Problem;
 use crate::gate::GateLimits;
 use crate::git::{Header, ObjectKind, Repo};
-use crate::rules::{RuleClass, Fault};
+use crate::rules::{Fault, RuleClass};
 use crate::tree::{Oid, TreeError};
 
 /// The largest tree that is read, in bytes: about 400,000 entries in one folder.

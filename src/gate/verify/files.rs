@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::artifact::recorded::recorded;
-use crate::artifact::{FileEntry, FilePath, FileLocation};
+use crate::artifact::{FileEntry, FileLocation, FilePath};
 use crate::format::path::{Location, ModelDir};
 use crate::gate::{Gate, GateError, folders};
 use crate::git::Step;
@@ -12,7 +12,7 @@ use crate::name::Digest;
 use crate::rules::Fault;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
-use crate::tree::{self, FileChange, CompareLimits, Objects as _, Oid, TreeError};
+use crate::tree::{self, CompareLimits, FileChange, Objects as _, Oid, TreeError};
 
 /// The largest file outside of a registry that is read, in bytes.
 const MAX_FILE: u64 = 64 << 20;

@@ -18,14 +18,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::judge::StepJudgement;
-use super::{Gate, GateError, IdLine, CommitterIdentity, StepArrival};
+use super::{CommitterIdentity, Gate, GateError, IdLine, StepArrival};
 use crate::artifact::{self, Store};
 use crate::authority::Assumption;
 use crate::format::Problem;
 use crate::git::{GitError, Repo};
 use crate::name::UserName;
 use crate::registry::Registry;
-use crate::rules::{self, RuleClass, Fault, NewId};
+use crate::rules::{self, Fault, NewId, RuleClass};
 use crate::snapshot::{self, Snapshot};
 use crate::text::with_causes;
 use crate::time::Timestamp;
@@ -170,7 +170,12 @@ pub type AuditProgress<'p> = &'p (dyn Fn(u64, u64) + Sync);
 /// # Errors
 /// [`AuditError::Empty`], [`AuditError::OffLine`] for an invalid scope; [`AuditError::Gate`] if the repository cannot
 /// be read. A damaged object is a finding, not an error.
-pub fn verify(git_dir: &Path, scope: &Scope, stepped: AuditProgress<'_>, read: AuditProgress<'_>) -> Result<Audit, AuditError> {
+pub fn verify(
+    git_dir: &Path,
+    scope: &Scope,
+    stepped: AuditProgress<'_>,
+    read: AuditProgress<'_>,
+) -> Result<Audit, AuditError> {
     let repo = Repo::open_beside(git_dir)?;
     let mut notes = AuditNotes::default();
     let line = BranchHistory::read(&repo, scope, &mut notes)?;
@@ -366,7 +371,8 @@ fn judge_one(gate: &Gate, line: &BranchHistory, number: usize, part: &mut AuditP
     let push = line.push_of(number);
     let unnamed = if line.has_record { CommitterIdentity::Unrecorded } else { CommitterIdentity::Unknown };
     let by = push.map_or(unnamed, |p| CommitterIdentity::Pusher(p.into()));
-    let landing = StepArrival { by, at: push.map_or(step.time, |p| p.at), bounded: false, assumption: Assumption::None };
+    let landing =
+        StepArrival { by, at: push.map_or(step.time, |p| p.at), bounded: false, assumption: Assumption::None };
     let judged = gate.judge_step(step.commit, step.parent, &landing, &mut IdLine::elsewhere());
     let told = judged.and_then(|mut judged| {
         part.people.extend(std::mem::take(&mut judged.people).into_iter().map(|(at, user)| (number, at, user)));

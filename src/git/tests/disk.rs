@@ -115,7 +115,10 @@ fn modes_and_links_that_the_disk_cannot_tell_do_not_count() {
             WorkFile::Recorded(kind, _) | WorkFile::Changed(kind, _) => (path.as_str(), *kind),
         })
         .collect();
-    assert_eq!(kinds, [("README.md", EntryKind::File), ("link", EntryKind::Symlink), ("models/a/model.toml", EntryKind::File)]);
+    assert_eq!(
+        kinds,
+        [("README.md", EntryKind::File), ("link", EntryKind::Symlink), ("models/a/model.toml", EntryKind::File)]
+    );
     let mut change = patch(&[("models/a/model.toml", "name = \"b\"\n")]);
     change.link("link", EntryKind::Symlink, repo.stage_blob(b"models/a/model.toml").unwrap());
     commit(&repo, &change, "change");

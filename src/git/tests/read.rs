@@ -271,5 +271,8 @@ fn common_ancestors_are_found_where_the_library_finds_them_and_beside_odd_commit
     let id = sandbox.git(&dir, &["hash-object", "-t", "commit", "-w", "--literally", "odd"]);
     let odd = Oid::from_hex(&id).unwrap();
     assert_eq!(repo.merge_bases(&odd, &at("before")).unwrap(), [at("before")]);
-    assert_eq!(repo.commit(&odd).unwrap().oddities, [CommitOddity::Missing(Role::Author), CommitOddity::Missing(Role::Committer)]);
+    assert_eq!(
+        repo.commit(&odd).unwrap().oddities,
+        [CommitOddity::Missing(Role::Author), CommitOddity::Missing(Role::Committer)]
+    );
 }

@@ -114,14 +114,18 @@ pub async fn keep_tidy(shelf: Arc<FileCache>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifact::{FileEntry, FilePath, FileLocation, copy};
+    use crate::artifact::{FileEntry, FileLocation, FilePath, copy};
 
     #[test]
     fn the_newest_list_is_kept_however_long_and_older_ones_while_there_is_room() {
         let dir = tempfile::tempdir().unwrap();
         let shelf = FileCache::new(dir.path(), 1, [0; 32]);
-        let file =
-            FileEntry { path: FilePath::new("a").unwrap(), size: 0, sha256: copy::sha256(b""), place: FileLocation::Stored };
+        let file = FileEntry {
+            path: FilePath::new("a").unwrap(),
+            size: 0,
+            sha256: copy::sha256(b""),
+            place: FileLocation::Stored,
+        };
         let tree = |n: u8| Oid::from_bytes(&[n; 20]).unwrap();
         let is_kept = |n: u8, len: usize| {
             let mut asked = false;

@@ -9,9 +9,9 @@ use super::download::files_of;
 use super::{folder, upload_id, version_by_id};
 use crate::artifact::{FileEntry, FilePath};
 use crate::server::call::Call;
-use crate::server::reader_pool::blocking;
 use crate::server::error::ApiError;
 use crate::server::mlflow::named;
+use crate::server::reader_pool::blocking;
 use crate::server::route::{HandlerResult, Reply};
 
 /// The number of entries on a page, where lists have pages.

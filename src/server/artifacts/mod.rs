@@ -11,11 +11,11 @@
 
 mod body;
 mod download;
+mod file_cache;
 pub mod grant;
 mod list;
 mod range;
 mod receive;
-mod file_cache;
 mod upload;
 
 use axum::http::Method;
@@ -24,7 +24,7 @@ use super::call::Call;
 use super::catalog::ModelCard;
 use super::error::{ApiError, Code};
 use super::mlflow;
-use super::route::{RouteAccess, Route};
+use super::route::{Route, RouteAccess};
 use crate::artifact::{ArtifactError, FilePath, UploadError, UploadId, path::InvalidPath};
 use crate::entity::PermissionLevel;
 use crate::name::Id;
@@ -56,7 +56,12 @@ pub fn routes() -> Vec<Route> {
         }
     }
     for step in ["create", "complete", "abort"] {
-        rows.push(Route::stream(Method::POST, format!("/mpu/{step}/{{*path}}"), RouteAccess::Writer, receive::in_parts));
+        rows.push(Route::stream(
+            Method::POST,
+            format!("/mpu/{step}/{{*path}}"),
+            RouteAccess::Writer,
+            receive::in_parts,
+        ));
     }
     let named = RouteAccess::Model(PermissionLevel::CanRead);
     let by_name = vec![

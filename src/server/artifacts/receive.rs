@@ -16,10 +16,10 @@ use tokio::time::timeout;
 use super::{folder, upload_id};
 use crate::artifact::{FilePath, Incoming, UploadError};
 use crate::name::Digest;
-use crate::server::call::Call;
-use crate::server::reader_pool::blocking;
-use crate::server::error::{ApiError, Code};
 use crate::server::body_pace;
+use crate::server::call::Call;
+use crate::server::error::{ApiError, Code};
+use crate::server::reader_pool::blocking;
 use crate::server::route::{HandlerResult, Reply};
 
 /// The number of bytes that are written and hashed at once.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{PREFIXES, upload_id};
 use crate::artifact::{FilePath, IngestedFolder, UploadId};
 use crate::server::call::Call;
-use crate::server::reader_pool::blocking;
 use crate::server::error::ApiError;
+use crate::server::reader_pool::blocking;
 
 /// The scheme of MLflow for files that a server keeps.
 const SCHEME: &str = "mlflow-artifacts:/";

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::load::{CatalogError, wants_ready};
-use super::{Catalog, RegistryFrame, ModelCard};
+use super::{Catalog, ModelCard, RegistryFrame};
 use crate::diff::Diff;
 use crate::entity::Settings;
 use crate::format::path::Location;

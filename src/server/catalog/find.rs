@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Catalog, ModelCard};
 use crate::index::VersionFacts;
-use crate::search::{self, Models, ResultPage, PageSize, Query, Versions};
+use crate::search::{self, Models, PageSize, Query, ResultPage, Versions};
 use crate::stage::Stage;
 use crate::time::Timestamp;
 

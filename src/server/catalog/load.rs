@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 
 use super::tag_filter::TagFilter;
-use super::{Catalog, RegistryFrame, ModelCard, SHARDS};
+use super::{Catalog, ModelCard, RegistryFrame, SHARDS};
 use crate::entity::{Access, Model, Settings};
 use crate::git::{GitError, Repo};
 use crate::index::{Index, IndexError, ModelRow, VersionFacts};

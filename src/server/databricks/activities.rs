@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use super::shapes::{ActivityBody, Viewer};
 use crate::entity::{Comment, PermissionLevel};
 use crate::event::Event;
-use crate::index::{HistoryEntry, Index, LogFilter, HistorySubject, lander};
+use crate::index::{HistoryEntry, HistorySubject, Index, LogFilter, lander};
 use crate::name::{Id, ModelName};
 use crate::registry::Registry;
 use crate::server::call::Call;
 use crate::server::error::ApiError;
-use crate::server::mlflow::named;
 use crate::server::greenroom_api::events::event_id;
+use crate::server::mlflow::named;
 use crate::server::route::{HandlerResult, Reply};
 use crate::server::state::ChangeResult;
 use crate::time::Timestamp;
@@ -159,7 +159,12 @@ impl<'e> VersionCommit<'e> {
         }
     }
 
-    fn activities(&self, comments: &BTreeMap<Id, Comment>, viewer: &Viewer, level: Option<PermissionLevel>) -> Vec<ActivityBody> {
+    fn activities(
+        &self,
+        comments: &BTreeMap<Id, Comment>,
+        viewer: &Viewer,
+        level: Option<PermissionLevel>,
+    ) -> Vec<ActivityBody> {
         self.activities_of(|_, event| {
             let id = event["comment"]["id"].as_str()?;
             let comment = comments.get(id)?;
@@ -177,7 +182,10 @@ impl<'e> VersionCommit<'e> {
                 "request.created" => out.push(self.requested(event)),
                 "request.reviewed" => {
                     let review = &event["review"];
-                    out.push(ActivityBody { system_comment: Some(MORE.to_owned()), ..self.reviewed(id, event, review) });
+                    out.push(ActivityBody {
+                        system_comment: Some(MORE.to_owned()),
+                        ..self.reviewed(id, event, review)
+                    });
                 }
                 "request.approved" | "request.rejected" => {
                     let last = event["request"]["review"].as_array().and_then(|r| r.last()).unwrap_or(&Value::Null);

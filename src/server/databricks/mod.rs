@@ -20,7 +20,7 @@ use super::call::Call;
 use super::catalog::Catalog;
 use super::error::ApiError;
 use super::mlflow::{self, PREFIXES};
-use super::route::{RouteAccess, Reply, Route};
+use super::route::{Reply, Route, RouteAccess};
 use crate::entity::PermissionLevel;
 use crate::name::UserName;
 use crate::stage::Stage;

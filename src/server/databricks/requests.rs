@@ -12,7 +12,7 @@ use crate::apply::{EntityKind, Refusal};
 use crate::entity::RequestState;
 use crate::event::Event;
 use crate::name::ModelName;
-use crate::rules::outlook;
+use crate::rules::obstacles;
 use crate::server::call::Call;
 use crate::server::error::ApiError;
 use crate::server::mlflow::{named, text};
@@ -93,8 +93,8 @@ async fn create_now(call: Call) -> HandlerResult {
         let view = snapshot.model(&model)?.ok_or_else(|| Refusal::no_model(&model))?;
         let doing = viewer.about_request(snapshot, &model, &view, version, &made)?;
         let from = view.stage_of(version)?;
-        let mut warnings = outlook::missing(snapshot, &view, version, &made.to, clock())?;
-        warnings.extend(outlook::own_approval(snapshot, viewer.standing.user(), &model, &from, &made.to)?);
+        let mut warnings = obstacles::missing(snapshot, &view, version, &made.to, clock())?;
+        warnings.extend(obstacles::own_approval(snapshot, viewer.standing.user(), &model, &from, &made.to)?);
         Ok((ActivityBody::request(&made, &from, doing), warnings))
     };
     let (mut shown, warnings) = call.look(&landed.catalog, look).await?;
@@ -128,11 +128,11 @@ async fn approve_now(call: Call) -> HandlerResult {
     let landed = call.write(vec![action]).await?;
     let is_open = !landed.events.iter().any(|event| matches!(event, Event::RequestApproved { .. }));
     let look = move |snapshot: &Snapshot<'_>| match snapshot.model(&name)? {
-        Some(view) if is_open => Ok(outlook::obstacles(snapshot, &view, version, &stage, clock())?),
+        Some(view) if is_open => Ok(obstacles::obstacles(snapshot, &view, version, &stage, clock())?),
         Some(_) | None => Ok(Vec::new()),
     };
     let obstacles = call.look(&landed.catalog, look).await?;
-    let warnings: Vec<String> = obstacles.iter().map(outlook::Obstacle::to_reviewer).collect();
+    let warnings: Vec<String> = obstacles.iter().map(obstacles::Obstacle::to_reviewer).collect();
     let activity = of_decision(&landed, version, call.caller.user.as_str());
     if warnings.is_empty() {
         return Reply::json(&json!({ "activity": activity }));

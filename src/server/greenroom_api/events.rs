@@ -71,7 +71,8 @@ impl FeedReader {
     }
 
     fn sees(&self, act: &EventText, model: Option<&Id>) -> bool {
-        let needed = if act.name.starts_with("webhook.") { PermissionLevel::CanManage } else { PermissionLevel::CanRead };
+        let needed =
+            if act.name.starts_with("webhook.") { PermissionLevel::CanManage } else { PermissionLevel::CanRead };
         let level = self.registry.max(model.and_then(|id| self.levels.get(id)).copied());
         self.manages() || (act.model.is_some() && level >= Some(needed))
     }

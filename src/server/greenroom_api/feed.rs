@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::http::header;
 use tokio::time::Instant;
 
-use super::events::{FeedReader, FeedQuery};
+use super::events::{FeedQuery, FeedReader};
 use super::{size, stream};
 use crate::index::{Index, IndexError};
 use crate::name::{ModelName, UserName};
@@ -129,7 +129,13 @@ impl Feed {
     }
 }
 
-fn page(index: &mut Index<'_>, places: &IdLookup, reader: &FeedReader, after: &FeedPosition, size: usize) -> Result<FeedPage, ApiError> {
+fn page(
+    index: &mut Index<'_>,
+    places: &IdLookup,
+    reader: &FeedReader,
+    after: &FeedPosition,
+    size: usize,
+) -> Result<FeedPage, ApiError> {
     let (first, ordinal) = match after {
         FeedPosition::Start => (0, None),
         FeedPosition::Now => (index.commits(), None),

@@ -1,18 +1,18 @@
 //! Greenroom's own API, for what the other APIs lack: lists of comments and activities, requests across models, the
 //! registry as of a moment, and the feed of events. `examples/server/API.md` describes each path.
 
+mod as_of;
+mod comments;
 pub mod events;
 mod feed;
-mod as_of;
 mod requests;
 mod stream;
-mod comments;
 
 use axum::http::Method;
 
 use super::call::Call;
 use super::error::ApiError;
-use super::route::{RouteAccess, Route};
+use super::route::{Route, RouteAccess};
 use crate::entity::PermissionLevel;
 use crate::index::Index;
 use crate::registry::Registry;

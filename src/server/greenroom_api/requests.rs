@@ -4,13 +4,13 @@ use super::size;
 use crate::entity::{Request, RequestState};
 use crate::index::Committers;
 use crate::name::{Id, ModelName};
-use crate::rules::outlook;
+use crate::rules::obstacles;
 use crate::rules::stage::objection;
 use crate::rules::subject::subject;
 use crate::server::call::Call;
 use crate::server::databricks::shapes::{Viewer, approvals};
 use crate::server::error::ApiError;
-use crate::server::id_lookup::{VersionLocation, IdLookup};
+use crate::server::id_lookup::{IdLookup, VersionLocation};
 use crate::server::route::{HandlerResult, Reply};
 use crate::server::writer::clock;
 use crate::snapshot::Snapshot;
@@ -115,6 +115,6 @@ fn open(
     }
     shown.approvals = Some(Approvals { needed, by });
     shown.available_actions = Some(doing);
-    shown.missing = Some(outlook::missing(snapshot, &view, place.version, &request.to, clock())?);
+    shown.missing = Some(obstacles::missing(snapshot, &view, place.version, &request.to, clock())?);
     Ok(Some(shown))
 }

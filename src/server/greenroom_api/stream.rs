@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use super::feed::{Feed, FeedPage};
 use crate::server::call::Call;
-use crate::server::error::ApiError;
 use crate::server::caller_slots::CallerSlot;
+use crate::server::error::ApiError;
 use crate::server::writer::clock;
 use crate::view::FeedEvent;
 

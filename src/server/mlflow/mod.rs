@@ -16,7 +16,7 @@ use axum::http::Method;
 use super::arguments::Args;
 use super::call::Call;
 use super::error::ApiError;
-use super::route::{RouteAccess, Route};
+use super::route::{Route, RouteAccess};
 use crate::entity::PermissionLevel;
 use crate::entity::Tags;
 use crate::name::{Key, ModelName};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::schema::{check, needs, takes};
-use super::shapes::{Model, ModelBody, VersionBody, Version, Versions};
+use super::shapes::{Model, ModelBody, Version, VersionBody, Versions};
 use super::{model_name, name, schema, tag_key, tag_value, tags, text};
 use crate::action::Action;
 use crate::apply::Refusal;

@@ -84,7 +84,12 @@ struct SourceVersionFields {
     attributes: Option<String>,
 }
 
-fn read(registry: &Registry, commit: Option<Oid>, name: &ModelName, number: u64) -> Result<Option<SourceVersionFields>, ApiError> {
+fn read(
+    registry: &Registry,
+    commit: Option<Oid>,
+    name: &ModelName,
+    number: u64,
+) -> Result<Option<SourceVersionFields>, ApiError> {
     let snapshot = registry.snapshot_of(commit)?;
     let Some(model) = snapshot.model(name)? else { return Ok(None) };
     let Some(version) = model.version(number)? else { return Ok(None) };

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::shapes::{Model, Models, Version, Versions, commit_text};
-use crate::search::{PageLimits, Query, PageStart};
+use crate::search::{PageLimits, PageStart, Query};
 use crate::server::call::Call;
-use crate::server::catalog::{Catalog, VersionHit, ModelCard};
+use crate::server::catalog::{Catalog, ModelCard, VersionHit};
 use crate::server::error::ApiError;
 use crate::server::route::{HandlerResult, Reply};
 

@@ -102,11 +102,18 @@ fn parts(uri: &str) -> Option<(&str, SourceSelector<'_>)> {
             Some((name, which))
         }
         Some(_) => None,
-        None => path.rsplit_once('@').filter(|(_, alias)| !alias.trim().is_empty()).map(|(n, a)| (n, SourceSelector::Alias(a))),
+        None => path
+            .rsplit_once('@')
+            .filter(|(_, alias)| !alias.trim().is_empty())
+            .map(|(n, a)| (n, SourceSelector::Alias(a))),
     }
 }
 
-fn pick<'m>(call: &Call, model: &'m ModelCard, which: &SourceSelector<'_>) -> Result<&'m VersionFacts<'static>, ApiError> {
+fn pick<'m>(
+    call: &Call,
+    model: &'m ModelCard,
+    which: &SourceSelector<'_>,
+) -> Result<&'m VersionFacts<'static>, ApiError> {
     let no_version =
         |which: &str| ApiError::not_found(format!("Model Version (name={}, version={which}) not found", model.name));
     let none_in = |stage: &str| {

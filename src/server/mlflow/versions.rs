@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::schema::{check, flag, needs, takes};
-use super::shapes::{VersionBody, Version};
+use super::shapes::{Version, VersionBody};
 use super::{
     model_name, name, register, schema, source, tag_key, text, version_number, version_tag_value, version_tags,
 };

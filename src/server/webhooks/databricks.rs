@@ -9,17 +9,19 @@ use std::sync::Arc;
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
-use super::{SecretChanges, SecretInput, all, as_new, attempt, change, delete as remove, find, inner, make, page, page_size};
+use super::{
+    SecretChanges, SecretInput, all, as_new, attempt, change, delete as remove, find, inner, make, page, page_size,
+};
 use crate::action::NewWebhook;
 use crate::deliver::webhook::TrialError;
-use crate::entity::webhook::{EventPattern, WebhookJob, JobParams, PayloadProfile, Webhook, WebhookState};
+use crate::entity::webhook::{EventPattern, JobParams, PayloadProfile, Webhook, WebhookJob, WebhookState};
 use crate::name::ModelName;
 use crate::payload::DATABRICKS;
 use crate::server::arguments::{Args, missing, storable, wrong_type};
 use crate::server::call::Call;
 use crate::server::error::{ApiError, Code};
 use crate::server::mlflow::PREFIXES;
-use crate::server::route::{HandlerResult, RouteAccess, Reply, Route};
+use crate::server::route::{HandlerResult, Reply, Route, RouteAccess};
 
 /// Returns the routes of this module. The required level depends on the webhook's model.
 pub fn routes() -> Vec<Route> {

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
-use super::{SecretChanges, SecretInput, all, as_new, attempt, change, delete as remove, find, inner, make, page, page_size};
+use super::{
+    SecretChanges, SecretInput, all, as_new, attempt, change, delete as remove, find, inner, make, page, page_size,
+};
 use crate::action::NewWebhook;
 use crate::deliver::webhook::TrialError;
 use crate::deliver::webhook::address::Forbidden;
@@ -22,7 +24,7 @@ use crate::server::arguments::{Args, missing, storable, wrong_type};
 use crate::server::call::Call;
 use crate::server::error::ApiError;
 use crate::server::mlflow::PREFIXES;
-use crate::server::route::{HandlerResult, RouteAccess, Reply, Route};
+use crate::server::route::{HandlerResult, Reply, Route, RouteAccess};
 use crate::text::Text;
 
 /// The longest name of a webhook.

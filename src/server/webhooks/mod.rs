@@ -15,8 +15,8 @@ use tokio::sync::Semaphore;
 
 use super::arguments::wrong_type;
 use super::call::Call;
-use super::reader_pool::blocking;
 use super::error::{ApiError, Code};
+use super::reader_pool::blocking;
 use super::route::Route;
 use super::state::ChangeResult;
 use super::writer::clock;
@@ -328,7 +328,11 @@ fn fresh_name() -> Result<Key, ApiError> {
 }
 
 /// Tests a webhook: with an event of this name, or of the first name that it subscribes to.
-async fn attempt(call: &Call, webhook: Webhook, event: Option<String>) -> Result<Result<PostResponse, TrialError>, ApiError> {
+async fn attempt(
+    call: &Call,
+    webhook: Webhook,
+    event: Option<String>,
+) -> Result<Result<PostResponse, TrialError>, ApiError> {
     if call.caller.delegated {
         return Err(ApiError::denied("A service cannot test webhooks in your name: use a token of your own."));
     }
@@ -336,8 +340,8 @@ async fn attempt(call: &Call, webhook: Webhook, event: Option<String>) -> Result
         || ApiError::new(Code::RequestLimitExceeded, "Too many webhooks are being tried; try again in a moment.");
     let permit = Arc::clone(&call.state.hooks.trials).try_acquire_owned().map_err(|_| busy())?;
     let (out, by) = (Arc::clone(&call.state.hooks.out), call.caller.user.clone());
-    let trial =
-        call.read(move |registry| Ok(TestDelivery::new(&webhook, event.as_deref(), &by, clock(), &registry.snapshot()?)));
+    let trial = call
+        .read(move |registry| Ok(TestDelivery::new(&webhook, event.as_deref(), &by, clock(), &registry.snapshot()?)));
     let trial = match trial.await? {
         Ok(trial) => trial,
         Err(e) => return Ok(Err(e)),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::session::Session;
-use crate::index::{Index, Committers};
+use crate::index::{Committers, Index};
 use crate::name::ModelName;
 use crate::registry::Registry;
 use crate::text::one_line;

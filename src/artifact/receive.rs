@@ -12,7 +12,7 @@ use super::ingest::{IngestedFolder, MAX_INLINE, facts, folder_of, is_inline, lef
 use super::path::{FilePath, clash};
 use super::pointer::Pointer;
 use super::store::{StagedObject, Store};
-use super::{ArtifactError, Content, FileEntry, ArtifactLimits, TransferProgress, copy, summary, walk};
+use super::{ArtifactError, ArtifactLimits, Content, FileEntry, TransferProgress, copy, summary, walk};
 use crate::format::attributes::may_be_inline;
 
 /// A file that is to be received.
@@ -123,7 +123,8 @@ mod tests {
         files: &[(&str, Option<u64>, &'static [u8])],
         limits: &ArtifactLimits,
     ) -> Result<IngestedFolder, ArtifactError> {
-        let coming = |(path, size, _): &(&str, Option<u64>, _)| Ok(ReceivedFile { path: FilePath::new(path)?, size: *size });
+        let coming =
+            |(path, size, _): &(&str, Option<u64>, _)| Ok(ReceivedFile { path: FilePath::new(path)?, size: *size });
         let all = files.iter().map(coming).collect::<Result<Vec<_>, ArtifactError>>()?;
         let open = |c: &ReceivedFile| -> Result<Box<dyn Read>, ArtifactError> {
             let found = files.iter().find(|f| f.0 == c.path.as_str()).map_or(&b""[..], |f| f.2);

@@ -2,8 +2,8 @@
 
 use super::WatchError;
 use super::pool::{AttemptReport, THREADS, Task};
+use super::reporter::{Message, MessageLevel};
 use super::run::Runner;
-use super::tell::{MessageLevel, Message};
 use crate::deliver::AttemptOutcome;
 use crate::outbox::PendingJob;
 

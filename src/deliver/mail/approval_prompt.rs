@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{DeliverError, Notification, DeliveryContext};
-use super::letter::word;
+use super::super::{DeliverError, DeliveryContext, Notification};
+use super::draft::word;
 use super::topic::{Topic, open_request};
 use crate::entity::settings::{Evidence, StageRule};
 use crate::entity::{Request, ReviewVerdict, Version};

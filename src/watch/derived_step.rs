@@ -7,8 +7,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::WatchError;
 use crate::authority::Assumption;
-use crate::deliver::{Channel, DeliverError, Notification, DeliveryJob, DeliveryContext, NotificationKind};
-use crate::gate::{Gate, IdLine, CommitterIdentity, StepArrival};
+use crate::deliver::{Channel, DeliverError, DeliveryContext, DeliveryJob, Notification, NotificationKind};
+use crate::gate::{CommitterIdentity, Gate, IdLine, StepArrival};
 use crate::git::Repo;
 use crate::name::{Id, UserName};
 use crate::outbox::{EventOrigin, Outbox, PendingJob, SuspensionReason, delivery_id};
@@ -84,7 +84,11 @@ impl StepReader {
 
     /// Returns the event that a step broke rules, judged as `greenroom verify` judges it. `None` if it broke no rule.
     /// This event comes after all other events of the step.
-    pub(super) fn violation(&self, registry: &Registry, step: &DerivedStep) -> Result<Option<Notification>, WatchError> {
+    pub(super) fn violation(
+        &self,
+        registry: &Registry,
+        step: &DerivedStep,
+    ) -> Result<Option<Notification>, WatchError> {
         let repo = registry.repo();
         let gate = match self.gate.get() {
             Some(gate) => gate,

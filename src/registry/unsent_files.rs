@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{Registry, RegistryError};
-use crate::artifact::{self, FileEntry, ArtifactLimits, FileLocation, Store};
+use crate::artifact::{self, ArtifactLimits, FileEntry, FileLocation, Store};
 use crate::format::MAX_FILE;
 use crate::git::{Remote, Repo};
 use crate::snapshot::{Snapshot, VersionView};
@@ -113,7 +113,9 @@ impl Registry {
             }
         }
         // Another check reports files that cannot be listed.
-        let Ok(mut files) = artifact::list(&self.repo, &tree, &ArtifactLimits::default()) else { return Ok(Vec::new()) };
+        let Ok(mut files) = artifact::list(&self.repo, &tree, &ArtifactLimits::default()) else {
+            return Ok(Vec::new());
+        };
         files.retain(|f| f.place == FileLocation::Stored && here.has(&f.sha256, f.size));
         if let Arrived::Store(far) = arrived {
             files.retain(|f| !far.has(&f.sha256, f.size));

@@ -9,7 +9,7 @@ use super::report::{CliError, Exit};
 use super::suggest;
 use crate::apply::Refusal;
 use crate::name::ModelName;
-use crate::reference::{self, ReferenceTarget, ModelRef, VersionPick};
+use crate::reference::{self, ModelRef, ReferenceTarget, VersionPick};
 use crate::snapshot::{ModelView, Snapshot, VersionView};
 use crate::stage::Stage;
 use crate::text::quoted;
@@ -112,7 +112,9 @@ fn unclear(words: &[String], after: &RangeInclusive<usize>) -> CliError {
     }
     match (name.parse::<ModelRef>(), words.get(1)) {
         (Err(e), _) => CliError::usage(e.to_string()),
-        (Ok(found), _) if found.pick != VersionPick::Model => CliError::usage("an argument is missing after the version"),
+        (Ok(found), _) if found.pick != VersionPick::Model => {
+            CliError::usage("an argument is missing after the version")
+        }
         (Ok(_), Some(word)) if pick(word).is_err() => {
             CliError::usage(format!("invalid version {}: {forms}", quoted(word)))
         }

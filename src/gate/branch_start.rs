@@ -12,7 +12,7 @@ use crate::authority::{People, Pusher};
 use crate::entity::PermissionLevel;
 use crate::format::Problem;
 use crate::git::{GitError, Repo, Walk};
-use crate::rules::{RuleClass, Fault};
+use crate::rules::{Fault, RuleClass};
 use crate::snapshot::{self, Snapshot};
 use crate::tree::Oid;
 
@@ -133,7 +133,9 @@ impl Gate {
         if tips.contains(&step) {
             return Ok(None);
         }
-        let Some(why) = self.lacks(pusher, PermissionLevel::CanManage, "begin a protected branch there", tips.first())? else {
+        let Some(why) =
+            self.lacks(pusher, PermissionLevel::CanManage, "begin a protected branch there", tips.first())?
+        else {
             return Ok(None);
         };
         let message = format!(

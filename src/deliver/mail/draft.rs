@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::ask::ApprovalPrompt;
+use super::approval_prompt::ApprovalPrompt;
 use super::token::{Scope, TokenKey};
-use crate::audience::{MailCategory, Allowance, RecipientReason};
+use crate::audience::{Allowance, MailCategory, RecipientReason};
 use crate::entity::Settings;
 use crate::event::Event;
 use crate::name::{Id, ModelName, UserName};

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::error::{Fault, damaged};
 use super::head::LoadedIndex;
-use super::history::{HistoryEntry, Log, LogFilter, HistorySubject, row};
+use super::history::{HistoryEntry, HistorySubject, Log, LogFilter, row};
 use super::record::{EventText, Posting, short_key};
 use super::{Index, IndexError};
 use crate::audience::VersionInvolvement;
@@ -48,7 +48,10 @@ impl Index<'_> {
     ///
     /// # Errors
     /// [`IndexError`] if the index can neither be read nor built.
-    pub fn ties_of(&mut self, user: &UserName) -> Result<BTreeMap<ModelName, BTreeMap<u64, VersionInvolvement>>, IndexError> {
+    pub fn ties_of(
+        &mut self,
+        user: &UserName,
+    ) -> Result<BTreeMap<ModelName, BTreeMap<u64, VersionInvolvement>>, IndexError> {
         let mut out: BTreeMap<ModelName, BTreeMap<u64, VersionInvolvement>> = BTreeMap::new();
         // Reading backwards, a model appears under its newest name first, and a version appears last when it is
         // registered.
@@ -111,7 +114,9 @@ fn tie(entry: &HistoryEntry, act: &EventText) -> Option<(UserName, VersionInvolv
     let user = match tie {
         VersionInvolvement::Moved if json.pointer("/cause/by")? == "made_way" => return None,
         VersionInvolvement::Moved => entry.by.as_str(),
-        VersionInvolvement::Commented | VersionInvolvement::Requested => json.get(place)?.get("created_by")?.as_str()?,
+        VersionInvolvement::Commented | VersionInvolvement::Requested => {
+            json.get(place)?.get("created_by")?.as_str()?
+        }
     };
     Some((UserName::new(user).ok()?, tie))
 }

@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::format::Problem;
 use crate::git::Repo;
 use crate::name::{Digest, ModelName};
-use crate::rules::{RuleClass, Fault};
+use crate::rules::{Fault, RuleClass};
 use crate::snapshot::Snapshot;
 use crate::text::quoted;
 use crate::tree::TreeError;

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use gix::objs::Kind as ObjectKind;
 
-use crate::tree::{TreeEntry, Oid};
+use crate::tree::{Oid, TreeEntry};
 
 /// The approximate size of each half of a full cache, in bytes.
 pub(super) const WHOLE: usize = 6 << 20;

@@ -6,7 +6,7 @@ use super::review;
 use super::session::Session;
 use crate::entity::settings::StageRule;
 use crate::entity::{Request, RequestState, ReviewVerdict};
-use crate::index::{Index, Committers};
+use crate::index::{Committers, Index};
 use crate::name::{ModelName, UserName};
 use crate::registry::Registry;
 use crate::rules::stage::{CHANGED, OWN, objection};

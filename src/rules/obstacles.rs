@@ -6,7 +6,7 @@ use super::stage::{lacking, objection};
 use super::subject::subject;
 use crate::entity::settings::StageRule;
 use crate::entity::version::VersionStatus;
-use crate::entity::{Request, RequestState, Settings, ReviewVerdict};
+use crate::entity::{Request, RequestState, ReviewVerdict, Settings};
 use crate::name::{ModelName, Principal, UserName};
 use crate::snapshot::{ModelView, Snapshot};
 use crate::stage::Stage;

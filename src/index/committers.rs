@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::history::{HistoryEntry, LogFilter, HistorySubject};
+use super::history::{HistoryEntry, HistorySubject, LogFilter};
 use super::record::EventText;
 use super::{Index, IndexError};
 use crate::entity::Review;

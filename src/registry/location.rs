@@ -28,14 +28,19 @@ impl Registry {
 
     /// Returns the same repository with another branch and folder.
     pub fn at_place(self, place: &RegistryLocation) -> Self {
-        Self { branch: place.branch.clone(), at: place.at.clone(), past: super::past::FormerFolders::default(), ..self }
+        Self {
+            branch: place.branch.clone(),
+            at: place.at.clone(),
+            past: super::former_folders::FormerFolders::default(),
+            ..self
+        }
     }
 
     /// Switches to another branch and folder.
     pub fn follow_to(&mut self, place: &RegistryLocation) {
         self.branch.clone_from(&place.branch);
         self.at.clone_from(&place.at);
-        self.past = super::past::FormerFolders::default();
+        self.past = super::former_folders::FormerFolders::default();
     }
 
     /// Returns the registry's new location, given the last seen commit; `None` if the location did not change.

@@ -57,7 +57,8 @@ impl TestDelivery {
         }
         let name = name(webhook, event)?;
         let none = || TrialError::NoEvent(format!("there is no example of {name}"));
-        let model = webhook.model.clone().or_else(|| ModelName::new(SampleEvent::model_name(name)).ok()).ok_or_else(none)?;
+        let model =
+            webhook.model.clone().or_else(|| ModelName::new(SampleEvent::model_name(name)).ok()).ok_or_else(none)?;
         let sample = SampleEvent::of(name, &model, by, now).ok_or_else(none)?;
         let registry = registry(snapshot)?;
         let random: String = crate::registry::random_bytes().iter().map(|b| format!("{b:02x}")).collect();
@@ -75,7 +76,11 @@ impl TestDelivery {
             stage: &Stage::None,
         };
         // An event that is sent once, under its greenroom name, can be requested under any of its names.
-        let key = if matches!(webhook.profile, PayloadProfile::Databricks | PayloadProfile::Mlflow) { name } else { told.name() };
+        let key = if matches!(webhook.profile, PayloadProfile::Databricks | PayloadProfile::Mlflow) {
+            name
+        } else {
+            told.name()
+        };
         let body = payload::body(webhook.profile, key, webhook.id.as_str(), &told).ok_or_else(none)?;
         Ok(Self { webhook: webhook.clone(), name: key, body, id, now })
     }

@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use super::{ChangeAuthor, Registry, RegistryError};
-use crate::authority::{self, Assumption, StepIdentities, PeopleKeys, CommitterIdentity, CommitNames, People};
+use crate::authority::{self, Assumption, CommitNames, CommitterIdentity, People, PeopleKeys, StepIdentities};
 use crate::entity::settings::Authority;
 use crate::format::Problem;
 use crate::git::{Ident, Signed};
 use crate::name::UserName;
-use crate::rules::{Actor, RuleClass, Fault};
+use crate::rules::{Actor, Fault, RuleClass};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::Oid;
