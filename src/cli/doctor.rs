@@ -207,7 +207,16 @@ fn of_gate(registry: &Registry) -> Check {
             }
             Err(e) => check(State::Fail, format!("it cannot find the registries: {}", e.message)),
         },
-        None => check(State::Ok, "none is set up here".to_owned()),
+        None => match registry.snapshot().and_then(|state| Ok(state.settings()?.map(|s| s.identity.authority))) {
+            Ok(Some(authority @ (Authority::Pusher | Authority::Signature))) if repo.work_dir().is_none() => {
+                let message =
+                    format!("no gate judges pushes to this repository, and its authority is {}", authority.as_str());
+                let help = "greenroom hook install --bare . --host KIND, unless nobody pushes here".to_owned();
+                Check { help, ..check(State::Warn, message) }
+            }
+            Ok(_) => check(State::Ok, "none is set up here".to_owned()),
+            Err(e) => check(State::Fail, with_causes(&e)),
+        },
     }
 }
 
