@@ -267,12 +267,8 @@ impl<'o> Snapshot<'o> {
                 Layout::Sharded => {
                     let shard = format!("models/{}", entry.name);
                     let inner = self.objects.tree(&entry.id)?;
-                    out.extend(
-                        inner
-                            .iter()
-                            .filter(|e| e.kind == EntryKind::Tree)
-                            .filter_map(|e| self.view_of(&shard, e, paths)),
-                    );
+                    let folders = inner.iter().filter(|e| e.kind == EntryKind::Tree);
+                    out.extend(folders.filter_map(|e| self.view_of(&shard, e, paths)));
                 }
             }
         }

@@ -212,7 +212,16 @@ fn of_gate(registry: &Registry) -> Check {
             }
             Err(e) => check(CheckState::Fail, format!("it cannot find the registries: {}", e.message)),
         },
-        None => check(CheckState::Ok, "none is set up here".to_owned()),
+        None => match registry.snapshot().and_then(|state| Ok(state.settings()?.map(|s| s.identity.authority))) {
+            Ok(Some(authority @ (Authority::Pusher | Authority::Signature))) if repo.work_dir().is_none() => {
+                let message =
+                    format!("no gate judges pushes to this repository, and its authority is {}", authority.as_str());
+                let help = "greenroom hook install --bare . --host KIND, unless nobody pushes here".to_owned();
+                Check { help, ..check(CheckState::Warn, message) }
+            }
+            Ok(_) => check(CheckState::Ok, "none is set up here".to_owned()),
+            Err(e) => check(CheckState::Fail, with_causes(&e)),
+        },
     }
 }
 

@@ -16,12 +16,13 @@ pub(super) fn is_part(word: &str) -> bool {
     word.len() >= SHORTEST && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }
 
-/// Finds the only id that starts or ends with `given`; `what` names the kind of record in errors.
+/// Finds the only id that starts or ends with `given`, or whose short form starts with it; `what` names the kind of record in errors.
 ///
 /// # Errors
 /// No id matches, or more than one.
 pub(super) fn by_part<'i>(what: &str, given: &str, ids: impl IntoIterator<Item = &'i Id>) -> Result<&'i Id, CliError> {
-    let meant = |id: &&Id| id.as_str().starts_with(given) || id.as_str().ends_with(given);
+    let meant =
+        |id: &&Id| id.as_str().starts_with(given) || id.as_str().ends_with(given) || short(id).starts_with(given);
     let found: Vec<&Id> = ids.into_iter().filter(|_| given.len() >= SHORTEST).filter(meant).collect();
     let shown = crate::text::quoted(given);
     match found.as_slice() {
@@ -50,6 +51,9 @@ mod tests {
         assert_eq!(find("aaaa"), Ok(ids[0].as_str()));
         assert_eq!(find(short(&ids[1])), Ok(ids[1].as_str()));
         assert_eq!(find(ids[1].as_str()), Ok(ids[1].as_str()));
+        // Lists print the short form, and people type its beginning.
+        assert_eq!(find("0000b"), Ok(ids[1].as_str()));
+        assert_eq!(find("0000"), Err(Exit::Failed));
         assert_eq!(find("0199a000"), Err(Exit::Failed));
         assert_eq!(find("bbb"), Err(Exit::NotFound));
         assert_eq!(find(""), Err(Exit::NotFound));

@@ -8,7 +8,9 @@ use super::report::{CliError, Exit};
 use super::session::{Session, clock};
 use super::table::Table;
 use crate::deliver::webhook::OutgoingError;
+use crate::entity::Webhook;
 use crate::name::Key;
+use crate::registry::Registry;
 use crate::secrets::{MAX_SECRET, Secret, SecretError, Secrets, next_of};
 use crate::view::{SecretChange, StoredSecret};
 
@@ -33,7 +35,9 @@ pub(super) enum SecretCommand {
     /// Delete a secret
     ///
     /// Example: `greenroom secret delete ci`
-    Delete(NameArgs),
+    ///
+    /// A secret that a webhook names is deleted with --yes only: deliveries of that webhook fail without it.
+    Delete(DeleteArgs),
     /// Let another webhook use a secret whose name begins webhook- than the one that used it first
     Release(NameArgs),
 }
@@ -51,13 +55,23 @@ pub(super) struct SetArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct DeleteArgs {
+    /// The secret's name
+    name: Key,
+    /// Delete it also if a webhook names it
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct NameArgs {
     /// The secret's name
     name: Key,
 }
 
 pub(super) fn run(command: &SecretCommand, session: &mut Session) -> Result<Exit, CliError> {
-    let secrets = Secrets::of(&session.registry()?.state_dir())?;
+    let registry = session.registry()?;
+    let secrets = Secrets::of(&registry.state_dir())?;
     match command {
         SecretCommand::Set(args) => set(args, &secrets, session),
         SecretCommand::List => list(&secrets, session),
@@ -74,6 +88,9 @@ pub(super) fn run(command: &SecretCommand, session: &mut Session) -> Result<Exit
         }
         SecretCommand::Promote(args) => promote(&args.name, &secrets, session),
         SecretCommand::Delete(args) => {
+            if !args.yes {
+                not_in_use(&args.name, &registry)?;
+            }
             if !secrets.delete(&args.name)? {
                 return Err(none(&args.name));
             }
@@ -84,6 +101,18 @@ pub(super) fn run(command: &SecretCommand, session: &mut Session) -> Result<Exit
             )
         }
     }
+}
+
+/// Refuses to delete a secret that a webhook of the registry names.
+fn not_in_use(name: &Key, registry: &Registry) -> Result<(), CliError> {
+    let webhooks = registry.snapshot()?.webhooks()?;
+    let names = |webhook: &Webhook| webhook.secrets().any(|secret| secret == name);
+    let user = webhooks.iter().find(|(_, file)| file.value.as_ref().is_some_and(names));
+    let Some((id, _)) = user else { return Ok(()) };
+    let id = super::id_prefix::short(id);
+    let message = format!("webhook {id} names the secret '{name}'; its deliveries fail without the secret");
+    let hint = format!("delete the webhook first (greenroom webhook delete {id}), or add --yes");
+    Err(CliError::new(Exit::Conflict, message).hint(hint))
 }
 
 fn none(name: &Key) -> CliError {

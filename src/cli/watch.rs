@@ -171,7 +171,7 @@ fn report(ended: &[(String, Summary)], session: &mut Session) -> Result<Exit, Cl
             ));
         }
     }
-    Ok(if ended.iter().all(|(_, s)| s.failed == 0) { Exit::Ok } else { Exit::Failed })
+    Ok(if ended.iter().all(|(_, s)| s.failed == 0 && !s.is_behind) { Exit::Ok } else { Exit::Failed })
 }
 
 impl From<WatchError> for CliError {

@@ -102,7 +102,7 @@ impl Repo {
         durability: Durability,
         announce: &mut dyn FnMut(&[Oid]),
     ) -> Result<PublishedCommits, PublishError> {
-        let published = self.try_publish(lock, reference, expected, drafts, (durability, announce));
+        let published = self.try_publish(lock, reference, expected, drafts, durability, announce);
         self.discard_staged();
         if published.is_err() {
             // The cache may hold objects that were not written.
@@ -120,7 +120,8 @@ impl Repo {
         reference: &str,
         expected: Option<Oid>,
         drafts: &[CommitDraft],
-        (durability, announce): (Durability, &mut dyn FnMut(&[Oid])),
+        durability: Durability,
+        announce: &mut dyn FnMut(&[Oid]),
     ) -> Result<PublishedCommits, PublishError> {
         let Some(last) = drafts.last() else {
             return Ok(PublishedCommits::new(Vec::new()));

@@ -246,7 +246,12 @@ fn conflict(path: &str, bytes: &[u8]) -> Option<usize> {
 
 fn conflicted(path: &str, line: usize) -> Fault {
     let message = "a merge left a conflict here, between the lines <<<<<<< and >>>>>>>";
-    let help = "choose one of the two, take the marked lines out and `git add` the file; or give the merge up";
+    let help = if path.contains("/versions/") && path.ends_with("/version.toml") {
+        "two people made a version with this number; do not mix their files: keep the one that is on the branch \
+         (`git rebase --skip`, or `git merge --abort` and `git reset --keep @{upstream}`), then register yours again"
+    } else {
+        "choose one of the two, take the marked lines out and `git add` the file; or give the merge up"
+    };
     let problem = Problem { line, column: 1, ..Problem::of_file(path, "conflict", message).help(help) };
     Fault { problem, class: RuleClass::Format }
 }

@@ -48,24 +48,18 @@ pub(super) fn permission(step: &StepContext<'_>, faults: &mut Faults) -> Result<
                 let has = step.before.registry_level(user)?;
                 if has < Some(level) {
                     let who = landers(step, None, level)?;
-                    faults.add(
-                        path,
-                        format!("{user} may not {what}: it needs {level} of the registry; {}", holds(has)),
-                        who,
-                    );
+                    let message = format!("{user} may not {what}: it needs {level} of the registry; {}", holds(has));
+                    faults.add(path, message, who);
                 }
             }
             RequiredLevel::SelfOr(one, model, level) if one != *user => {
-                lacks(step, &model, level, &what, path, faults)?
+                lacks(step, &model, level, &what, path, faults)?;
             }
             RequiredLevel::SelfOrManager(one) if one != *user => {
                 if step.before.registry_level(user)? < Some(PermissionLevel::CanManage) {
                     let who = landers(step, None, PermissionLevel::CanManage)?;
-                    faults.add(
-                        path,
-                        format!("{user} may not {what}: it needs {one}, or CAN_MANAGE of the registry"),
-                        who,
-                    );
+                    let message = format!("{user} may not {what}: it needs {one}, or CAN_MANAGE of the registry");
+                    faults.add(path, message, who);
                 }
             }
             RequiredLevel::SelfOr(..) | RequiredLevel::SelfOrManager(_) => {}

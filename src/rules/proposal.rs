@@ -113,10 +113,20 @@ impl<'a> Proposal<'a> {
             let own: Vec<&Event> = self.events_of(by)?.collect();
             let made = own.iter().filter(|event| created(event).is_some_and(|(other, ..)| other == id));
             let names: BTreeSet<_> = made.chain([&event]).filter_map(|event| event.model()).collect();
-            let is_granted = own.iter().any(|event| {
-                matches!(event, Event::Granted { model: Some(model), to, level: PermissionLevel::CanManage, .. }
-                    if names.contains(model) && *to == Principal::User(by.clone()))
-            });
+            let grant = Principal::User(by.clone());
+            let level = |event: &Event| match event {
+                Event::Granted { model: Some(m), to, level, .. } if names.contains(m) && *to == grant => Some(*level),
+                _ => None,
+            };
+            let is_revoked = |event: &Event| match event {
+                Event::Revoked { model: Some(m), to, .. } => names.contains(m) && *to == grant,
+                _ => level(event).is_some_and(|level| level < PermissionLevel::CanManage),
+            };
+            let manages = |event: &Event| level(event) == Some(PermissionLevel::CanManage);
+            // Commits have no order here: a creator who took the grant back has it if the tip has it.
+            let stands = || self.changes().map(|changes| changes.events.iter().any(manages));
+            let is_given_up = own.iter().any(|event| is_revoked(event));
+            let is_granted = own.iter().any(|event| manages(event)) && (!is_given_up || stands()?);
             out.push(Creation { id: id.clone(), by: by.clone(), is_granted });
         }
         Ok(out)

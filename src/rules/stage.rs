@@ -80,11 +80,8 @@ pub(super) fn known(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), T
         let dropped: Vec<Stage> = before.known_stages().into_iter().filter(|s| !known.contains(s)).collect();
         for view in if dropped.is_empty() { Vec::new() } else { step.after.models()? } {
             for (stage, file) in view.stages()?.into_iter().filter(|(s, _)| dropped.contains(s)) {
-                faults.add(
-                    file.path,
-                    format!("versions are in '{stage}', which would no longer be declared"),
-                    "move them first",
-                );
+                let message = format!("versions are in '{stage}', which would no longer be declared");
+                faults.add(file.path, message, "move them first");
             }
         }
     }

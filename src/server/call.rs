@@ -149,15 +149,22 @@ impl Call {
         self.write_with(actions, String::new()).await
     }
 
+    /// Checks that the caller's token may write.
+    ///
+    /// # Errors
+    ///
+    /// `PERMISSION_DENIED` for a read-only token.
+    pub fn demand_writer(&self) -> Result<(), ApiError> {
+        if self.caller.read_only { Err(ApiError::denied("This token may only read.")) } else { Ok(()) }
+    }
+
     /// Makes a change with a comment for the commit's body.
     ///
     /// # Errors
     ///
     /// As [`Self::write`].
     pub async fn write_with(&self, actions: Vec<Action>, comment: String) -> Result<ChangeResult, ApiError> {
-        if self.caller.read_only {
-            return Err(ApiError::denied("This token may only read."));
-        }
+        self.demand_writer()?;
         let landed = self.state.write(Arc::clone(&self.caller), actions, comment).await?;
         if let Some(commit) = landed.commit {
             // Of several commits, the first identifies them all: they are adjacent.

@@ -205,7 +205,7 @@ impl KeyRing {
                 Ok(()) => return SignatureFinding::Good { user, fingerprint },
                 Err(Refusal::Void(why)) => worse = SignatureFinding::Void { user, fingerprint, why },
                 Err(Refusal::Bad(bad)) if matches!(worse, SignatureFinding::Bad(_)) => {
-                    worse = SignatureFinding::Bad(bad)
+                    worse = SignatureFinding::Bad(bad);
                 }
                 Err(Refusal::Bad(_)) => {}
             }

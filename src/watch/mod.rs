@@ -133,6 +133,8 @@ pub struct Summary {
     pub suspended: u64,
     /// Whether another process delivers, so that this run did nothing.
     pub elsewhere: bool,
+    /// Whether new commits of the remote could not be fetched, so that this run may have missed some.
+    pub is_behind: bool,
 }
 
 /// Why nothing can be delivered, for good or for now.

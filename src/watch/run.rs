@@ -118,9 +118,13 @@ fn run_at(
     let notices = if hears { begin_notices(&registry, options, wake) } else { None };
     let upstream = options.fetch.map(|every| upstream::start(home, every, options, own.clone())).transpose()?;
     let mut runner = Runner::new(home, options, registry, outbox, lead, own, signals)?;
-    let ended = runner.work();
+    let ended = runner.work()?;
+    let is_behind = upstream.as_ref().is_some_and(|upstream| upstream.is_behind);
     drop((notices, upstream));
-    ended
+    Ok(match ended {
+        RunEnd::Done(summary) => RunEnd::Done(Summary { is_behind, ..summary }),
+        RunEnd::Moved(place) => RunEnd::Moved(place),
+    })
 }
 
 /// If there is no state for this location yet, takes over the state of a former location of the same history. This is

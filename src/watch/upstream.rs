@@ -9,7 +9,12 @@ use crate::git::{Repo, program};
 use crate::tree::Oid;
 
 /// The fetching thread. It ends when this is dropped.
-pub(super) struct Upstream(#[expect(dead_code, reason = "dropping it ends the thread")] Sender<()>);
+pub(super) struct Upstream {
+    #[expect(dead_code, reason = "dropping it ends the thread")]
+    alive: Sender<()>,
+    /// Whether the one fetch of a run that watches once failed.
+    pub(super) is_behind: bool,
+}
 
 /// Starts to fetch at this interval, on its own thread, so that a network that hangs delays nothing.
 pub(super) fn start(
@@ -22,10 +27,11 @@ pub(super) fn start(
     let (home, tell) = (home.clone(), options.tell.clone());
     if options.once {
         // New commits must be delivered in this run.
-        if let Err(why) = fetch(&home) {
+        let fetched = fetch(&home);
+        if let Err(why) = &fetched {
             tell(&Message::new(MessageLevel::Error, "what is new upstream could not be had").with("error", why));
         }
-        return Ok(Upstream(alive));
+        return Ok(Upstream { alive, is_behind: fetched.is_err() });
     }
     let run = move || {
         let mut last = None;
@@ -50,7 +56,7 @@ pub(super) fn start(
         }
     };
     options.supervisor.spawn("fetch", run).map_err(WatchError::Start)?;
-    Ok(Upstream(alive))
+    Ok(Upstream { alive, is_behind: false })
 }
 
 /// Fetches once. Returns whether the branch moved. The error is a sentence that says why not.

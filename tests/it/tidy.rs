@@ -44,7 +44,17 @@ const PLACES: &[Place] = &[
     (
         "tempfile",
         Some(&[
-            "artifact", "cli", "deliver", "gate", "git", "hook", "index", "kept", "outbox", "secrets", "server",
+            "artifact",
+            "cli",
+            "deliver",
+            "gate",
+            "git",
+            "hook",
+            "index",
+            "outbox",
+            "private_file",
+            "secrets",
+            "server",
             "shared",
         ]),
     ),

@@ -32,6 +32,8 @@ async fn create_now(call: Call) -> HandlerResult {
     check(&call.args, &[needs("name"), schema::tags("tags"), takes("description")])?;
     let name = name(&call.args)?;
     let (description, tags) = (text(&call.args, "description")?, tags(&call.args)?);
+    // Before the name is looked up: a caller who cannot create models learns nothing of those that there are.
+    call.demand_writer()?;
     if let Some(there) = call.catalog.model(name.as_str()) {
         // MLflow checks only whether the tag exists, not its value.
         return Err(taken(&name, tags.contains_key(IS_PROMPT), there.tags.contains_key(IS_PROMPT)));

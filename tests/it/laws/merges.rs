@@ -127,6 +127,15 @@ fn changed(store: &Memory, one: Oid, other: Oid) -> BTreeSet<String> {
 }
 
 #[test]
+fn a_creator_who_gives_the_grant_up_on_the_branch_is_not_robbed_by_the_merge() {
+    let store = Memory::default();
+    let branch = [[33, 25, 0, 0], [237, 94, 0, 45]];
+    let merge = merge(&store, &[[132, 107, 0, 15]], &[], &branch, Outcome::Clean);
+    let (proven, claimed) = (faults(&store, &merge, true), faults(&store, &merge, false));
+    assert!(proven.is_subset(&claimed), "{proven:?}, {claimed:?}");
+}
+
+#[test]
 fn law_8_a_merge_attributes_to_its_branch_only_what_the_branch_changed() {
     let dice = |most| proptest::collection::vec(any::<[u8; 4]>(), 0..most);
     let (helped, alone) = (Cell::new(0), Cell::new(0));
