@@ -29,7 +29,7 @@ const MIN_PLACES: usize = 64;
 
 /// The limits of connections and requests, in total and for one holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// Connections in total.
     places: usize,
     /// Unauthenticated connections of one address.
@@ -42,7 +42,7 @@ pub struct Limits {
     of_nobody: usize,
 }
 
-impl Limits {
+impl ConnectionLimits {
     fn new(places: usize) -> Self {
         let served = places - places / 8;
         Self { places, of_address: places / 4, served, of_caller: served / 2, of_nobody: places / 32 }
@@ -117,7 +117,7 @@ enum Excess {
 /// All connections.
 #[derive(Debug)]
 struct Table {
-    limits: Limits,
+    limits: ConnectionLimits,
     /// The number of the next event.
     next: u64,
     entries: HashMap<u64, ConnectionEntry>,
@@ -138,7 +138,7 @@ fn less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
 }
 
 impl Table {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: ConnectionLimits) -> Self {
         let (entries, held, serving) = (HashMap::new(), HashMap::new(), HashMap::new());
         Self { limits, next: 0, entries, held, serving, served: 0 }
     }
@@ -265,7 +265,7 @@ pub struct ActiveRequest {
 impl Connections {
     /// Makes an empty table. Of the unauthenticated connections, the ones from `proxies` and this machine are closed
     /// last.
-    pub fn new(limits: Limits, proxies: Vec<IpAddr>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(limits: ConnectionLimits, proxies: Vec<IpAddr>, metrics: Arc<Metrics>) -> Self {
         Self { table: Mutex::new(Table::new(limits)), proxies, metrics }
     }
 
@@ -348,7 +348,7 @@ mod tests {
 
     fn table() -> Table {
         // 64 connections, 16 of an address, 56 requests, 28 of a caller, 2 without a caller.
-        Table::new(Limits::new(64))
+        Table::new(ConnectionLimits::new(64))
     }
 
     fn far(n: u8) -> IpAddr {

@@ -59,7 +59,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use artifacts::FileCache;
 use auth::{Auth, Caller, Proxy};
 use catalog::CatalogError;
-use connections::{Connections, Limits as Places};
+use connections::{ConnectionLimits, Connections};
 use guard::Guard;
 use idle::IdleTimer;
 use import::Imports;
@@ -224,10 +224,8 @@ fn supervised(
     let registry = open(config)?;
     let tokens = Tokens::of(&registry.state_dir());
     let auth = auth(config, &registry, tokens)?;
-    let committer = identity(config, &registry).map(|(_, committer)| committer);
-    let committer = committer.unwrap_or_else(|_| Ident::new("greenroom", "greenroom@localhost", writer::clock()));
-    let (mut key, mut grants) = ([0; 32], [0; 32]);
-    getrandom::fill(&mut key).and_then(|()| getrandom::fill(&mut grants)).map_err(start)?;
+    let committer = committer(config, &registry);
+    let (key, grants) = (random_key()?, random_key()?);
     let shelf = FileCache::new(&registry.repo().lfs_dir(), config.max_upload, grants);
     let metrics = Arc::new(Metrics::default());
     let log = Log { requests: config.log_requests };
@@ -240,15 +238,7 @@ fn supervised(
     let following = config.watch.then(|| follow::start(&registry, log, &metrics, &vouched, supervisor)).transpose()?;
     let desks = reader_pool::ReaderPool::start(&site, supervisor).map_err(start)?;
     let activity = Arc::new(IdleTimer::default());
-    let imports = import::WorkerContext {
-        sources: Arc::new(config.sources.clone().guarding(Guarded::new(registry.own_folders()))),
-        limits: ArtifactLimits { total: config.max_upload, ..ArtifactLimits::default() },
-        store: Store::at(registry.repo().lfs_dir()),
-        catalog: catalog.clone(),
-        jobs: jobs.downgrade(),
-        activity: Arc::clone(&activity),
-        log,
-    };
+    let imports = import_context(config, &registry, (&catalog, &jobs), &activity);
     let kept = Box::pin(index_refresh::keep(catalog.clone(), desks.clone()));
     let parts = ServerParts {
         catalog,
@@ -270,8 +260,7 @@ fn supervised(
         Guard::new(Arc::new(ServerState::new(parts)), hosts(config), config.behind_proxy, log, config.max_rate);
     guard.activity = config.idle_exit.map(|_| Arc::clone(&activity));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(start)?;
-    let proxies = config.proxy.as_ref().map(|(_, from)| from.clone()).unwrap_or_default();
-    let connections = Arc::new(Connections::new(Places::of_system(), proxies, Arc::clone(&metrics)));
+    let connections = Arc::new(connections(config, &metrics));
     let (bind, idle_exit) = (config.bind, config.idle_exit);
     let supervisor = Arc::clone(supervisor);
     let serving = BoundServer {
@@ -295,6 +284,43 @@ fn supervised(
         follow::end(following);
     }
     finished
+}
+
+/// Returns the committer of the server's commits: the local user, or a name of its own where git has none.
+fn committer(config: &Config, registry: &Registry) -> Ident {
+    let committer = identity(config, registry).map(|(_, committer)| committer);
+    committer.unwrap_or_else(|_| Ident::new("greenroom", "greenroom@localhost", writer::clock()))
+}
+
+/// Returns a key of random bytes from the operating system.
+fn random_key() -> Result<[u8; 32], ServeError> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(start)?;
+    Ok(key)
+}
+
+/// Returns what the workers need that copy models into the registry.
+fn import_context(
+    config: &Config,
+    registry: &Registry,
+    (catalog, jobs): (&watch::Receiver<Option<Arc<catalog::Catalog>>>, &mpsc::Sender<writer::WriterJob>),
+    activity: &Arc<IdleTimer>,
+) -> import::WorkerContext {
+    import::WorkerContext {
+        sources: Arc::new(config.sources.clone().guarding(Guarded::new(registry.own_folders()))),
+        limits: ArtifactLimits { total: config.max_upload, ..ArtifactLimits::default() },
+        store: Store::at(registry.repo().lfs_dir()),
+        catalog: catalog.clone(),
+        jobs: jobs.downgrade(),
+        activity: Arc::clone(activity),
+        log: Log { requests: config.log_requests },
+    }
+}
+
+/// Returns the table of connections, in which connections of the proxies have no share of their own.
+fn connections(config: &Config, metrics: &Arc<Metrics>) -> Connections {
+    let proxies = config.proxy.as_ref().map(|(_, from)| from.clone()).unwrap_or_default();
+    Connections::new(ConnectionLimits::of_system(), proxies, Arc::clone(metrics))
 }
 
 /// The parts that the writer's thread starts with.
