@@ -177,7 +177,7 @@ pub enum MailOmission {
 /// Decides whether a person gets mail about an event, and returns the reason.
 ///
 /// # Errors
-/// The reason why the person gets no mail. The first one of [`Silence`] that applies counts.
+/// The reason why the person gets no mail. The first one of [`MailOmission`] that applies counts.
 pub fn decide(
     news: &MailEvent<'_>,
     reader: &MailRecipient<'_>,

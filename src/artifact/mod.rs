@@ -67,7 +67,7 @@ pub struct FileEntry<P> {
     pub size: u64,
     /// SHA-256 of the bytes.
     pub sha256: Digest,
-    /// Where the bytes are: [`Content`] for a file that is being registered, [`Place`] for a file in a tree.
+    /// Where the bytes are: [`Content`] for a file that is being registered, [`FileLocation`] for a file in a tree.
     pub place: P,
 }
 

@@ -148,6 +148,6 @@ pub trait Channel: Send + Sync {
 
     /// Makes one attempt for the first of the due jobs of one queue, or for several if the channel puts them into one
     /// message. There is at least one job, and the oldest comes first. All jobs are due, and belong to one step or were
-    /// held back ([`Job::not_before`]).
+    /// held back ([`DeliveryJob::not_before`]).
     fn send(&self, due: &[DueJob<'_>], moment: &DeliveryContext<'_>) -> BatchOutcome;
 }

@@ -60,7 +60,7 @@ impl Stage for Repo {
 }
 
 impl Repo {
-    /// Stages a blob in memory and returns its id, for a [`Change::Link`].
+    /// Stages a blob in memory and returns its id, for a [`TreeChange::Link`].
     ///
     /// # Errors
     /// [`TreeError::Io`] if the object cannot be hashed or kept.

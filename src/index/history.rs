@@ -42,7 +42,7 @@ pub struct LogFilter {
     pub event: Option<String>,
     /// Return at most this many entries, newest first.
     pub limit: Option<usize>,
-    /// Only entries with a smaller [`Entry::number`]: for the next page.
+    /// Only entries with a smaller [`HistoryEntry::number`]: for the next page.
     pub before: Option<u64>,
 }
 

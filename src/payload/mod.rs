@@ -1,7 +1,7 @@
 //! The payloads of webhooks: an event becomes a body in the shape that the recipient expects. Pure; nothing is sent
 //! here.
 //!
-//! A webhook subscribes to event names and has a [`Profile`], the shape. Names are Databricks'
+//! A webhook subscribes to event names and has a [`PayloadProfile`], the shape. Names are Databricks'
 //! (`MODEL_VERSION_CREATED`), MLflow's (`model_version.created`) or Greenroom's (`version.created`). [`carries`] tells
 //! which names a profile can send:
 //!
@@ -11,7 +11,7 @@
 //! - `standard`, `cloudevents`, `slack` and `teams` send every event of Greenroom once, whichever of its names is
 //!   subscribed.
 //!
-//! No body is larger than [`MAX_BODY`]: see [`fit`].
+//! No body is larger than [`MAX_BODY`]: see [`truncate`].
 
 mod chat;
 mod databricks;

@@ -1,7 +1,7 @@
 //! Searches of registered models and of model versions, in MLflow's language.
 //!
 //! A [`Query`] consists of a [`Filter`], an [`Order`], and the identity that page tokens are bound to. A query runs
-//! over rows, which may borrow from an index or from a snapshot, and returns a [`Page`]. This module does no I/O.
+//! over rows, which may borrow from an index or from a snapshot, and returns a [`ResultPage`]. This module does no I/O.
 //!
 //! ```
 //! use greenroom::search::{Fact, ModelRow, PageLimits, Query};
@@ -274,8 +274,8 @@ impl<T: Target> Query<T> {
         page::open(&self.id, token, key)
     }
 
-    /// Returns the token of the page that starts at `offset` ([`Page::next`]), for rows read at `commit`. `commit` is a
-    /// short text, such as an object id.
+    /// Returns the token of the page that starts at `offset` ([`ResultPage::next`]), for rows read at `commit`. `commit`
+    /// is a short text, such as an object id.
     pub fn token(&self, offset: usize, commit: &str, key: &TokenKey) -> String {
         page::seal(&self.id, offset, commit, key)
     }

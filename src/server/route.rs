@@ -114,7 +114,8 @@ pub struct Route {
     pub needs: RouteAccess,
     /// The handler.
     pub handler: Handler,
-    /// Whether scalars in the body are converted to the expected type ([`Args::lenient`](super::args::Args::lenient)).
+    /// Whether scalars in the body are converted to the expected type
+    /// ([`Args::lenient`](super::arguments::Args::lenient)).
     pub is_lenient: bool,
     /// Whether the path belongs to MLflow's own API, where responses use only error codes that MLflow maps to 4xx.
     pub is_mlflow: bool,

@@ -78,7 +78,7 @@ pub struct ServerState {
     pub imports: Imports,
 }
 
-/// The parts of a [`State`].
+/// The parts of a [`ServerState`].
 pub struct ServerParts {
     /// The newest catalog, from the writer. `None` until it is loaded.
     pub catalog: watch::Receiver<Option<Arc<Catalog>>>,

@@ -1,8 +1,8 @@
 //! Signatures as git makes them, verified with the keys of the registry's people.
 //!
-//! Input is bytes, keys and a time; output is a [`Finding`]. Nothing is read from disk or run. A signature names the
-//! key that made it, so only that key is tried, however many people there are. There are two ways to ask: [`check`]
-//! takes a few keys, such as those of the probable signer; a [`Ring`] holds the keys of all people and is built once
+//! Input is bytes, keys and a time; output is a [`SignatureFinding`]. Nothing is read from disk or run. A signature
+//! names the key that made it, so only that key is tried, however many people there are. There are two ways to ask:
+//! [`check`] takes a few keys, such as those of the probable signer; a [`KeyRing`] holds the keys of all people and is built once
 //! for many questions.
 
 mod allowed;

@@ -1,7 +1,7 @@
 //! Copies models from other locations: only from locations that an administrator named.
 //!
-//! A source is text from a caller. It is parsed once, into an [`Origin`], and only if it lies below one of the named
-//! locations. All later steps use the parsed value. A source that is not an origin is never opened.
+//! A source is text from a caller. It is parsed once, into an [`ImportOrigin`], and only if it lies below one of the
+//! named locations. All later steps use the parsed value. A source that is not an origin is never opened.
 
 mod client;
 mod place;

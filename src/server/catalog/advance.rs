@@ -32,7 +32,7 @@ impl Catalog {
     ///
     /// # Errors
     ///
-    /// [`LoadError`] when the repository or the index cannot be read.
+    /// [`CatalogError`] when the repository or the index cannot be read.
     pub fn catch_up(&self, registry: &Registry) -> Result<Self, CatalogError> {
         let head = registry.head()?;
         let (Some(tip), Some(known)) = (head, self.commit) else { return Self::load(registry) };

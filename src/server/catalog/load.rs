@@ -55,7 +55,7 @@ impl Catalog {
     ///
     /// # Errors
     ///
-    /// [`LoadError`] when the repository or the index cannot be read.
+    /// [`CatalogError`] when the repository or the index cannot be read.
     pub fn load(registry: &Registry) -> Result<Self, CatalogError> {
         let mut index = Index::open(registry, &mut |_| {})?;
         let mut out = Self::empty();
