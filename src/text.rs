@@ -180,6 +180,11 @@ pub fn with_causes(e: &dyn std::error::Error) -> String {
     out
 }
 
+/// Returns a count with its noun: `1 file`, `2 files`. `noun` is a singular whose plural ends in `s`.
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,7 +31,11 @@ impl<'s, 'o> People<'s, 'o> {
         Ok(Self { state, mailmap })
     }
 
-    /// A person's file that cannot be read, with what is wrong: whoever is looked for and not found may be that person.
+    /// Returns the first fault of a file of `people/` that cannot be read; `None` if all can be read. A person who is
+    /// looked up and not found may be the person of that file.
+    ///
+    /// # Errors
+    /// [`TreeError`] if an object cannot be read.
     pub fn unread(&self) -> Result<Option<Problem>, TreeError> {
         unread(self.state)
     }

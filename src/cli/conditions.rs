@@ -51,7 +51,7 @@ impl ConditionArgs {
     /// Changes the evidence and the freeze windows of a rule by the options.
     ///
     /// # Errors
-    /// Where one tag or metric has two conditions, one that is to go is not asked for, or a window is none.
+    /// A tag or metric has two conditions, a condition to delete does not exist, or a freeze window is not valid.
     pub(super) fn merge(
         self,
         evidence: &mut Evidence,

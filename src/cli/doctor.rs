@@ -16,7 +16,7 @@ use crate::index::{self, Health};
 use crate::registry::Registry;
 use crate::registry::health::{self, Check, CheckState};
 use crate::registry::unsent_files::{LfsConfig, lfs_config};
-use crate::text::{one_line, with_causes};
+use crate::text::{counted, one_line, with_causes};
 use crate::view;
 
 /// The largest number of versions that a line names.
@@ -84,17 +84,18 @@ fn of_steps(session: &Session, registry: &Registry) -> Result<Check, CliError> {
     let committer = session.identity(registry.repo()).ok().map(|(_, committer)| committer);
     let now = committer.as_ref().map_or_else(clock, |who| session.now(who));
     let ahead = gate::ahead(registry, committer.as_ref(), now)?;
-    let help = "greenroom check tells them all, with what to do";
+    let help = "greenroom check lists all faults, with what to do";
     if let Some((_, first)) = ahead.faults.first() {
-        let message = format!("{} fault(s) of commits that are not pushed yet; the first: {first}", ahead.faults.len());
+        let many = counted(ahead.faults.len(), "fault");
+        let message = format!("{many} of commits that are not pushed yet; the first: {first}");
         return Ok(check(CheckState::Fail, one_line(&message).into_owned(), help));
     }
     let recent = gate::verify::recent(registry, tip, RECENT)?;
     let mut found = recent.iter().filter(|(commit, _)| !ahead.steps.contains(commit));
     Ok(match (found.next(), ahead.warnings.first()) {
         (Some((commit, fault)), _) => {
-            let many = 1 + found.count();
-            let message = format!("{many} fault(s) of recent commits; the first, of {}: {fault}", commit.short());
+            let many = counted(1 + found.count(), "fault");
+            let message = format!("{many} of recent commits; the first, of {}: {fault}", commit.short());
             check(CheckState::Fail, one_line(&message).into_owned(), help)
         }
         (None, Some(first)) => check(CheckState::Warn, one_line(&first.message).into_owned(), &first.help),
@@ -105,9 +106,9 @@ fn of_steps(session: &Session, registry: &Registry) -> Result<Check, CliError> {
 /// Checks the index. An old or missing index is no problem, because the next query updates it; a damaged one is.
 fn of_index(found: &Health) -> Check {
     let (state, message) = match found {
-        Health::Absent => (CheckState::Ok, "there is none yet; the next question builds it".to_owned()),
+        Health::Absent => (CheckState::Ok, "there is no index yet; the next query builds it".to_owned()),
         Health::Current => (CheckState::Ok, "up to date".to_owned()),
-        Health::Behind => (CheckState::Ok, "behind; the next question brings it up to date".to_owned()),
+        Health::Behind => (CheckState::Ok, "behind; the next query brings it up to date".to_owned()),
         Health::Damaged(what) => (CheckState::Warn, format!("damaged: {what}")),
     };
     let help = if state == CheckState::Ok { String::new() } else { "greenroom index rebuild".to_owned() };

@@ -50,10 +50,10 @@ fn status(session: &mut Session) -> Result<Exit, CliError> {
         Health::Absent => "There is no index yet; `greenroom log` or `greenroom search` builds it.".to_owned(),
         Health::Current => format!("The index is up to date: {commits} commits to {tip}, {bytes}."),
         Health::Behind => {
-            format!("The index knows {commits} commits to {tip}, {bytes}; the next question brings it up to date.")
+            format!("The index knows {commits} commits to {tip}, {bytes}; the next query brings it up to date.")
         }
         Health::Damaged(what) => {
-            format!("The index is damaged ({}); the next question builds it anew.", one_line(what))
+            format!("The index is damaged ({}); the next query rebuilds it.", one_line(what))
         }
     });
     Ok(exit)

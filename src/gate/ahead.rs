@@ -1,4 +1,4 @@
-//! What is committed here and not pushed yet: judged as the gate would judge it if whoever works here pushed it now.
+//! Judges the commits that are not pushed yet, as the gate would judge them if the local committer pushed them now.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -16,24 +16,24 @@ use crate::rules::{Fault, RuleClass};
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
 
-/// What is said of the steps that are not pushed yet.
+/// The verdict on the steps that are not pushed yet.
 #[derive(Debug, Default)]
 pub struct Ahead {
     /// The steps that were judged, oldest first.
     pub steps: Vec<Oid>,
-    /// Why the gate would not take them, each fault with the commit that it is of; none where it is the branch's.
+    /// The faults for which the gate would refuse the push, each with its commit; `None` if the branch is at fault.
     pub faults: Vec<(Option<Oid>, Fault)>,
-    /// What was not judged, and why.
+    /// The parts that were not judged, and the reason.
     pub warnings: Vec<Problem>,
 }
 
-/// Judges the steps of the registry's branch that the remote's branch did not have when it was last seen here.
+/// Judges the steps of the registry's branch that the remote's branch did not have at the last fetch.
 ///
-/// `committer` is who would push; without one the committer of each commit is taken. Where the branch is pushed to no main
-/// branch of a remote nothing is judged: others will merge it, and the merge is judged then.
+/// `committer` is the person who would push; without it, each commit counts as pushed by its committer. If the branch is
+/// not pushed to the main branch of a remote, nothing is judged: the merge will be judged later.
 ///
 /// # Errors
-/// When an object cannot be read; not where a shallow or partial clone lacks it.
+/// [`GateError`] if an object cannot be read, unless a shallow or partial clone lacks it: that is a warning.
 pub fn ahead(registry: &Registry, committer: Option<&Ident>, now: Timestamp) -> Result<Ahead, GateError> {
     let repo = registry.repo();
     let (Some(tip), Some(tracked)) = (repo.reference(registry.branch())?, repo.tracked(registry.branch())?) else {
@@ -55,7 +55,7 @@ pub fn ahead(registry: &Registry, committer: Option<&Ident>, now: Timestamp) -> 
     }
 }
 
-/// Why a clone lacks what the judgement needs; none where an error has another cause.
+/// Returns why a clone lacks objects that the verdict needs; `None` if the error has another cause.
 fn cut(repo: &Repo, e: &GateError) -> Option<&'static str> {
     let tree = match e {
         GateError::Git(GitError::Shallow) => return Some("the clone is shallow"),
@@ -131,7 +131,7 @@ fn tell(judgement: &Judgement, lenient: Option<&Judgement>, tip: Oid, out: &mut 
     }
 }
 
-/// A fault of a commit with advice for a commit that is made: each is judged by itself, so that a later one mends nothing.
+/// Adds advice to a fault of a commit that exists. Each commit is judged by itself, so a later commit corrects nothing.
 fn mended(fault: &Fault, commit: Option<Oid>, tip: Oid) -> Fault {
     let Some(commit) = commit else { return fault.clone() };
     let short = commit.short();

@@ -82,8 +82,8 @@ pub(super) struct CheckedObjects {
 }
 
 impl Gate {
-    /// Judges the model files of a step: those that it brings, and those that a rule asks for of a version which enters a
-    /// stage or takes an alias, for a store can lose what was there.
+    /// Judges the model files of a step: the files that it adds, and the files of a version that enters a stage or takes
+    /// an alias whose rule requires files, because a store can lose files that it had.
     pub(super) fn judge_files(
         &self,
         (before, after): (&Snapshot<'_>, &Snapshot<'_>),
@@ -91,67 +91,56 @@ impl Gate {
         seen: &mut CheckedObjects,
         judged: &mut StepJudgement,
     ) -> Result<(), GateError> {
+        let arrival = "send them first: `git lfs push --all REMOTE`, which `git lfs install` makes part of each push";
         for (folder, mut found) in brought(after, &diff.events)? {
             judged.faults.append(&mut found.faults);
-            if self.missing == MissingPolicy::Ignore {
-                continue;
-            }
-            let mut away = Vec::new();
-            for file in found.files.iter().filter(|f| f.place == FileLocation::Stored) {
-                if let Some(why) = self.not_arrived(file, seen) {
-                    away.push(format!("{} ({} bytes): {why}", file.path, file.size));
-                }
-            }
-            let help = "send them first: `git lfs push --all REMOTE`, which `git lfs install` makes part of each push";
-            let Some(fault) = told(&folder, "has not arrived", "have not arrived", &away, help) else { continue };
-            match self.missing {
-                MissingPolicy::Refuse => judged.faults.push(fault),
-                MissingPolicy::Warn | MissingPolicy::Ignore => judged.warnings.push(fault),
-            }
+            let away = self.missing_files(&found.files, |file| self.not_arrived(file, seen));
+            self.add_missing(missing_fault(&folder, "has not arrived", "have not arrived", &away, arrival), judged);
         }
-        self.judge_promoted((before, after), diff, seen, judged)
-    }
-
-    /// Looks for the stored files of versions that enter a stage, or take an alias, whose rule asks for files. Only whether
-    /// they are there with their sizes: their bytes were compared when they arrived.
-    fn judge_promoted(
-        &self,
-        (before, after): (&Snapshot<'_>, &Snapshot<'_>),
-        diff: &Diff,
-        seen: &mut CheckedObjects,
-        judged: &mut StepJudgement,
-    ) -> Result<(), GateError> {
-        if self.missing == MissingPolicy::Ignore {
-            return Ok(());
-        }
-        for (model, number) in promoted(before, diff)? {
+        let (one, many) = ("that the rule asks for is not in the store", "that the rule asks for are not in the store");
+        let loss =
+            "bring them back: `git lfs push --all REMOTE` from a clone that has them, or the store from a backup";
+        // Promoted versions are read only where a missing file matters.
+        let promoted = if self.missing == MissingPolicy::Ignore { BTreeSet::new() } else { promoted(before, diff)? };
+        for (model, number) in promoted {
             let view = after.model(model)?.map(|m| m.version(number)).transpose()?.flatten();
             let Some(view) = view else { continue };
             let Some(tree) = view.artifacts()? else { continue };
-            // What cannot be listed is a fault of the step that brought it.
+            // Files that cannot be listed are a fault of the step that added them.
             let Ok(files) = artifact::list(&self.repo, &tree, &artifact::ArtifactLimits::default()) else { continue };
-            let mut away = Vec::new();
-            for file in files.iter().filter(|f| f.place == FileLocation::Stored) {
-                if seen.known.insert((file.sha256.clone(), file.size))
-                    && let Some(why) = self.not_stored(file)
-                {
-                    away.push(format!("{} ({} bytes): {why}", file.path, file.size));
-                }
-            }
-            let help =
-                "bring them back: `git lfs push --all REMOTE` from a clone that has them, or the store from a backup";
-            let (one, many) =
-                ("that the rule asks for is not in the store", "that the rule asks for are not in the store");
-            let Some(fault) = told(&view.path, one, many, &away, help) else { continue };
-            match self.missing {
-                MissingPolicy::Refuse => judged.faults.push(fault),
-                MissingPolicy::Warn | MissingPolicy::Ignore => judged.warnings.push(fault),
-            }
+            // Existence and size only: the bytes were compared when the files arrived.
+            let away = self.missing_files(&files, |file| {
+                let is_new = seen.known.insert((file.sha256.clone(), file.size));
+                if is_new { self.not_stored(file) } else { None }
+            });
+            self.add_missing(missing_fault(&view.path, one, many, &away, loss), judged);
         }
         Ok(())
     }
 
-    /// Why the store has no object of a file and its size; none if it has.
+    /// Returns the stored files for which `reason` finds one, as texts with the reason. Returns none of them if the
+    /// repository ignores missing files.
+    fn missing_files(
+        &self,
+        files: &[FileEntry<FileLocation>],
+        mut reason: impl FnMut(&FileEntry<FileLocation>) -> Option<&'static str>,
+    ) -> Vec<String> {
+        if self.missing == MissingPolicy::Ignore {
+            return Vec::new();
+        }
+        let stored = files.iter().filter(|f| f.place == FileLocation::Stored);
+        stored.filter_map(|f| Some(format!("{} ({} bytes): {}", f.path, f.size, reason(f)?))).collect()
+    }
+
+    /// Adds the fault of missing files to a judgement: as a fault or as a warning, by the setting of the repository.
+    fn add_missing(&self, fault: Option<Fault>, judged: &mut StepJudgement) {
+        match self.missing {
+            MissingPolicy::Refuse => judged.faults.extend(fault),
+            MissingPolicy::Warn | MissingPolicy::Ignore => judged.warnings.extend(fault),
+        }
+    }
+
+    /// Returns why the store has no object of the file's digest and size; `None` if it has one.
     fn not_stored(&self, file: &FileEntry<FileLocation>) -> Option<&'static str> {
         let store = Store::at(self.repo.lfs_dir());
         if store.has(&file.sha256, file.size) {
@@ -161,7 +150,7 @@ impl Gate {
         Some(if is_there { "the object has another size" } else { "no such object" })
     }
 
-    /// Why the object of a file is not what it should be; none if it is.
+    /// Returns why the object of a file is not as announced; `None` if it is, or was checked before.
     fn not_arrived(&self, file: &FileEntry<FileLocation>, seen: &mut CheckedObjects) -> Option<&'static str> {
         if !seen.known.insert((file.sha256.clone(), file.size)) {
             return None;
@@ -175,7 +164,7 @@ impl Gate {
     }
 }
 
-/// The versions that a step brings into a stage, or under an alias, whose rule (as it was before the step) asks for files.
+/// Returns the versions that a step moves into a stage, or names by an alias, whose rule before the step requires files.
 fn promoted<'e>(before: &Snapshot<'_>, diff: &'e Diff) -> Result<BTreeSet<(&'e ModelName, u64)>, TreeError> {
     let Some(settings) = before.settings()? else { return Ok(BTreeSet::new()) };
     let asks = |require: &Evidence| require.artifacts;
@@ -191,8 +180,9 @@ fn promoted<'e>(before: &Snapshot<'_>, diff: &'e Diff) -> Result<BTreeSet<(&'e M
     Ok(diff.events.iter().filter_map(one).collect())
 }
 
-/// The fault of a version whose files are not there; `one` and `many` say of one and of several what is wrong with them.
-fn told(folder: &str, one: &str, many: &str, away: &[String], help: &str) -> Option<Fault> {
+/// Returns the fault of a version with missing files; `None` if no file is missing. `one` and `many` are the predicates
+/// for one file and for several files.
+fn missing_fault(folder: &str, one: &str, many: &str, away: &[String], help: &str) -> Option<Fault> {
     let first = away.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ");
     let more = away.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };

@@ -16,7 +16,7 @@ use crate::format::codec::known_format;
 use crate::git::program;
 use crate::rules;
 use crate::snapshot::Snapshot;
-use crate::text::{one_line, with_causes};
+use crate::text::{counted, one_line, with_causes};
 
 /// The number of models from which the sharded layout pays off.
 const MANY_MODELS: usize = 500;
@@ -385,8 +385,8 @@ fn content(state: &Snapshot<'_>) -> Result<Check, RegistryError> {
     Ok(match faults.first() {
         None => Check::ok("content", "all files are as they should be"),
         Some(first) => {
-            let message = format!("{} fault(s) in the newest commit; the first: {first}", faults.len());
-            Check::fail("content", message, "greenroom check tells them all")
+            let message = format!("{} in the newest commit; the first: {first}", counted(faults.len(), "fault"));
+            Check::fail("content", message, "greenroom check lists all faults")
         }
     })
 }

@@ -59,13 +59,13 @@ pub struct Finder {
 }
 
 impl Finder {
-    /// A search that begins in a folder.
+    /// Returns a finder that looks in this folder first.
     pub fn beginning(at: &str) -> Self {
         Self { last: RefCell::new(Some(at.to_owned())), ..Self::default() }
     }
 
-    /// The folder of the registry with an id, at whatever depth; none where it is in no folder, or in several: then nobody
-    /// can say which of the copies is the registry.
+    /// Returns the folder of the registry with an id, at any depth. Returns `None` if no folder holds it, or if several
+    /// do: none of the copies is then known to be the registry.
     ///
     /// # Errors
     /// [`TreeError::Vast`] for a tree that is too deep or large to be searched.
@@ -97,8 +97,9 @@ impl Finder {
     }
 }
 
-/// The folders to whose top files with a registry's names come from one tree to another, at any depth, each with the first
-/// of these files. Only folders that differ are looked at; folders of a registry's own are not.
+/// Returns the folders, at any depth, that get a file with the name of a registry's file at their top between two trees.
+/// Each folder comes with the first of these files. The search reads only folders that differ, and no registry's own
+/// folders.
 ///
 /// # Errors
 /// [`TreeError::Vast`] for a change that is too deep or large to be searched.

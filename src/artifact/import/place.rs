@@ -49,7 +49,7 @@ pub(super) fn plain(path: &str) -> Option<FilePath> {
 }
 
 impl ServerBase {
-    /// Parses `http(s)://host[:port][/path]`.
+    /// Parses an `http` or `https` URL of a host, with an optional port and an optional path.
     ///
     /// # Errors
     /// [`InvalidPlace`] if the text is not such a URL.

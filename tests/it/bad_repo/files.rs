@@ -164,7 +164,7 @@ fn ids_that_are_used_twice_and_names_that_look_alike() {
     ] {
         assert!(told.contains(fault), "{fault:?} is not in\n{told}");
     }
-    says(&bare, 7, "doctor", "fault(s) in the newest commit");
+    says(&bare, 7, "doctor", " in the newest commit; the first:");
     // greenroom itself normalizes names.
     says(&shell, 0, "model create caf\u{e9}", "");
     for name in ["CHURN", "cafe\u{301}", "CAF\u{c9}"] {

@@ -72,7 +72,7 @@ fn a_forbidden_commit_is_told_as_the_gate_tells_it_and_can_be_taken_back() {
     let said = (fault["message"].as_str().expect("a message"), fault["help"].as_str().expect("help"));
     assert!(said.0.starts_with("commit ") && said.0.contains("carol may not"), "{said:?}");
     let doctor = carol.greenroom(["doctor"]).code(7).stdout().to_owned();
-    assert!(doctor.contains("fail  steps     1 fault(s) of commits that are not pushed yet"), "{doctor}");
+    assert!(doctor.contains("fail  steps     1 fault of commits that are not pushed yet"), "{doctor}");
     // Bob may: the verdict is that of who would push.
     assert_eq!(checked(&carol, 5).0, BTreeSet::from(["permission".to_owned()]));
     // The advice is a command that works.
