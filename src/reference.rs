@@ -16,11 +16,11 @@ use crate::tree::TreeError;
 /// A parsed reference. `models:/` may be left out.
 ///
 /// ```
-/// use greenroom::reference::{ModelRef, Pick};
+/// use greenroom::reference::{ModelRef, VersionPick};
 /// let r: ModelRef = "models:/churn/Production@{2026-03-01}".parse()?;
 /// assert_eq!(r.model.as_str(), "churn");
 /// assert_eq!(r.moment.as_deref(), Some("2026-03-01"));
-/// assert!(matches!(r.pick, Pick::Stage(_)));
+/// assert!(matches!(r.pick, VersionPick::Stage(_)));
 /// # Ok::<(), greenroom::reference::InvalidRef>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
