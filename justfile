@@ -24,6 +24,7 @@ transcripts name="":
 # Write schemas, transcripts, payloads and examples anew.
 write:
     GREENROOM_WRITE=1 cargo test --test it -- schema:: transcripts:: webhooks::payloads examples::
+    GREENROOM_WRITE=1 cargo test --lib -- deliver::mail
 
 # Fuzz one target (needs nightly Rust and cargo-fuzz).
 fuzz target:

@@ -263,16 +263,24 @@ impl Secrets {
         }
     }
 
-    /// Lets a secret be claimed anew; says whether it was a webhook's.
+    /// Frees a secret for the next webhook that uses it. Returns whether a webhook owned it.
+    ///
+    /// # Errors
+    /// [`SecretError`] if the file cannot be read or written.
     pub fn release(&self, name: &Key) -> Result<bool, SecretError> {
-        let Some(own) = own(name).filter(|own| self.stored().is_ok_and(|s| s.webhook.contains_key(*own))) else {
+        let Some(own) = own(name) else { return Ok(false) };
+        if !self.stored()?.webhook.contains_key(own) {
             return Ok(false);
-        };
+        }
         self.change(|stored| drop(stored.webhook.remove(own)))?;
         Ok(true)
     }
 
-    /// Sets a secret; whose it was counts no longer. Where there is a key, all others of the file are encrypted with it, too.
+    /// Sets a secret. A base name is then free for the next webhook that uses it; `NAME.next` keeps its owner. If there is
+    /// a key, all other secrets of the file are encrypted with it, too.
+    ///
+    /// # Errors
+    /// [`SecretError`] if the file cannot be read or written.
     pub fn set(&self, name: &Key, secret: &Secret, now: Timestamp) -> Result<(), SecretError> {
         self.change(|stored| {
             stored.webhook.remove(name.as_str());
@@ -280,7 +288,10 @@ impl Secrets {
         })
     }
 
-    /// Sets a secret that stays whose it was, and deletes the one that it was moved from.
+    /// Sets a secret, which keeps its owner, and deletes the secret that it was moved from.
+    ///
+    /// # Errors
+    /// [`SecretError`] if the file cannot be read or written.
     pub fn promote(&self, (from, to): (&Key, &Key), secret: &Secret, now: Timestamp) -> Result<(), SecretError> {
         self.change(|stored| {
             stored.put(to, secret, now);
@@ -321,7 +332,7 @@ impl Secrets {
                 changed: Some(Timestamp::from_millis(entry.changed)),
                 sealed: entry.sealed.is_some(),
                 environment,
-                webhook: stored.webhook.get(name).cloned(),
+                webhook: stored.webhook.get(name.strip_suffix(NEXT_SECRET).unwrap_or(name)).cloned(),
             });
         }
         variables.sort();
@@ -518,6 +529,16 @@ mod tests {
         assert!(matches!(ask("webhook-a", 2), Ok(true)));
         assert!(secrets.release(&name("webhook-a")).unwrap() && !secrets.release(&name("webhook-a")).unwrap());
         assert!(matches!(ask("webhook-a", 1), Ok(true)));
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_of_a_release_and_no_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = Secrets::with_key(folder.path(), None);
+        set(&secrets, "webhook-a", "first");
+        std::fs::write(secrets.path(), "no TOML").unwrap();
+        assert!(secrets.release(&name("webhook-a")).is_err());
+        assert!(!secrets.release(&name("shared")).unwrap(), "a shared secret has no owner");
     }
 
     #[test]

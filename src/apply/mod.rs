@@ -40,11 +40,11 @@ pub struct Context<'a> {
     pub may_enter: &'a MayEnter<'a>,
 }
 
-/// Says whether a version may enter a stage at a time, approvals aside; `rules::outlook::may_enter` is the one there is.
+/// Returns whether a version may enter a stage at a time, approvals aside. `rules::obstacles::may_enter` implements it.
 pub type MayEnter<'a> =
     dyn Fn(&Snapshot<'_>, &ModelView<'_>, u64, &crate::stage::Stage, Timestamp) -> Result<bool, TreeError> + 'a;
 
-/// Gives the subject of a review of a version for a stage; `rules::subject::subject` is the one there is.
+/// Returns the subject of a review of a version for a stage. `rules::subject::subject` implements it.
 pub type ReviewSubjectOf<'a> =
     dyn Fn(&Snapshot<'_>, &ModelView<'_>, u64, &crate::stage::Stage) -> Result<ReviewSubject, TreeError> + 'a;
 

@@ -165,7 +165,7 @@ fn committed(
             lint.faults.push(fault);
         }
     }
-    lint.faults.extend(ahead.faults.into_iter().map(|(_, fault)| fault));
+    lint.faults.extend(ahead.faults);
     lint.faults.sort();
     lint.faults.dedup();
     lint.warnings.sort();

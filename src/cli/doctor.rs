@@ -74,8 +74,7 @@ fn of_operation(registry: &Registry) -> Option<Check> {
     Some(Check { name: "merge", state: CheckState::Warn, message, help: operation.way_out().to_owned() })
 }
 
-/// What commits that are not pushed yet broke, and what recent ones did to the past, which the files as they are do not
-/// show.
+/// Checks the commits that are not pushed yet, and what recent commits did to the past: the files alone do not show it.
 fn of_steps(session: &Session, registry: &Registry) -> Result<Check, CliError> {
     let check = |state, message: String, help: &str| Check { name: "steps", state, message, help: help.to_owned() };
     let Some(tip) = registry.head()?.filter(|_| registry.branch().starts_with("refs/heads/")) else {
@@ -85,7 +84,7 @@ fn of_steps(session: &Session, registry: &Registry) -> Result<Check, CliError> {
     let now = committer.as_ref().map_or_else(clock, |who| session.now(who));
     let ahead = gate::ahead(registry, committer.as_ref(), now)?;
     let help = "greenroom check lists all faults, with what to do";
-    if let Some((_, first)) = ahead.faults.first() {
+    if let Some(first) = ahead.faults.first() {
         let many = counted(ahead.faults.len(), "fault");
         let message = format!("{many} of commits that are not pushed yet; the first: {first}");
         return Ok(check(CheckState::Fail, one_line(&message).into_owned(), help));
@@ -145,8 +144,8 @@ fn of_sending(registry: &Registry) -> Check {
     }
 }
 
-/// Whether `git pull` merges where a gate judges pushes, which takes no merge that puts what landed before on a side branch;
-/// nothing where it does not, where no remote is, or where the settings say that nothing proves who pushes.
+/// Warns if a gate judges pushes and `git pull` does not rebase: the gate refuses a merge whose second parent is the
+/// remote's branch. Returns `None` without a remote, or with authority `author`.
 fn of_pulling(registry: &Registry) -> Result<Option<Check>, CliError> {
     let settings = registry.snapshot()?.settings()?.cloned();
     let is_gated = settings.is_some_and(|s| s.identity.authority != Authority::Author);
@@ -154,13 +153,13 @@ fn of_pulling(registry: &Registry) -> Result<Option<Check>, CliError> {
     if !is_gated || !repo.is_own_clone() || repo.rebases_on_pull(registry.branch()) {
         return Ok(None);
     }
-    let message =
-        "a plain `git pull` merges here, and the gate refuses that merge where somebody else pushed meanwhile";
+    let message = "`git pull` does not rebase here; if another person pushed in the meantime, the gate refuses a merge of \
+                   their commits";
     let help = "git config pull.rebase true".to_owned();
     Ok(Some(Check { name: "pull", state: CheckState::Warn, message: message.to_owned(), help }))
 }
 
-/// Names, and how many more there are.
+/// Returns the first names, and the number of the others.
 fn list(names: &[String], most: usize) -> String {
     let shown = names.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(most) {

@@ -18,6 +18,7 @@ use crate::pushes::{Push, Pushes};
 use crate::reference::{ModelRef, VersionPick};
 use crate::registry::{Registry, RegistryError};
 use crate::text::{one_line, quoted};
+use crate::tree::Oid;
 use crate::view::LogEntry;
 
 /// Show the history: who changed what, when and why, newest first
@@ -71,7 +72,10 @@ pub(super) fn run(args: LogArgs, session: &mut Session) -> Result<Exit, CliError
         return Ok(Exit::Ok);
     }
     let pushed = pushed(&registry, &entries)?;
-    let claims = |e: &HistoryEntry| if e.asked_by.is_empty() { Ok(BTreeSet::new()) } else { unproven(&registry, e) };
+    let claims = |e: &HistoryEntry| {
+        let asked_by: Vec<&str> = e.asked_by.iter().map(AsRef::as_ref).collect();
+        unproven(&registry, (e.commit, e.parent), &asked_by)
+    };
     let claims = entries.iter().map(claims).collect::<Result<Vec<_>, _>>()?;
     let entries = entries.iter().zip(pushed).zip(claims);
     if session.out.is_json() {
@@ -87,12 +91,19 @@ pub(super) fn run(args: LogArgs, session: &mut Session) -> Result<Exit, CliError
     Ok(Exit::Ok)
 }
 
-/// Those who asked, as a merged branch says, of whom nothing proves it. Where the clone lacks what would tell, that is nobody
-/// or everybody who is named.
-fn unproven(registry: &Registry, entry: &HistoryEntry) -> Result<BTreeSet<UserName>, CliError> {
-    match registry.unproven_askers(entry.commit, entry.parent) {
+/// Returns the people in `asked_by`, the authors of a merged branch, without proof that they made it. If a shallow clone
+/// lacks the proof, it returns all of them.
+pub(super) fn unproven(
+    registry: &Registry,
+    (commit, parent): (Oid, Option<Oid>),
+    asked_by: &[&str],
+) -> Result<BTreeSet<UserName>, CliError> {
+    if asked_by.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    match registry.unproven_askers(commit, parent) {
         Err(RegistryError::Git(GitError::Shallow)) => {
-            Ok(entry.asked_by.iter().filter_map(|name| UserName::new(name).ok()).collect())
+            Ok(asked_by.iter().filter_map(|name| UserName::new(*name).ok()).collect())
         }
         found => Ok(found?),
     }

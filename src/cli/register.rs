@@ -224,8 +224,7 @@ fn take(
 /// How much is read of the file that names the newest snapshot in a cache, in bytes.
 const LONGEST_REVISION: u64 = 128;
 
-/// Why PATH is no model folder, where that is told by its name or by what lies in it: an address, or the cache of a model of
-/// the Hugging Face hub.
+/// Returns the error for a path that is a URI, or a cache folder of the Hugging Face hub; `None` for any other path.
 fn no_model_folder(given: &Path, path: &Path, selected: &SelectionArgs) -> Option<CliError> {
     let text = given.to_string_lossy();
     let is_scheme = |s: &str| {

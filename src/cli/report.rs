@@ -331,10 +331,10 @@ impl From<RegistryError> for CliError {
     }
 }
 
-/// Prints to stderr what is no result, so that programs that read the results do not take it for one.
+/// Prints a remark to stderr, so that programs do not read it as a result.
 pub(super) fn note(message: &str) {
     use std::io::Write as _;
-    // There is nobody left to tell that telling failed.
+    // A failed write to stderr cannot be reported anywhere.
     let _ = writeln!(anstream::stderr().lock(), "{}", one_line(message));
 }
 

@@ -156,7 +156,7 @@ pub(super) fn run(command: RequestCommand, session: &mut Session) -> Result<Exit
                 let action = Action::Transition { model, version, to, archive_existing };
                 return propose::run(session, &change, &branch, &action);
             }
-            warnings = outlook_of(session, &change, &model, version, &to)?;
+            warnings = obstacles_of(session, &change, &model, version, &to)?;
             (Action::CreateRequest { model, version, to, archive_existing, comment: change.text()? }, change)
         }
         RequestCommand::Approve(a) => {
@@ -166,7 +166,7 @@ pub(super) fn run(command: RequestCommand, session: &mut Session) -> Result<Exit
                 review::print(session, (&model, version), &which, a.change.person(), comment)?;
                 return Ok(Exit::Ok);
             }
-            warnings = approval_outlook(session, &a.change, &model, version, &which)?;
+            warnings = approval_obstacles(session, &a.change, &model, version, &which)?;
             let hindered = Hindered::Keep;
             (Action::ApproveRequest { model, version, which, archive_existing, comment, hindered }, a.change)
         }
@@ -187,7 +187,7 @@ pub(super) fn run(command: RequestCommand, session: &mut Session) -> Result<Exit
 
 /// Warnings for a new request: what stands against the transition, and that the requester's own approval does not
 /// count. If the version or the stage does not exist, the action itself reports that.
-fn outlook_of(
+fn obstacles_of(
     session: &mut Session,
     change: &ChangeArgs,
     model: &ModelName,
@@ -206,7 +206,7 @@ fn outlook_of(
 
 /// Warnings for an approval: the version does not meet the rule of the stage yet (a change that makes it meet the rule
 /// voids the approval), and an approval of one's own request does not count.
-fn approval_outlook(
+fn approval_obstacles(
     session: &mut Session,
     change: &ChangeArgs,
     model: &ModelName,

@@ -1,7 +1,5 @@
 //! `greenroom show`: a version, a model, a commit, or the registry as a whole.
 
-use std::collections::BTreeSet;
-
 use clap::Args;
 
 use super::complete;
@@ -87,16 +85,13 @@ fn show_commit(registry: &Registry, commit: Oid, session: &mut Session) -> Resul
         }
         other => other?,
     };
-    let claims = match entry.asked_by.is_empty() {
-        true => BTreeSet::new(),
-        false => registry.unproven_askers(commit, parent)?,
-    };
+    let asked_by: Vec<&str> = entry.asked_by.iter().map(|u| u.as_str()).collect();
+    let claims = log::unproven(registry, (commit, parent), &asked_by)?;
     if session.out.is_json() {
         session.out.json(&LogEntry::of_step(&entry, parent, &claims))?;
         return Ok(Exit::Ok);
     }
     let out = &mut session.out;
-    let asked_by: Vec<&str> = entry.asked_by.iter().map(|u| u.as_str()).collect();
     let landed_by = entry.landed_by.as_ref().map(|u| u.as_str());
     let by = log::StepPeople {
         by: entry.by.as_str(),

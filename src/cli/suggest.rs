@@ -2,6 +2,7 @@
 
 use super::report::CliError;
 use super::session::Session;
+use super::transition::shell;
 use crate::apply::EntityKind;
 use crate::entity::Settings;
 use crate::name::{GroupName, ModelName, Principal};
@@ -34,12 +35,12 @@ pub(super) fn hint(e: CliError, session: &Session) -> CliError {
     }
 }
 
-/// What is said of a model that is there now and was not then: what it was called before.
+/// Returns a hint for a model that exists now but did not exist at the given time: its earlier names.
 fn before(session: &Session, registry: &Registry, name: &ModelName) -> Option<String> {
     let names = session.index(registry).ok()?.names_of(name).ok()?;
     let former: Vec<String> = names.iter().filter(|n| *n != name).map(|n| quoted(n.as_str())).collect();
     Some(match former.as_slice() {
-        [] => format!("`greenroom log {name}` tells since when there is a model of that name"),
+        [] => format!("`greenroom log {}` tells since when there is a model of that name", shell(name.as_str())),
         [one] => format!("the model {name} was called {one} before; ask for that name"),
         several => format!("the model {name} had other names before; ask for one of {}", several.join(", ")),
     })

@@ -21,8 +21,8 @@ use crate::tree::{Oid, TreeError};
 pub struct Ahead {
     /// The steps that were judged, oldest first.
     pub steps: Vec<Oid>,
-    /// The faults for which the gate would refuse the push, each with its commit; `None` if the branch is at fault.
-    pub faults: Vec<(Option<Oid>, Fault)>,
+    /// The faults for which the gate would refuse the push. The message of each names its commit, if a commit is at fault.
+    pub faults: Vec<Fault>,
     /// The parts that were not judged, and the reason.
     pub warnings: Vec<Problem>,
 }
@@ -41,13 +41,10 @@ pub fn ahead(registry: &Registry, committer: Option<&Ident>, now: Timestamp) -> 
     };
     match judged(registry, (tip, &tracked), committer, now) {
         Err(e) => match cut(repo, &e) {
-            Some(why) => {
+            Some((why, help)) => {
                 let message = format!("the commits that {} has not were not judged: {why}", tracked.name);
                 let problem = Problem::of_file("", "unpushed", message);
-                Ok(Ahead {
-                    warnings: vec![problem.help("fetch the whole history: `git fetch --unshallow`")],
-                    ..Ahead::default()
-                })
+                Ok(Ahead { warnings: vec![problem.help(help)], ..Ahead::default() })
             }
             None => Err(e),
         },
@@ -55,11 +52,16 @@ pub fn ahead(registry: &Registry, committer: Option<&Ident>, now: Timestamp) -> 
     }
 }
 
-/// Returns why a clone lacks objects that the verdict needs; `None` if the error has another cause.
-fn cut(repo: &Repo, e: &GateError) -> Option<&'static str> {
+/// Returns why a clone lacks objects that the verdict needs, and what to do; `None` if the error has another cause.
+fn cut(repo: &Repo, e: &GateError) -> Option<(&'static str, &'static str)> {
+    let shallow = ("the clone is shallow", "fetch the whole history: `git fetch --unshallow`");
+    let partial = ("the clone is partial", "fetch all objects: `git fetch --refetch --no-filter`");
     let tree = match e {
-        GateError::Git(GitError::Shallow) => return Some("the clone is shallow"),
-        GateError::Tree(e) | GateError::Git(GitError::Object(e)) => e,
+        GateError::Git(GitError::Shallow)
+        | GateError::Ids(IndexError::Registry(RegistryError::Git(GitError::Shallow))) => return Some(shallow),
+        GateError::Tree(e)
+        | GateError::Git(GitError::Object(e))
+        | GateError::Ids(IndexError::Registry(RegistryError::Tree(e) | RegistryError::Git(GitError::Object(e)))) => e,
         GateError::Ids(_)
         | GateError::Setting { .. }
         | GateError::Late { .. }
@@ -68,7 +70,7 @@ fn cut(repo: &Repo, e: &GateError) -> Option<&'static str> {
             return None;
         }
     };
-    (matches!(tree, TreeError::Missing(_)) && repo.promisor().is_some()).then_some("the clone is partial")
+    (matches!(tree, TreeError::Missing(_)) && repo.promisor().is_some()).then_some(partial)
 }
 
 fn judged(
@@ -123,7 +125,7 @@ fn tell(judgement: &Judgement, lenient: Option<&Judgement>, tip: Oid, out: &mut 
     };
     for one in judgement.faults() {
         if stays(one.commit, one.fault) {
-            out.faults.push((one.commit, mended(one.fault, one.commit, tip)));
+            out.faults.push(mended(one.fault, one.commit, tip));
         } else {
             let message = format!("only the record of pushes, which is not here, can tell: {}", one.fault);
             out.warnings.push(Problem::of_file("", "push-record", message).help(format!("fetch it: `{FETCH}`")));
@@ -154,14 +156,15 @@ fn mended(fault: &Fault, commit: Option<Oid>, tip: Oid) -> Fault {
 }
 
 impl Gate {
-    /// The gate that would judge a push from a clone: the files of models are sent with the push, and who waits is who asked.
+    /// Returns the gate for commits of a clone. It ignores missing model files, because a push sends them, and takes up to a
+    /// day, because only the caller waits.
     fn of_a_clone(mut self) -> Self {
         self.missing = MissingPolicy::Ignore;
         self.limits.time = Duration::from_secs(24 * 60 * 60);
         self
     }
 
-    /// The commit after which the steps of `tip` are new to the remote's branch; none where there are none.
+    /// Returns the commit after which the steps of `tip` are new to the remote's branch; `None` if no step is new.
     fn base(&self, tip: Oid, tracked: &Tracked, out: &mut Ahead) -> Result<Option<Oid>, GateError> {
         let max = self.limits.commits;
         let Some(new) = self.repo.new_commits(tip, &[tracked.commit], max)? else { return Ok(Some(tracked.commit)) };

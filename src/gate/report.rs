@@ -23,14 +23,16 @@ impl Judgement {
             n => format!("greenroom: the push is refused, for it breaks {n} rules\n"),
         };
         let mut last = None;
-        for (index, more) in folded(all.iter().map(|one| (one.commit, &one.fault.problem))) {
+        let shown = folded(all.iter().map(|one| (one.commit, &one.fault.problem)));
+        for (position, (index, more)) in shown.iter().copied().enumerate() {
             let Some(one) = all.get(index) else { continue };
             let mut text = told(one, last);
             if more > 0 {
                 let _ = writeln!(text, "    ... and {more} more like it");
             }
             if out.len() + text.len() > MAX_TEXT - 80 {
-                let _ = writeln!(out, "\n  ... and {} more", all.len() - index);
+                let left: usize = shown.iter().skip(position).map(|(_, more)| 1 + more).sum();
+                let _ = writeln!(out, "\n  ... and {left} more");
                 break;
             }
             out.push_str(&text);

@@ -110,8 +110,10 @@ impl Registry {
         })
     }
 
-    /// Of the people who asked for what a merge brings, as its log entry names them: those of whom nothing proves that they
-    /// made it.
+    /// Returns the authors of the commits that a merge brought who are not proven to have made them.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if the history cannot be read, as in a shallow clone.
     pub fn unproven_askers(&self, commit: Oid, parent: Option<Oid>) -> Result<BTreeSet<UserName>, RegistryError> {
         let info = self.repo.commit(&commit)?;
         let (Some(parent), [_, merged @ ..]) = (parent, info.parents.as_slice()) else { return Ok(BTreeSet::new()) };

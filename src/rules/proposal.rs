@@ -214,7 +214,7 @@ impl<'a> Proposal<'a> {
 pub(super) struct Creation {
     pub(super) id: Id,
     pub(super) by: UserName,
-    /// Whether a commit of the creator grants the creator CAN_MANAGE on it.
+    /// Whether a commit of the creator grants the creator CAN_MANAGE on it, and the creator did not give it up.
     pub(super) is_granted: bool,
 }
 

@@ -65,7 +65,8 @@ impl Finder {
     }
 
     /// Returns the folder of the registry with an id, at any depth. Returns `None` if no folder holds it, or if several
-    /// do: none of the copies is then known to be the registry.
+    /// do: none of the copies is then known to be the registry. The folder of the last answer is looked at first, and wins
+    /// if it still holds the registry.
     ///
     /// # Errors
     /// [`TreeError::Vast`] for a tree that is too deep or large to be searched.

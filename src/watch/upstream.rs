@@ -8,7 +8,7 @@ use super::{Signal, WatchError, WatchOptions, WatchedBranch};
 use crate::git::{Repo, program};
 use crate::tree::Oid;
 
-/// The fetching thread. It ends when this is dropped.
+/// The fetching of new commits. Its thread ends when this is dropped; a run that watches once has none.
 pub(super) struct Upstream {
     #[expect(dead_code, reason = "dropping it ends the thread")]
     alive: Sender<()>,

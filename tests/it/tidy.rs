@@ -65,12 +65,9 @@ const PLACES: &[Place] = &[
     ("unicode_normalization", None),
     ("unicode_width", Some(&["cli"])),
     ("uuid", Some(&["name"])),
-    //
     ("hmac", Some(&["deliver", "server"])),
     ("lettre", Some(&["deliver"])),
     ("notify", Some(&["watch"])),
-    ("tower", Some(&["server"])),
-    ("tower_http", Some(&["server"])),
     ("ureq", Some(&["artifact", "deliver"])),
 ];
 

@@ -174,9 +174,8 @@ pub fn channels(snapshot: &Snapshot<'_>, out: &Arc<Outgoing>) -> Result<Vec<Box<
     let webhooks = snapshot.webhooks()?.into_values().filter_map(|file| file.value);
     let active: Vec<Webhook> = webhooks.filter(|w| w.state == WebhookState::Active).collect();
     for webhook in &active {
-        // What is used by another one is told when something is to be sent, and so is a file that cannot be written.
-        let own = |name: &&Key| matches!(out.secrets.get(name), Ok(Some(_)));
-        webhook.secrets().filter(own).for_each(|name| drop(out.secrets.claim(name, &webhook.id)));
+        // An error is reported when a delivery needs the secret: another owner, or a file that cannot be written.
+        webhook.secrets().for_each(|name| drop(out.secrets.get_for(name, &webhook.id)));
     }
     let active = active.into_iter();
     Ok(active.map(|webhook| Box::new(Hook { webhook, out: Arc::clone(out) }) as Box<dyn Channel>).collect())

@@ -259,7 +259,7 @@ async fn land(
     };
     match call.write(vec![action]).await {
         Ok(landed) => {
-            forget(call, before.iter().flat_map(secrets).collect()).await;
+            forget(call, before.iter().flat_map(Webhook::secrets).cloned().collect()).await;
             let webhook = after(&landed, id, before)?;
             let (out, id) = (Arc::clone(&call.state.hooks.out), webhook.id.clone());
             blocking(move || written.iter().try_for_each(|name| out.secrets().claim(name, &id))).await?;
@@ -270,11 +270,6 @@ async fn land(
             Err(e)
         }
     }
-}
-
-/// Returns the names of a webhook's secrets.
-fn secrets(webhook: &Webhook) -> impl Iterator<Item = Key> {
-    webhook.secret.iter().chain(&webhook.authorization).cloned()
 }
 
 /// Returns the webhook after a change.
@@ -294,7 +289,7 @@ async fn delete(call: Call, webhook: Webhook) -> Result<(), ApiError> {
     permit(&call, &as_new(&webhook))?;
     let task = tokio::spawn(async move {
         call.write(vec![Action::DeleteWebhook { id: webhook.id.clone() }]).await?;
-        forget(&call, secrets(&webhook).collect()).await;
+        forget(&call, webhook.secrets().cloned().collect()).await;
         Ok(())
     });
     task.await.map_err(|e| ApiError::internal(&e))?
@@ -312,7 +307,7 @@ async fn forget(call: &Call, names: Vec<Key>) {
         // A file that cannot be read might name any of them.
         let files = registry.snapshot()?.webhooks()?.into_values();
         let Some(all) = files.map(|file| file.value).collect::<Option<Vec<_>>>() else { return Ok(()) };
-        own.retain(|name| !all.iter().flat_map(secrets).any(|held| held == *name));
+        own.retain(|name| !all.iter().flat_map(Webhook::secrets).any(|held| held == name));
         for name in &own {
             out.secrets().delete(name)?;
         }
