@@ -57,7 +57,8 @@ pub mod rules;
 // CODEOWNERS: the permissions in the words of a git host
 pub mod codeowners;
 
-// the repository: git on disk, file permissions of folders that several accounts share
+// the repository: git on disk, file permissions of folders that several accounts share; the system's clock
+pub mod clock;
 pub mod git;
 pub mod shared;
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::facts::{FileReader, text};
+use super::fact_text::{FileReader, text};
 use super::yaml;
 use crate::entity::version::Environment;
 

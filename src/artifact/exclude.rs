@@ -4,7 +4,7 @@
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
-use super::ArtifactError;
+use super::error::ArtifactError;
 use super::path::FilePath;
 use crate::text::{one_line, quoted};
 

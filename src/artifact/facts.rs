@@ -1,15 +1,11 @@
 //! Facts that a model folder states about itself, in the terms of `version.toml`.
 
 use super::environment::{conda_python, environment, file, python};
+use super::fact_text::{FileReader, small, text};
 use super::mlmodel::MlModel;
 use super::yaml;
 use crate::entity::version::{Column, Environment, ModelInfo, Schema};
-use crate::text::{Text, one_line};
-
-/// The longest recorded text, in bytes; longer texts are truncated.
-const MAX_FACT: usize = 4096;
-/// The largest recorded schema or environment, in bytes of text: `version.toml` must stay small.
-const MAX_PART: usize = 96 * 1024;
+use crate::text::Text;
 
 /// The largest number of notes; more are of no use to a person.
 const MAX_NOTES: usize = 50;
@@ -32,10 +28,6 @@ pub struct ModelFacts {
     /// Notes for people: excluded, unreadable or suspicious parts.
     pub notes: Vec<String>,
 }
-
-/// A function that reads a file of the model folder by path, with a size limit in bytes. Returns `None` if the file
-/// does not exist, and else an error of one line.
-pub type FileReader<'r> = &'r dyn Fn(&str, u64) -> Result<Option<Vec<u8>>, String>;
 
 /// Collects the facts from `MLmodel` and the environment files.
 pub fn gather(read: FileReader<'_>) -> ModelFacts {
@@ -70,27 +62,6 @@ pub fn gather(read: FileReader<'_>) -> ModelFacts {
     }
 }
 
-/// Converts text from a model folder for storage: one line, escaped. Truncated text ends in `…`.
-pub(super) fn text(s: &str) -> Text {
-    let shown = one_line(s);
-    let cut = if shown.len() <= MAX_FACT {
-        shown
-    } else {
-        let end = shown.floor_char_boundary(MAX_FACT);
-        format!("{}…", shown.get(..end).unwrap_or_default()).into()
-    };
-    Text::new(&cut).unwrap_or_default()
-}
-
-pub(super) fn small(what: &str, bytes: usize, notes: &mut Vec<String>) -> bool {
-    if bytes > MAX_PART {
-        notes.push(format!(
-            "{what} has {bytes} bytes of text, more than the {MAX_PART} that are recorded; it is in the model's own files"
-        ));
-    }
-    bytes <= MAX_PART
-}
-
 /// Returns the approximate size of a schema in `version.toml`, in bytes.
 fn schema_text(schema: &Schema) -> usize {
     let column = |c: &Column| 32 + c.name.as_str().len() + c.kind.as_str().len() + c.default.as_str().len();
@@ -106,6 +77,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::artifact::fact_text::MAX_FACT;
 
     fn from(files: &[(&str, &str)]) -> ModelFacts {
         gather(&|name, _| Ok(files.iter().find(|(n, _)| *n == name).map(|(_, text)| text.as_bytes().to_vec())))

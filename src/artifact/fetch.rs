@@ -6,12 +6,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::entry::{ArtifactLimits, FileEntry, FileLocation, TransferProgress};
+use super::error::ArtifactError;
 use super::manifest::{ArtifactListing, list_all};
+use super::manifest::{missing, read_file, summary};
 use super::store::{Store, check};
-use super::{
-    ArtifactError, ArtifactLimits, FileEntry, FileLocation, TransferProgress, copy, missing, parallel, read_file,
-    summary,
-};
+use super::{copy, parallel};
 use crate::entity::version::Artifacts;
 use crate::tree::{Objects, Oid};
 
@@ -132,7 +132,9 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::artifact::{ByteStorage, GitFolders, IngestedFolder, Selection, add_to_patch, ingest_selected, list};
+    use crate::artifact::ingest::{ByteStorage, IngestedFolder, add_to_patch, ingest_selected};
+    use crate::artifact::manifest::list;
+    use crate::artifact::walk::{GitFolders, Selection};
     use crate::tree::{Memory, Patch, Stage as _};
 
     type FetchOutcome = Result<(), Box<dyn std::error::Error>>;
@@ -292,7 +294,7 @@ mod tests {
             1 => steering.prop_map(str::to_owned),
         ];
         let path = prop::collection::vec(segment, 1..4).prop_map(|parts| format!("{}.f", parts.join("/")));
-        let path = path.prop_filter("a path of a model", |path| crate::artifact::FilePath::new(path).is_ok());
+        let path = path.prop_filter("a path of a model", |path| crate::artifact::path::FilePath::new(path).is_ok());
         let bytes = prop_oneof![
             "\\PC{0,40}".prop_map(String::into_bytes),
             prop::collection::vec(any::<u8>(), 0..200),

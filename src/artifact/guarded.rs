@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Stat, statat};
 
-use super::ArtifactError;
+use super::error::ArtifactError;
 use super::path::FilePath;
 use super::walk::{Root, identity, is_folder};
 

@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use super::entry::{ArtifactLimits, Content, FileEntry, TransferProgress};
+use super::error::ArtifactError;
 use super::exclude::{self, Exclude};
 use super::facts::{ModelFacts, gather};
 use super::guarded::refuse_states;
+use super::manifest::summary;
 use super::path::{FilePath, clash, file_and_folder};
 use super::pointer::{Pointer, mentions_lfs};
 use super::store::{StagedObject, Store};
 use super::walk::{Links, Root, Selection, WalkedFile, WalkedFolder, WriteStamp};
-use super::{
-    ArtifactError, ArtifactLimits, Content, FileEntry, TransferProgress, copy, parallel, pointers, store, summary, walk,
-};
+use super::{copy, parallel, pointers, store, walk};
 use crate::entity::version::Artifacts;
 use crate::format::attributes::{self, may_be_inline};
 use crate::format::model_file;

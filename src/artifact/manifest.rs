@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest as _, Sha256};
 
+use super::budget::Budget;
+use super::entry::{ArtifactLimits, FileEntry, FileLocation, TransferProgress};
+use super::error::ArtifactError;
 use super::path::{FilePath, clash};
 use super::pointer::Pointer;
 use super::store::{Store, check};
-use super::{ArtifactError, ArtifactLimits, Budget, FileEntry, FileLocation, TransferProgress, copy, parallel};
+use super::{copy, parallel};
 use crate::entity::version::Artifacts;
 use crate::format::model_file;
 use crate::name::Digest;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::facts::{small, text};
+use super::fact_text::{small, text};
 use super::yaml::{self, Document};
 use super::{python_json, signature};
 use crate::entity::version::{Column, ModelInfo, Schema};

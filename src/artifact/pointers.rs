@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 
+use super::error::ArtifactError;
+use super::parallel;
+use super::path::FilePath;
 use super::pointer::{MAX_POINTER, Pointer};
 use super::store::Store;
 use super::walk::{Root, WalkedFile};
-use super::{ArtifactError, parallel, path::FilePath};
 
 /// Every pointer has at least this many bytes.
 const MIN_POINTER: u64 = 100;

@@ -6,13 +6,16 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use super::entry::{ArtifactLimits, Content, FileEntry, TransferProgress};
+use super::error::ArtifactError;
 use super::exclude::{self, Exclude};
 use super::guarded::refuse_states;
 use super::ingest::{IngestedFolder, MAX_INLINE, facts, folder_of, is_inline, left_out_note, repository_note};
+use super::manifest::summary;
 use super::path::{FilePath, clash};
 use super::pointer::Pointer;
 use super::store::{StagedObject, Store};
-use super::{ArtifactError, ArtifactLimits, Content, FileEntry, TransferProgress, copy, summary, walk};
+use super::{copy, walk};
 use crate::format::attributes::may_be_inline;
 
 /// A file that is to be received.
@@ -156,8 +159,8 @@ mod tests {
             std::fs::write(path, bytes)?;
         }
         let come = take(&store, &files, &ArtifactLimits::default())?;
-        let keep = crate::artifact::ByteStorage::In(&store);
-        assert_eq!(come, crate::artifact::ingest(&folder, keep, &ArtifactLimits::default(), &|_, _| {})?);
+        let keep = crate::artifact::ingest::ByteStorage::In(&store);
+        assert_eq!(come, crate::artifact::ingest::ingest(&folder, keep, &ArtifactLimits::default(), &|_, _| {})?);
         Ok(())
     }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{ArtifactError, ArtifactLimits, FileEntry, FileLocation, list, summary};
+use super::entry::{ArtifactLimits, FileEntry, FileLocation};
+use super::error::ArtifactError;
+use super::manifest::{list, summary};
 use crate::event::Event;
 use crate::format::Problem;
 use crate::name::ModelName;

@@ -1,7 +1,7 @@
 //! Turns ingested files into a new version.
 
 use super::findings::{self, findings};
-use super::{IngestedFolder, add_to_patch, attributes};
+use super::ingest::{IngestedFolder, add_to_patch, attributes};
 use crate::action::NewVersion;
 use crate::text::{Text, one_line};
 

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::facts::text;
+use super::fact_text::text;
 use super::python_json;
 use crate::entity::version::Column;
 

@@ -16,8 +16,8 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{FlockOperation, flock};
 use tempfile::{NamedTempFile, TempPath};
 
-use super::ArtifactError;
 use super::copy::{self, CopyReport};
+use super::error::ArtifactError;
 use crate::name::Digest;
 use crate::shared;
 

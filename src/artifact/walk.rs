@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat};
 
+use super::budget::Budget;
+use super::entry::ArtifactLimits;
+use super::error::ArtifactError;
 use super::exclude::{self, Exclude};
 use super::guarded::{Guarded, refuse_state};
 use super::path::{FilePath, InvalidPath};
 use super::store::Store;
-use super::{ArtifactError, ArtifactLimits, Budget};
 use crate::text::quoted;
 
 /// A file that a walk found.

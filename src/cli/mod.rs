@@ -1,76 +1,24 @@
 //! The command line: parses a command, turns it into actions or a query, and prints the answer.
 
-mod access;
-mod alias;
-mod alias_rule;
-mod annotate;
-mod apply_entry;
-mod apply_file;
-mod change;
-mod check;
-mod codeowners;
-mod comment;
-mod committers;
-mod compare;
-mod complete;
-mod conditions;
-mod demo;
-mod diff;
-mod doctor;
-mod fetch;
-mod fmt;
-mod hook;
-mod id_prefix;
-mod index;
-mod init;
-mod judged_request;
-mod log;
-mod model;
-mod notifications;
-mod notifications_test;
-mod output;
+mod delivery;
+mod git_host;
+mod history;
+mod models;
 mod packaging;
-mod person;
-mod progress;
-mod propose;
-mod pull;
-mod register;
-mod relocate;
-mod report;
-mod request;
-mod reshard;
+mod people;
+mod registry;
 mod review;
-mod schema;
-mod search;
-mod secret;
-mod serve;
-mod session;
-mod settings;
-mod show;
-mod single_value;
-mod stage;
-mod suggest;
-mod table;
-mod tag;
-mod token;
-mod transition;
-mod unique_json;
-mod verify;
-mod version;
-mod version_argument;
-mod watch;
-mod webhook;
-mod webhook_deliveries;
-mod webhook_replay;
+mod server;
+mod terminal;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use output::Output;
-use report::{CliError, Exit};
-use session::Session;
+use terminal::options::Global;
+use terminal::output::Output;
+use terminal::report::{CliError, Exit};
+use terminal::session::Session;
 
 /// A model registry whose database is a git repository.
 ///
@@ -87,110 +35,73 @@ pub struct Cli {
     command: Command,
 }
 
-/// Options of every command.
-#[derive(Debug, Clone, Args)]
-pub struct Global {
-    /// Work on the registry in this folder instead of the current one; other paths stay relative to the current folder
-    #[arg(id = "global_dir", short = 'C', value_name = "DIR", global = true)]
-    dir: Option<PathBuf>,
-    /// The output format
-    #[arg(id = "global_output", short = 'o', long = "output", value_enum, default_value_t = Format::Text, global = true, value_name = "FORMAT")]
-    output: Format,
-    /// When to use colours; the environment variable NO_COLOR turns them off
-    #[arg(long, value_enum, default_value_t = ColorChoice::Auto, global = true, value_name = "WHEN")]
-    color: ColorChoice,
-    /// Never use a pager for long output
-    #[arg(long, global = true)]
-    no_pager: bool,
-}
-
-/// The output format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Text for people
-    Text,
-    /// JSON for programs; the fields are stable
-    Json,
-}
-
-/// When to use colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ColorChoice {
-    /// On a terminal only
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
-}
-
 /// The commands, in the order in which a new user needs them.
 #[derive(Debug, Subcommand)]
 enum Command {
-    Init(init::InitArgs),
-    Demo(demo::DemoArgs),
-    Register(register::RegisterArgs),
-    Fetch(fetch::FetchArgs),
+    Init(registry::init::InitArgs),
+    Demo(registry::demo::DemoArgs),
+    Register(models::register::RegisterArgs),
+    Fetch(models::fetch::FetchArgs),
     #[command(subcommand)]
-    Model(model::ModelCommand),
+    Model(models::model::ModelCommand),
     #[command(subcommand)]
-    Version(version::VersionCommand),
-    Compare(compare::CompareArgs),
-    Transition(transition::TransitionArgs),
+    Version(models::version::VersionCommand),
+    Compare(models::compare::CompareArgs),
+    Transition(models::transition::TransitionArgs),
     #[command(subcommand)]
-    Request(request::RequestCommand),
+    Request(review::request::RequestCommand),
     #[command(subcommand)]
-    Comment(comment::CommentCommand),
-    Follow(notifications::FollowArgs),
-    Unfollow(notifications::UnfollowArgs),
-    Mute(notifications::MuteArgs),
+    Comment(review::comment::CommentCommand),
+    Follow(people::notifications::FollowArgs),
+    Unfollow(people::notifications::UnfollowArgs),
+    Mute(people::notifications::MuteArgs),
     #[command(subcommand)]
-    Notify(notifications::NotifyCommand),
+    Notify(people::notifications::NotifyCommand),
     #[command(subcommand)]
-    Tag(tag::TagCommand),
+    Tag(models::tag::TagCommand),
     #[command(subcommand)]
-    Alias(alias::AliasCommand),
+    Alias(models::alias::AliasCommand),
     #[command(subcommand)]
-    Access(access::AccessCommand),
+    Access(people::access::AccessCommand),
     #[command(subcommand)]
-    Person(person::PersonCommand),
+    Person(people::person::PersonCommand),
     #[command(subcommand)]
-    Settings(settings::SettingsCommand),
+    Settings(registry::settings::SettingsCommand),
     #[command(subcommand)]
-    Stage(stage::StageCommand),
-    Apply(apply_file::ApplyArgs),
-    Check(check::CheckArgs),
-    Verify(verify::VerifyArgs),
-    Fmt(fmt::FmtArgs),
-    Codeowners(codeowners::CodeownersArgs),
-    Doctor(doctor::DoctorArgs),
-    Schema(schema::SchemaArgs),
-    Reshard(reshard::ReshardArgs),
-    Move(relocate::MoveArgs),
+    Stage(registry::stage::StageCommand),
+    Apply(registry::apply_file::ApplyArgs),
+    Check(git_host::check::CheckArgs),
+    Verify(history::verify::VerifyArgs),
+    Fmt(registry::fmt::FmtArgs),
+    Codeowners(git_host::codeowners::CodeownersArgs),
+    Doctor(git_host::doctor::DoctorArgs),
+    Schema(registry::schema::SchemaArgs),
+    Reshard(registry::reshard::ReshardArgs),
+    Move(registry::relocate::MoveArgs),
     Completions(packaging::CompletionsArgs),
     Man(packaging::ManArgs),
     #[command(subcommand)]
-    Search(search::SearchCommand),
-    Log(log::LogArgs),
-    Diff(diff::DiffArgs),
-    Show(show::ShowArgs),
+    Search(models::search::SearchCommand),
+    Log(history::log::LogArgs),
+    Diff(history::diff::DiffArgs),
+    Show(models::show::ShowArgs),
     #[command(subcommand)]
-    Index(index::IndexCommand),
+    Index(registry::index::IndexCommand),
     #[command(subcommand)]
-    Hook(hook::HookCommand),
-    Serve(serve::ServeArgs),
-    Watch(watch::WatchArgs),
+    Hook(git_host::hook::HookCommand),
+    Serve(server::serve::ServeArgs),
+    Watch(delivery::watch::WatchArgs),
     #[command(subcommand)]
-    Webhook(webhook::WebhookCommand),
+    Webhook(delivery::webhook::WebhookCommand),
     #[command(subcommand)]
-    Token(token::TokenCommand),
+    Token(server::token::TokenCommand),
     #[command(subcommand)]
-    Secret(secret::SecretCommand),
+    Secret(delivery::secret::SecretCommand),
 }
 
 /// Runs the program with the arguments of the process and returns its exit code (see `greenroom --help`).
 pub fn main() -> ExitCode {
-    match complete::answer() {
+    match terminal::complete::answer(Cli::command) {
         Ok(true) => return Exit::Ok.into(),
         Ok(false) => {}
         // A shell hides this error; a person who sets the variable by hand sees the reason.
@@ -216,53 +127,60 @@ pub fn main() -> ExitCode {
     let finished = session.out.finish();
     match result.and_then(|exit| finished.map(|()| exit).map_err(CliError::from)) {
         Ok(exit) => exit.into(),
-        Err(e) => report::print(&suggest::hint(e, &session), &cli.global).into(),
+        Err(e) => terminal::report::print(&terminal::suggest::hint(e, &session), &cli.global).into(),
     }
 }
 
 fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
     match command {
-        Command::Init(args) => init::run(args, session),
-        Command::Demo(args) => demo::run(args, session),
-        Command::Register(args) => register::run(args, session),
-        Command::Fetch(args) => fetch::run(&args, session),
-        Command::Model(command) => model::run(command, session),
-        Command::Version(command) => version::run(command, session),
-        Command::Compare(args) => compare::run(&args, session),
-        Command::Transition(args) => transition::run(args, session),
-        Command::Request(command) => request::run(command, session),
-        Command::Comment(command) => comment::run(command, session),
-        Command::Follow(args) => notifications::follow(args, session),
-        Command::Unfollow(args) => notifications::unfollow(args, session),
-        Command::Mute(args) => notifications::mute(args, session),
-        Command::Notify(command) => notifications::run(command, session),
-        Command::Tag(command) => tag::run(command, session),
-        Command::Alias(command) => alias::run(command, session),
-        Command::Access(command) => access::run(command, session),
-        Command::Person(command) => person::run(command, session),
-        Command::Settings(command) => settings::run(command, session),
-        Command::Stage(command) => stage::run(command, session),
-        Command::Apply(args) => apply_file::run(&args, session),
-        Command::Check(args) => check::run(&args, session),
-        Command::Verify(args) => verify::run(&args, session),
-        Command::Fmt(args) => fmt::run(&args, session),
-        Command::Codeowners(args) => codeowners::run(&args, session),
-        Command::Doctor(args) => doctor::run(&args, session),
-        Command::Schema(args) => schema::run(&args, session),
-        Command::Reshard(args) => reshard::run(&args, session),
-        Command::Move(args) => relocate::run(&args, session),
+        Command::Init(args) => registry::init::run(args, session),
+        Command::Demo(args) => registry::demo::run(args, run_words, session),
+        Command::Register(args) => models::register::run(args, session),
+        Command::Fetch(args) => models::fetch::run(&args, session),
+        Command::Model(command) => models::model::run(command, session),
+        Command::Version(command) => models::version::run(command, session),
+        Command::Compare(args) => models::compare::run(&args, session),
+        Command::Transition(args) => models::transition::run(args, session),
+        Command::Request(command) => review::request::run(command, session),
+        Command::Comment(command) => review::comment::run(command, session),
+        Command::Follow(args) => people::notifications::follow(args, session),
+        Command::Unfollow(args) => people::notifications::unfollow(args, session),
+        Command::Mute(args) => people::notifications::mute(args, session),
+        Command::Notify(command) => people::notifications::run(command, session),
+        Command::Tag(command) => models::tag::run(command, session),
+        Command::Alias(command) => models::alias::run(command, session),
+        Command::Access(command) => people::access::run(command, session),
+        Command::Person(command) => people::person::run(command, session),
+        Command::Settings(command) => registry::settings::run(command, session),
+        Command::Stage(command) => registry::stage::run(command, session),
+        Command::Apply(args) => registry::apply_file::run(&args, session),
+        Command::Check(args) => git_host::check::run(&args, session),
+        Command::Verify(args) => history::verify::run(&args, session),
+        Command::Fmt(args) => registry::fmt::run(&args, session),
+        Command::Codeowners(args) => git_host::codeowners::run(&args, session),
+        Command::Doctor(args) => git_host::doctor::run(&args, session),
+        Command::Schema(args) => registry::schema::run(&args, session),
+        Command::Reshard(args) => registry::reshard::run(&args, session),
+        Command::Move(args) => registry::relocate::run(&args, session),
         Command::Completions(args) => packaging::completions(&args, session),
-        Command::Man(args) => packaging::man(&args, session),
-        Command::Search(command) => search::run(command, session),
-        Command::Log(args) => log::run(args, session),
-        Command::Diff(args) => diff::run(&args, session),
-        Command::Show(args) => show::run(&args, session),
-        Command::Index(command) => index::run(&command, session),
-        Command::Hook(command) => hook::run(command, session),
-        Command::Serve(args) => serve::run(&args, session),
-        Command::Token(command) => token::run(&command, session),
-        Command::Watch(args) => watch::run(&args, session),
-        Command::Webhook(command) => webhook::run(command, session),
-        Command::Secret(command) => secret::run(&command, session),
+        Command::Man(args) => packaging::man(&args, Cli::command(), session),
+        Command::Search(command) => models::search::run(command, session),
+        Command::Log(args) => history::log::run(args, session),
+        Command::Diff(args) => history::diff::run(&args, session),
+        Command::Show(args) => models::show::run(&args, session),
+        Command::Index(command) => registry::index::run(&command, session),
+        Command::Hook(command) => git_host::hook::run(command, session),
+        Command::Serve(args) => server::serve::run(&args, session),
+        Command::Token(command) => server::token::run(&command, session),
+        Command::Watch(args) => delivery::watch::run(&args, session),
+        Command::Webhook(command) => delivery::webhook::run(command, session),
+        Command::Secret(command) => delivery::secret::run(&command, session),
     }
+}
+
+/// Runs the words of a command after `greenroom`.
+fn run_words(words: &[&str], session: &mut Session) -> Result<Exit, CliError> {
+    let cli = Cli::try_parse_from(std::iter::once("greenroom").chain(words.iter().copied()))
+        .map_err(|e| CliError::new(Exit::Failed, e.to_string()))?;
+    run(cli.command, session)
 }

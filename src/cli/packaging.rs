@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Command, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_complete::env::Shells;
 
-use super::report::{CliError, Exit};
-use super::session::Session;
-use super::{Cli, complete};
+use super::terminal::complete;
+use super::terminal::report::{CliError, Exit};
+use super::terminal::session::Session;
 
 /// Print the completion script of a shell
 ///
@@ -46,8 +46,7 @@ pub(super) fn completions(args: &CompletionsArgs, session: &mut Session) -> Resu
     Ok(Exit::Ok)
 }
 
-pub(super) fn man(args: &ManArgs, session: &mut Session) -> Result<Exit, CliError> {
-    let mut root = Cli::command();
+pub(super) fn man(args: &ManArgs, mut root: Command, session: &mut Session) -> Result<Exit, CliError> {
     root.build();
     if let Some(folder) = &args.folder {
         let folder = session.path(folder);

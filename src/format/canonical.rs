@@ -3,7 +3,6 @@
 
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, TableLike, Value};
 
-use super::edit::plain;
 use super::{EntityFile, Problem, parse_strict, print};
 
 /// Returns the canonical form of a file.
@@ -232,6 +231,23 @@ fn string_len(text: &str, quote: char) -> usize {
         at += rest.chars().take(if escape { 2 } else { 1 }).map(char::len_utf8).sum::<usize>();
     }
     text.len()
+}
+
+/// Returns the meaning of a value as text, without comments and spacing.
+pub(super) fn plain(value: &Value) -> String {
+    match value {
+        Value::String(s) => format!("{:?}", s.value()),
+        Value::Integer(i) => i.value().to_string(),
+        Value::Float(f) => format!("{:?}", f.value()),
+        Value::Boolean(b) => b.value().to_string(),
+        Value::Datetime(d) => d.value().to_string(),
+        Value::Array(a) => format!("[{}]", a.iter().map(plain).collect::<Vec<_>>().join(",")),
+        Value::InlineTable(t) => {
+            let mut fields: Vec<String> = t.iter().map(|(k, v)| format!("{k:?}={}", plain(v))).collect();
+            fields.sort();
+            format!("{{{}}}", fields.join(","))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, TableLike, Value};
 
-use super::canonical::canonical;
+use super::canonical::{canonical, plain};
 use super::write::{ToTable, arrange};
 use super::{EntityFile, parse, print};
 
@@ -117,21 +117,4 @@ fn same(a: &Item, b: &Item) -> bool {
 
 fn same_table(a: &dyn TableLike, b: &dyn TableLike) -> bool {
     a.len() == b.len() && a.iter().all(|(k, v)| b.get(k).is_some_and(|w| same(v, w)))
-}
-
-/// Returns the meaning of a value as text, without comments and spacing.
-pub(super) fn plain(value: &Value) -> String {
-    match value {
-        Value::String(s) => format!("{:?}", s.value()),
-        Value::Integer(i) => i.value().to_string(),
-        Value::Float(f) => format!("{:?}", f.value()),
-        Value::Boolean(b) => b.value().to_string(),
-        Value::Datetime(d) => d.value().to_string(),
-        Value::Array(a) => format!("[{}]", a.iter().map(plain).collect::<Vec<_>>().join(",")),
-        Value::InlineTable(t) => {
-            let mut fields: Vec<String> = t.iter().map(|(k, v)| format!("{k:?}={}", plain(v))).collect();
-            fields.sort();
-            format!("{{{}}}", fields.join(","))
-        }
-    }
 }

@@ -3,9 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use super::error::GateError;
+use super::ids::IdLine;
 use super::judge::StepJudgement;
 use super::push::{Judgement, PushedSteps};
-use super::{Gate, GateError, IdLine, MissingPolicy, StepArrival, Update};
+use super::pushed_files::MissingPolicy;
+use super::refs::Update;
+use super::{Gate, StepArrival};
 use crate::authority::{Assumption, CommitterIdentity, People};
 use crate::format::Problem;
 use crate::git::{GitError, Ident, Repo, Tracked};

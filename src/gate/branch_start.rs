@@ -6,8 +6,10 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use super::Gate;
+use super::error::GateError;
 use super::push::PushedSteps;
-use super::{Gate, GateError, Update};
+use super::refs::Update;
 use crate::authority::{People, Pusher};
 use crate::entity::PermissionLevel;
 use crate::format::Problem;

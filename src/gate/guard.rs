@@ -2,7 +2,9 @@
 //! sent, and how files are read. Changing them needs the same permission as the same files inside the registry's
 //! folder.
 
-use super::{Gate, GateError, StepJudgement};
+use super::Gate;
+use super::error::GateError;
+use super::judge::StepJudgement;
 use crate::entity::PermissionLevel;
 use crate::format::Problem;
 use crate::name::fold;

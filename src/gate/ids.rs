@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::GateError;
+use super::error::GateError;
 use super::pushed_files::CheckedObjects;
 use crate::authority::former_person;
 use crate::diff::Diff;

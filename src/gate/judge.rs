@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Gate, GateError, IdLine, StepArrival, folders, proposal};
+use super::error::GateError;
+use super::ids::IdLine;
+use super::{Gate, StepArrival, folders, proposal};
 use crate::authority::{self, Assumption, CommitNames, CommitterIdentity, Contribution, StepIdentities};
 use crate::diff::{self, Diff};
 use crate::entity::PermissionLevel;

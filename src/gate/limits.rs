@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::GateError;
+use super::error::GateError;
 use crate::git::Repo;
 use crate::text::quoted;
 

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{GateLimits, Update, matches};
+use super::limits::GateLimits;
+use super::matches;
+use super::refs::Update;
 use crate::format::Problem;
 use crate::git::{GitError, ObjectKind, Repo};
 use crate::name::fold;

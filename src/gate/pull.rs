@@ -24,9 +24,10 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{CompareLimits, Oid, Stage as _, StageError, TreeError};
 
+use super::limits::GateLimits;
+use super::merge;
 use super::proposal;
 use super::structure::{RuleScope, Structure};
-use super::{GateLimits, merge};
 
 /// The largest number of commits in a pull request.
 const MAX_COMMITS: usize = 5_000;

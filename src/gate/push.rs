@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::branch_start::BranchStart;
+use super::error::GateError;
+use super::ids::IdLine;
 use super::judge::StepJudgement;
+use super::refs::Update;
 use super::structure::{RuleScope, Structure};
-use super::{CommitterIdentity, Gate, GateError, IdLine, Pusher, StepArrival, Update, namespace};
+use super::{CommitterIdentity, Gate, Pusher, StepArrival, namespace};
 use crate::authority::Assumption;
 use crate::format::Problem;
 use crate::git::GitError;

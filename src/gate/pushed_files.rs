@@ -4,7 +4,10 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use super::{Gate, GateError, Host, StepJudgement};
+use super::Gate;
+use super::error::GateError;
+use super::host::Host;
+use super::judge::StepJudgement;
 use crate::artifact::recorded::brought;
 use crate::artifact::{self, FileEntry, FileLocation, Store};
 use crate::diff::Diff;

@@ -1,6 +1,9 @@
 //! Records accepted pushes.
 
-use super::{Gate, GateError, GateLimits, People, Pusher, Update};
+use super::error::GateError;
+use super::limits::GateLimits;
+use super::refs::Update;
+use super::{Gate, People, Pusher};
 use crate::git::Repo;
 use crate::name::UserName;
 use crate::pushes::{self, MovedRef, PushedBy, PushesError};

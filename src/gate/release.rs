@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::branch_start::HistoryReader;
-use super::{Gate, GateError, Update, matches};
+use super::error::GateError;
+use super::refs::Update;
+use super::{Gate, matches};
 use crate::authority::Pusher;
 use crate::entity::PermissionLevel;
 use crate::format::Problem;

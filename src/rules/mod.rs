@@ -23,6 +23,7 @@ pub mod proposal;
 mod ready;
 mod renaming;
 mod rewrite;
+mod source_disguise;
 pub mod sources;
 pub mod stage;
 pub mod subject;

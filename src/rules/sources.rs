@@ -4,11 +4,9 @@
 //! Greenroom never opens a URI because it stands in a file. But programs and people follow it, and history keeps it for
 //! ever.
 
-mod disguise;
-
 use std::borrow::Cow;
 
-use super::{Faults, StepContext};
+use super::{Faults, StepContext, source_disguise};
 use crate::entity::version::VersionSource;
 use crate::event::Event;
 use crate::reference::origin::{self, SourceOrigin};
@@ -32,7 +30,7 @@ const FOREIGN: &[&str] = &[
 ];
 
 /// Schemes under which the part before an `@` is a password or token even without a colon.
-const WEB: &[&str] = &["http", "https"];
+pub(super) const WEB: &[&str] = &["http", "https"];
 
 /// Keys of a query that sign a URI or hold a password, in lower case: those of S3, Google Cloud Storage, Azure (SAS)
 /// and Alibaba OSS, and common names.
@@ -72,7 +70,7 @@ const SIGNED: &[&str] = &[
 const OF_PROMPTS: [&str; 2] = ["dummy-source", "prompt-template"];
 
 /// How often a URI is percent-decoded, so that nested encodings hide nothing.
-const DECODINGS: usize = 8;
+pub(super) const DECODINGS: usize = 8;
 
 /// What is wrong with a URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +153,7 @@ fn scheme(address: &str) -> Option<String> {
 
 /// Returns the kind of credentials that a URI contains, if any.
 pub fn credentials(address: &str) -> Option<BadAddress> {
-    plain_credentials(address).or_else(|| disguise::credentials(address).then_some(BadAddress::Disguised))
+    plain_credentials(address).or_else(|| source_disguise::credentials(address).then_some(BadAddress::Disguised))
 }
 
 fn plain_credentials(address: &str) -> Option<BadAddress> {
@@ -230,7 +228,7 @@ pub(super) fn decoded(text: &str) -> Cow<'_, str> {
     String::from_utf8(decoded_bytes(text)).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-fn decoded_bytes(text: &str) -> Vec<u8> {
+pub(super) fn decoded_bytes(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::log::Log;
-use super::metrics::Metrics;
+use super::context::log::Log;
+use super::context::metrics::Metrics;
 use crate::registry::Registry;
 use crate::supervisor::Supervisor;
 use crate::watch::{JudgedCommits, Message, MessageLevel, WatchError, WatchOptions, WatchedBranch, Watcher};

@@ -1,48 +1,18 @@
 //! The server: MLflow's and Databricks' registry APIs, on top of the same actions and rules as the command line.
 //!
-//! A request passes the [`guard`] (host check, cross-site check, authentication), then its row of the table in
-//! [`route`]. A handler is short: it parses arguments, reads the [`catalog`] or makes an
+//! A request passes the [`http::guard`] (host check, cross-site check, authentication), then its row of the table in
+//! [`api`]. A handler is short: it parses arguments, reads the [catalog](context::catalog) or makes an
 //! [`Action`](crate::action::Action), and prints the result. Reads come from memory. Writes go through one thread,
 //! which commits all waiting changes together and responds when they are on disk.
 
-pub mod arguments;
-pub mod artifacts;
-pub mod auth;
-mod body_pace;
-pub mod call;
-mod caller_slots;
-pub mod catalog;
-mod connections;
-pub mod databricks;
-mod dispatch;
-pub mod error;
+pub mod api;
+pub mod context;
 mod follow;
-pub mod greenroom_api;
-pub mod guard;
-mod health;
-mod id_lookup;
-pub mod idempotency;
-mod idle;
-pub mod import;
-mod index_refresh;
-mod listen;
-pub mod log;
-pub mod metrics;
-pub mod mlflow;
-mod notifications;
-mod rate;
-mod reader_pool;
-pub mod route;
-mod served_location;
+pub mod http;
 mod server_file;
-mod smuggling_guard;
-pub mod state;
 pub mod stop_signals;
 #[cfg(test)]
 mod tests;
-pub mod tokens;
-pub mod webhooks;
-mod writer;
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -56,21 +26,24 @@ use axum::http::HeaderName;
 use axum::http::header::AUTHORIZATION;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use artifacts::FileCache;
-use auth::{Auth, Caller, Proxy};
-use catalog::CatalogError;
-use connections::{ConnectionLimits, Connections};
-use guard::Guard;
-use idle::IdleTimer;
-use import::Imports;
-use log::Log;
-use metrics::Metrics;
-use served_location::ServedLocation;
+use context::auth::{Auth, Caller, Proxy};
+use context::catalog::{Catalog, CatalogError};
+use context::file_cache::FileCache;
+use context::idle::IdleTimer;
+use context::import::{Imports, WorkerContext};
+use context::log::Log;
+use context::metrics::Metrics;
+use context::reader_pool::ReaderPool;
+use context::served_location::ServedLocation;
+use context::state::{ServerParts, ServerState};
+use context::tokens::{TokenError, Tokens};
+use context::webhook_client::WebhookClient;
+use context::writer::{self, Writer, WriterJob, WriterListeners};
+use context::{file_cache, index_refresh};
+use http::connections::{ConnectionLimits, Connections};
+use http::guard::Guard;
+use http::{dispatch, listen};
 use server_file::Notice;
-use state::{ServerParts, ServerState};
-use tokens::{TokenError, Tokens};
-use webhooks::Hooks;
-use writer::Writer;
 
 use crate::artifact::Guarded;
 use crate::artifact::import::Sources;
@@ -130,7 +103,7 @@ impl Config {
             max_rate: None,
             log_requests: false,
             watch: false,
-            max_upload: artifacts::MAX_UPLOAD,
+            max_upload: api::artifacts::MAX_UPLOAD,
             sources: Sources::default(),
             idle_exit: None,
             local: None,
@@ -236,7 +209,7 @@ fn supervised(
     let site = Arc::new(ServedLocation::of(&registry));
     let vouched = Arc::default();
     let following = config.watch.then(|| follow::start(&registry, log, &metrics, &vouched, supervisor)).transpose()?;
-    let desks = reader_pool::ReaderPool::start(&site, supervisor).map_err(start)?;
+    let desks = ReaderPool::start(&site, supervisor).map_err(start)?;
     let activity = Arc::new(IdleTimer::default());
     let imports = import_context(config, &registry, (&catalog, &jobs), &activity);
     let kept = Box::pin(index_refresh::keep(catalog.clone(), desks.clone()));
@@ -246,7 +219,7 @@ fn supervised(
         jobs,
         desks,
         auth,
-        hooks: Hooks::new(Arc::new(Outgoing::of(&registry)?)),
+        webhooks: WebhookClient::new(Arc::new(Outgoing::of(&registry)?)),
         token_key: TokenKey::new(key),
         metrics: Arc::clone(&metrics),
         shelf: Arc::new(shelf),
@@ -254,7 +227,7 @@ fn supervised(
     };
     let state_dir = registry.state_dir();
     drop(registry);
-    let voices = writer::WriterListeners { publish, metrics: Arc::clone(&metrics), vouched, log, site };
+    let voices = WriterListeners { publish, metrics: Arc::clone(&metrics), vouched, log, site };
     let writer = WriterSetup { committer, voices }.begin(queue, loaded, supervisor)?;
     let mut guard =
         Guard::new(Arc::new(ServerState::new(parts)), hosts(config), config.behind_proxy, log, config.max_rate);
@@ -289,7 +262,7 @@ fn supervised(
 /// Returns the committer of the server's commits: the local user, or a name of its own where git has none.
 fn committer(config: &Config, registry: &Registry) -> Ident {
     let committer = identity(config, registry).map(|(_, committer)| committer);
-    committer.unwrap_or_else(|_| Ident::new("greenroom", "greenroom@localhost", writer::clock()))
+    committer.unwrap_or_else(|_| Ident::new("greenroom", "greenroom@localhost", crate::clock::now()))
 }
 
 /// Returns a key of random bytes from the operating system.
@@ -303,10 +276,10 @@ fn random_key() -> Result<[u8; 32], ServeError> {
 fn import_context(
     config: &Config,
     registry: &Registry,
-    (catalog, jobs): (&watch::Receiver<Option<Arc<catalog::Catalog>>>, &mpsc::Sender<writer::WriterJob>),
+    (catalog, jobs): (&watch::Receiver<Option<Arc<Catalog>>>, &mpsc::Sender<WriterJob>),
     activity: &Arc<IdleTimer>,
-) -> import::WorkerContext {
-    import::WorkerContext {
+) -> WorkerContext {
+    WorkerContext {
         sources: Arc::new(config.sources.clone().guarding(Guarded::new(registry.own_folders()))),
         limits: ArtifactLimits { total: config.max_upload, ..ArtifactLimits::default() },
         store: Store::at(registry.repo().lfs_dir()),
@@ -326,14 +299,14 @@ fn connections(config: &Config, metrics: &Arc<Metrics>) -> Connections {
 /// The parts that the writer's thread starts with.
 struct WriterSetup {
     committer: Ident,
-    voices: writer::WriterListeners,
+    voices: WriterListeners,
 }
 
 impl WriterSetup {
     /// Starts the writer's thread, which loads the registry into memory, reports that, and writes.
     fn begin(
         self,
-        queue: mpsc::Receiver<writer::WriterJob>,
+        queue: mpsc::Receiver<WriterJob>,
         loaded: oneshot::Sender<Result<(), ServeError>>,
         supervisor: &Arc<Supervisor>,
     ) -> Result<JoinHandle<Option<()>>, ServeError> {
@@ -451,7 +424,7 @@ impl BoundServer {
         let mut signals = Signals::new().map_err(start)?;
         let (stop, stopping) = watch::channel(false);
         let state = Arc::clone(&guard.state);
-        let router = dispatch::router(guard, route::table());
+        let router = dispatch::router(guard, api::table());
         let (fail, mut failing) = watch::channel(false);
         supervisor.on_failure(move || {
             let _ = fail.send(true);
@@ -461,7 +434,7 @@ impl BoundServer {
         // Other programs of this machine may use the server. A server behind a proxy is not for them.
         let notice = if address.ip().is_loopback() { put_up(&state_dir, address, log) } else { None };
         listening(address);
-        watched(&supervisor, "tidy", artifacts::keep_tidy(Arc::clone(&state.shelf)));
+        watched(&supervisor, "tidy", file_cache::keep_tidy(Arc::clone(&state.shelf)));
         watched(&supervisor, "index", kept);
         {
             let told = async {

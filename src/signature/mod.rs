@@ -7,6 +7,7 @@
 
 mod allowed;
 mod armor;
+mod error;
 mod key;
 mod openpgp;
 mod ssh;
@@ -16,7 +17,8 @@ mod tests;
 use std::collections::{BTreeSet, HashMap};
 
 pub use allowed::allowed_signers;
-pub use key::{KeyError, MAX_KEY, PublicKey, fingerprint};
+pub use error::{KeyError, MAX_KEY};
+pub use key::{PublicKey, fingerprint};
 
 use crate::entity::person::SigningKey;
 use crate::name::UserName;

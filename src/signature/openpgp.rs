@@ -12,7 +12,7 @@ use pgp::packet::{self, Packet, PacketParser, RevocationCode, SignatureType, Sub
 use pgp::ser::Serialize as _;
 use pgp::types::{Fingerprint, KeyDetails as _, KeyVersion, PublicParams, Tag};
 
-use super::key::KeyError;
+use super::error::KeyError;
 use super::{BadSignature, KeyInvalidity, Refusal, armor};
 use crate::time::Timestamp;
 

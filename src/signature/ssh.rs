@@ -4,7 +4,7 @@ use ssh_key::public::KeyData;
 use ssh_key::{Algorithm, EcdsaCurve, HashAlg, SshSig};
 
 use super::BadSignature;
-use super::key::KeyError;
+use super::error::KeyError;
 
 /// The namespace that git signs for; a signature for another purpose must not count.
 const NAMESPACE: &str = "git";

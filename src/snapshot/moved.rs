@@ -1,13 +1,10 @@
 //! The folder of a registry in a tree: which folders hold one, and which folder holds the registry with an id.
 
 use super::Snapshot;
+use super::places::CORE;
 use super::places::{Finder, OWN};
 use crate::name::Id;
 use crate::tree::{EntryKind, Objects, Oid, TreeEntry, TreeError};
-
-/// The entries of a registry that may not stay behind where it is moved from.
-pub(super) const CORE: [&str; 7] =
-    ["greenroom.toml", "access.toml", "models", "people", "webhooks", ".greenroom", ".taplo.toml"];
 
 /// Returns the folders of a tree that hold a registry: the root, folders at the top, and folders of `named`. A folder
 /// is empty for the root, or ends in a slash.

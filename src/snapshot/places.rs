@@ -7,9 +7,12 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::Snapshot;
-use super::moved::CORE;
 use crate::name::Id;
 use crate::tree::{EntryKind, Objects, Oid, TreeEntry, TreeError};
+
+/// The entries of a registry that may not stay behind where it is moved from.
+pub(super) const CORE: [&str; 7] =
+    ["greenroom.toml", "access.toml", "models", "people", "webhooks", ".greenroom", ".taplo.toml"];
 
 /// Folders that belong to a registry; no other registry is searched in them.
 pub(super) const OWN: [&str; 5] = ["models", "people", "webhooks", ".greenroom", ".github"];

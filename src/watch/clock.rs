@@ -1,6 +1,6 @@
 //! Two clocks: a monotonic clock for waiting, and the wall clock for stored times.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::time::Timestamp;
 
@@ -27,8 +27,7 @@ impl Default for System {
 
 impl Clock for System {
     fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        crate::clock::now()
     }
 
     fn elapsed(&self) -> Duration {

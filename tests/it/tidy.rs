@@ -1,6 +1,7 @@
 //! The rules of the source tree that a compiler does not check: layers, places of crates, sizes, leftovers.
 
 mod architecture;
+mod circles;
 mod layers;
 mod rust;
 mod text;
@@ -89,6 +90,50 @@ const OUTSIDE: &[&str] = &[
     "Zoned::now",
     "Uuid::now_v7",
     "Uuid::new_v4",
+];
+
+/// Circles of files within a folder that may stay, each with its reason.
+const CIRCLES: &[circles::Reason] = &[
+    (
+        &["src/artifact/guarded.rs", "src/artifact/walk.rs"],
+        "a walk stays within its root, and a guarded folder is the root of a walk",
+    ),
+    (
+        &["src/rules/source_disguise.rs", "src/rules/sources.rs"],
+        "one judgement of a URI in two files: plain and disguised credentials",
+    ),
+    (
+        &[
+            "src/rules/access.rs",
+            "src/rules/alias.rs",
+            "src/rules/merge.rs",
+            "src/rules/rewrite.rs",
+            "src/rules/stage.rs",
+        ],
+        "a permission may depend on a stage rule or an alias rule, and these on who manages the model",
+    ),
+    (
+        &["src/server/api/greenroom_api/feed.rs", "src/server/api/greenroom_api/stream.rs"],
+        "one endpoint in two files: a page of events, or a stream of them",
+    ),
+    (
+        &["src/watch/channels.rs", "src/watch/judge.rs", "src/watch/run.rs"],
+        "the runner of the watcher has its methods in three files",
+    ),
+    (
+        &["src/gate/ids.rs", "src/gate/judge.rs", "src/gate/pushed_files.rs"],
+        "the judgement of a step carries the used ids and the files that arrive",
+    ),
+    (&["src/gate/branch_start.rs", "src/gate/push.rs"], "the first push of a branch is a push"),
+    (&["src/cli/people/notifications.rs", "src/cli/people/notifications_test.rs"], "one command in two files"),
+    (
+        &["src/deliver/mail/approval_prompt.rs", "src/deliver/mail/draft.rs"],
+        "a draft may hold a prompt, which is written with the words of drafts",
+    ),
+    (
+        &["src/index/build.rs", "src/index/head.rs", "src/index/history.rs", "src/index/ids.rs", "src/index/update.rs"],
+        "the parts of a loaded index read each other",
+    ),
 ];
 
 /// The largest number of packages in Cargo.lock; a higher number is a decision, made here.
@@ -187,6 +232,11 @@ fn modules_name_only_the_layers_above_their_own() {
     let (layers, mut faults) = Layers::read(&read("src/lib.rs"));
     faults.extend(layers.judge(&rust_files("src")));
     settle(faults);
+}
+
+#[test]
+fn files_of_different_folders_form_no_circle() {
+    settle(circles::judge(&rust_files("src"), CIRCLES));
 }
 
 #[test]

@@ -13,12 +13,15 @@ use std::path::{Path, PathBuf};
 pub use client::{Credentials, HostLookup};
 pub use place::{InvalidPlace, ServerBase};
 
+use super::entry::{ArtifactLimits, TransferProgress};
+use super::error::ArtifactError;
 use super::evidence::Evidence;
-use super::ingest::ingest_below;
+use super::guarded::Guarded;
+use super::ingest::{ByteStorage, IngestedFolder, ingest_below};
 use super::path::FilePath;
 use super::receive::{ReceivedFile, ingest_coming};
+use super::store::Store;
 use super::walk::{Root, Selection};
-use super::{ArtifactError, ArtifactLimits, ByteStorage, Guarded, IngestedFolder, Store, TransferProgress};
 use client::{Client, RemoteEntry};
 use tracking::Tracking;
 

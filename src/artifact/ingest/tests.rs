@@ -99,7 +99,7 @@ fn findings_follow_from_what_was_recorded() -> Outcome {
     let store = Store::at(dir.path());
     let found = |name: &str| -> Result<Vec<_>, ArtifactError> {
         let facts = ingest(&sample(name), ByteStorage::In(&store), &ArtifactLimits::default(), &|_, _| {})?.facts;
-        let found = crate::artifact::findings(facts.model.as_ref(), facts.environment.as_ref());
+        let found = crate::artifact::findings::findings(facts.model.as_ref(), facts.environment.as_ref());
         Ok(found.iter().map(|f| format!("{} {}", f.level, f.id)).collect())
     };
     assert_eq!(found("conda-defaults")?, ["warning conda-defaults-channel"]);

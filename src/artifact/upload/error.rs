@@ -1,7 +1,7 @@
 //! Errors of uploads.
 
-use super::super::ArtifactError;
 use super::super::path::InvalidPath;
+use crate::artifact::error::ArtifactError;
 use crate::name::Digest;
 
 /// Why an upload request is refused.

@@ -28,10 +28,12 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tempfile::NamedTempFile;
 
 use super::copy::{self, CopyReport};
+use super::entry::{ArtifactLimits, Content, FileEntry};
+use super::error::ArtifactError;
 use super::guarded;
+use super::ingest::{self, IngestedFolder};
 use super::path::FilePath;
 use super::store::{IncomingClaim, Store, Temp, seal};
-use super::{ArtifactError, ArtifactLimits, Content, FileEntry, IngestedFolder, ingest};
 use crate::name::{Digest, UserName};
 
 pub use error::UploadError;

@@ -3,9 +3,9 @@
 
 use lettre::Address;
 
-use super::super::{DeliverError, DeliveryContext};
 use super::message;
 use super::settings::{MailSettings, address};
+use crate::deliver::channel::{DeliverError, DeliveryContext};
 use crate::entity::{Person, Settings, Webhook};
 use crate::format::path;
 use crate::name::{Id, UserName};

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{DeliverError, DeliveryContext, Notification};
 use super::draft::word;
 use super::topic::{Topic, open_request};
+use crate::deliver::channel::{DeliverError, DeliveryContext};
+use crate::deliver::notification::Notification;
 use crate::entity::settings::{Evidence, StageRule};
 use crate::entity::{Request, ReviewVerdict, Version};
 use crate::name::ModelName;

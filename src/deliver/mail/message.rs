@@ -2,20 +2,17 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use lettre::message::MultiPart;
 use lettre::message::header::{HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MultiPart};
 use lettre::{Address, Message};
 use sha2::{Digest as _, Sha256};
 
 use super::draft::MailDraft;
 use super::render;
-use super::settings::MailSettings;
+use super::settings::{MailSettings, mailbox};
 use crate::entity::Settings;
 use crate::text::one_line;
 use crate::time::Timestamp;
-
-/// The largest length of a person's name in a header, in characters.
-const NAME: usize = 100;
 
 /// Builds the MIME message of a mail. `id` is the id of the delivery. A mail that is sent again has the same
 /// Message-ID, so that mail programs show it once.
@@ -92,12 +89,6 @@ pub fn plain(
         .body(text)
         .map(|m| m.formatted())
         .map_err(|e| e.to_string())
-}
-
-/// Returns an address with the name of its owner, made one line: Lettre fails on a name with a line break.
-pub fn mailbox(name: &str, address: &Address) -> Mailbox {
-    let name: String = one_line(name.trim()).chars().take(NAME).collect();
-    Mailbox::new(Some(name).filter(|n| !n.is_empty()), address.clone())
 }
 
 fn header(name: &'static str, value: &str) -> HeaderValue {

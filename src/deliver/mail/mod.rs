@@ -22,7 +22,6 @@ mod token;
 mod topic;
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use lettre::Address;
 
@@ -30,10 +29,8 @@ pub use failing::{Failing, list as failing};
 pub use settings::{MailSettings, Protection, SECRET, Server, SettingError, address, password};
 pub use token::{Scope, TokenKey};
 
-use super::{
-    AttemptOutcome, BatchOutcome, Channel, DeliverError, DeliveryContext, DeliveryJob, DueJob, Notification,
-    NotificationKind,
-};
+use super::channel::{AttemptOutcome, BatchOutcome, Channel, DeliverError, DeliveryContext, DeliveryJob, DueJob};
+use super::notification::{Notification, NotificationKind};
 use crate::audience::{Allowance, MailCategory, RecipientReason};
 use crate::entity::Person;
 use crate::entity::person::Cadence;
@@ -305,9 +302,7 @@ fn together(due: &[DueJob<'_>]) -> usize {
 ///
 /// With a wrong setting, the channel stays on: events are queued until the setting is corrected.
 pub fn channel(registry: &Registry) -> Option<Box<dyn Channel>> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
-    match Mailer::open(registry, now) {
+    match Mailer::open(registry, crate::clock::now()) {
         Ok(mailer) => mailer.map(|m| Box::new(m) as Box<dyn Channel>),
         Err(e) => Some(Box::new(UnusableMailer { why: with_causes(&e) })),
     }

@@ -10,7 +10,10 @@ use crate::git::Repo;
 use crate::name::Key;
 use crate::registry::Registry;
 use crate::secrets::{Secret, SecretError, Secrets};
-use crate::text::quoted;
+use crate::text::{one_line, quoted};
+
+/// The largest length of a person's name in a header, in characters.
+const NAME: usize = 100;
 
 /// The config key of the mail server.
 pub const SMTP: &str = "greenroom.smtp";
@@ -105,7 +108,7 @@ impl MailSettings {
         let server = Server::parse(&smtp)?;
         let from = repo.own_setting(FROM).ok_or(SettingError::NoFrom)?;
         let from = from.parse::<Mailbox>().map_err(|_| SettingError::From { value: quoted(&from) })?;
-        let from = super::message::mailbox(from.name.as_deref().unwrap_or_default(), &from.email);
+        let from = mailbox(from.name.as_deref().unwrap_or_default(), &from.email);
         let url = repo.own_setting(URL).map(|url| base(&url)).transpose()?;
         Ok(Some(Self { server, from, url }))
     }
@@ -208,6 +211,12 @@ pub fn password(registry: &Registry) -> Result<Option<Secret>, SecretError> {
         Ok(name) => Secrets::of(&registry.state_dir())?.get(&name),
         Err(_) => Ok(None),
     }
+}
+
+/// Returns an address with the name of its owner, made one line: Lettre fails on a name with a line break.
+pub fn mailbox(name: &str, address: &Address) -> Mailbox {
+    let name: String = one_line(name.trim()).chars().take(NAME).collect();
+    Mailbox::new(Some(name).filter(|n| !n.is_empty()), address.clone())
 }
 
 #[cfg(test)]

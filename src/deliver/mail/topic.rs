@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::{DeliverError, DeliveryContext, Notification, NotificationKind};
 use crate::audience::{self, MailCategory, MailOmission, MailRecipient, RecipientReason, VersionInvolvement};
+use crate::deliver::channel::{DeliverError, DeliveryContext};
+use crate::deliver::notification::{Notification, NotificationKind};
 use crate::entity::settings::MailPolicy;
 use crate::entity::{Model, PermissionLevel, Person, Request, RequestState};
 use crate::event::Event;

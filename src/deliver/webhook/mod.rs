@@ -5,23 +5,24 @@
 //! each attempt.
 
 pub mod address;
+mod error;
 mod job;
 pub mod post;
 pub mod sign;
 mod test_delivery;
 
+pub use error::OutgoingError;
+
 use std::sync::Arc;
 
-use address::{Allow, InvalidAllow, SETTING};
+use address::{Allow, SETTING};
 use post::{AddressLookup, Client, PostError, PostLimits, PostResponse, System};
 use sign::SigningKeys;
 
 pub use test_delivery::{TestDelivery, TrialError};
 
-use super::{
-    AttemptOutcome, BatchOutcome, Channel, DeliverError, DeliveryContext, DeliveryJob, DueJob, Notification,
-    NotificationKind,
-};
+use super::channel::{AttemptOutcome, BatchOutcome, Channel, DeliverError, DeliveryContext, DeliveryJob, DueJob};
+use super::notification::{Notification, NotificationKind};
 use crate::entity::Webhook;
 use crate::entity::webhook::{MAIL_SECRET, WebhookState};
 use crate::event::Event;
@@ -41,17 +42,6 @@ pub struct Outgoing {
     client: Client,
     secrets: Secrets,
     allow: Allow,
-}
-
-/// Why no webhook can be used.
-#[derive(Debug, thiserror::Error)]
-pub enum OutgoingError {
-    /// The setting that allows targets cannot be parsed.
-    #[error(transparent)]
-    Allow(#[from] InvalidAllow),
-    /// The key of the secrets cannot be read.
-    #[error(transparent)]
-    Secrets(#[from] SecretError),
 }
 
 impl Outgoing {

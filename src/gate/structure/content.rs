@@ -9,7 +9,7 @@ use super::walk::{MAX_FAULTS, NewFile};
 use crate::diff;
 use crate::format::path::Location;
 use crate::format::{MAX_FILE, Problem};
-use crate::gate::GateLimits;
+use crate::gate::limits::GateLimits;
 use crate::name::UserName;
 use crate::rules::{self, Actor, Fault, RuleClass, StepContext};
 use crate::snapshot::Snapshot;

@@ -19,7 +19,7 @@ use std::time::Instant;
 use self::commit::{CommitContext, CommitLinks, MAX_HEADERS, SKEW};
 use self::content::SearchedFiles;
 use self::walk::Trees;
-use super::GateLimits;
+use super::limits::GateLimits;
 use crate::format::Problem;
 use crate::git::{GitError, ObjectKind, Repo};
 use crate::rules::{Fault, RuleClass};

@@ -500,8 +500,8 @@ fn every_fault_is_of_a_rule_that_is_described() {
 
 #[test]
 fn protected_references_name_commits() {
-    use crate::gate::Update;
     use crate::gate::namespace::{self, Reserved};
+    use crate::gate::refs::Update;
     let bench = Bench::new();
     let (begun, tree) = (bench.begun(), bench.registry());
     let who = format!("tagger Ada <ada@example.org> {NOW} +0000");

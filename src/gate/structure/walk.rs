@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::tree::{self, Mode, Raw};
 use crate::format::Problem;
-use crate::gate::GateLimits;
+use crate::gate::limits::GateLimits;
 use crate::git::{Header, ObjectKind, Repo};
 use crate::rules::{Fault, RuleClass};
 use crate::tree::{Oid, TreeError};

@@ -6,7 +6,7 @@ use super::line::BranchHistory;
 use super::{AuditError, AuditFinding, AuditNotes};
 use crate::authority::former_person;
 use crate::format::path;
-use crate::gate::GateError;
+use crate::gate::error::GateError;
 use crate::git::{GitError, Repo};
 use crate::index::{self, IndexError};
 use crate::name::{Id, UserName};

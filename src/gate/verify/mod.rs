@@ -17,8 +17,10 @@ use std::thread;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::error::GateError;
+use super::ids::IdLine;
 use super::judge::StepJudgement;
-use super::{CommitterIdentity, Gate, GateError, IdLine, StepArrival};
+use super::{CommitterIdentity, Gate, StepArrival};
 use crate::artifact::{self, Store};
 use crate::authority::Assumption;
 use crate::format::Problem;

@@ -12,7 +12,7 @@ use greenroom::git::{Ident, Repo};
 use greenroom::index::Index;
 use greenroom::name::Id;
 use greenroom::registry::{ChangeAuthor, ChangeOptions, Registry, random_bytes};
-use greenroom::server::catalog::Catalog;
+use greenroom::server::context::catalog::Catalog;
 use greenroom::text::Text;
 use greenroom::time::Timestamp;
 use greenroom::tree::Oid;

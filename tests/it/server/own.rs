@@ -9,7 +9,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use greenroom::server::route::{RouteAccess, table};
+use greenroom::server::{api::table, http::route::RouteAccess};
 use greenroom::view::schema::ALL;
 use serde_json::{Value, json};
 
@@ -515,7 +515,7 @@ fn word(needs: RouteAccess) -> String {
 fn the_page_of_the_api_lists_every_endpoint_and_who_may_ask() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/server/API.md");
     let page = fs::read_to_string(&path).expect("the page is there");
-    let prefixes = greenroom::server::mlflow::PREFIXES;
+    let prefixes = greenroom::server::http::route::MLFLOW_PREFIXES;
     let mut written = BTreeSet::new();
     for line in page.lines().filter(|l| l.starts_with("| ")) {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();

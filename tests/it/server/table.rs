@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use greenroom::server::route::{RouteAccess, table};
+use greenroom::server::{api::table, http::route::RouteAccess};
 use serde_json::json;
 
 use super::World;

@@ -92,7 +92,7 @@ pub fn judge_words(source: &Source) -> Vec<Fault> {
 
 /// Files that may start threads: the supervisor, and code whose threads end with their caller.
 const STARTERS: &[&str] =
-    &["src/supervisor.rs", "src/hook/alarm.rs", "src/deliver/webhook/post.rs", "src/cli/watch.rs"];
+    &["src/supervisor.rs", "src/hook/alarm.rs", "src/deliver/webhook/post.rs", "src/cli/delivery/watch.rs"];
 
 /// Faults of code that starts a thread whose panic would go unnoticed.
 pub fn judge_threads(source: &Source) -> Vec<Fault> {

@@ -1,0 +1,5 @@
+//! Commands about the past: the log, differences, verification.
+
+pub(super) mod diff;
+pub(super) mod log;
+pub(super) mod verify;
