@@ -17,7 +17,7 @@ const WINDOW: Duration = Duration::from_secs(30);
 
 /// The client sends a body too slowly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the body came slower than {MIN_RATE} bytes a second")]
+#[error("the body arrived more slowly than {MIN_RATE} bytes per second")]
 pub struct TooSlow;
 
 /// The bytes received and the time waited since the last check.

@@ -276,7 +276,7 @@ fn mlflows_webhooks_are_the_same_webhooks_in_its_words() {
     assert_eq!(seen["webhook"]["events"], json!([{"entity": "MODEL_VERSION", "action": "CREATED"}]));
     let events = json!({"events": [{"entity": "PROMPT", "action": "CREATED"}]});
     let refused = server.send("PATCH", &format!("{MLFLOW}/{theirs}"), &events).json(400);
-    assert!(said(&refused).1.contains("changed where it was made"), "{refused}");
+    assert!(said(&refused).1.contains("changed where the webhook was created"), "{refused}");
     let list = server.get(MLFLOW).json(200);
     let ids: Vec<&str> =
         list["webhooks"].as_array().expect("two").iter().filter_map(|w| w["webhook_id"].as_str()).collect();
