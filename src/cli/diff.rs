@@ -41,7 +41,7 @@ pub(super) fn run(args: &DiffArgs, session: &mut Session) -> Result<Exit, CliErr
         return Ok(Exit::Ok);
     }
     if diff.events.is_empty() {
-        session.out.line("Nothing differs.");
+        session.out.line("There are no differences.");
     }
     print(&mut session.out, &diff.events);
     Ok(Exit::Ok)

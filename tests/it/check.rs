@@ -254,10 +254,10 @@ fn who_landed_words_of_another_is_told() {
     alice.greenroom(["comment", "add", "churn", "1", "good", "--as", "bob"]).success();
     alice.greenroom(["request", "create", "churn", "1", "Staging", "--as", "bob"]).success();
     let told = |words: &[&str]| alice.greenroom(words).success().stdout().to_owned();
-    assert!(told(&["comment", "list", "churn", "1"]).contains(", landed by alice\n"));
+    assert!(told(&["comment", "list", "churn", "1"]).contains(", committed by alice\n"));
     assert!(told(&["request", "list"]).contains("bob (landed by alice)"));
     let page = told(&["version", "show", "churn", "1"]);
-    assert_eq!(page.matches("landed by alice").count(), 3, "{page}");
+    assert_eq!(page.matches("committed by alice").count(), 3, "{page}");
     let json = |words: &[&str]| alice.greenroom(words.iter().chain(&["-o", "json"])).success().json();
     assert_eq!(json(&["comment", "list", "churn", "1"])[0]["landed_by"], "alice");
     assert_eq!(json(&["request", "list"])[0]["landed_by"], "alice");

@@ -61,7 +61,7 @@ fn a_push_takes_the_files_of_models_along() {
     let sandbox = near_and_far();
     let near = near(&sandbox);
     let said = register(&near);
-    assert!(said.contains("2 files not sent to origin yet; `git push` sends them."), "{said}");
+    assert!(said.contains("Not sent to origin yet: 2 files. Run `git push`."), "{said}");
     let (state, message) = doctor(&near, "push");
     assert_eq!(
         (state.as_str(), message.as_str()),
@@ -319,7 +319,8 @@ fn what_cannot_be_fetched_is_told_and_not_checked() {
     let verified = clone.greenroom(["verify"]).success();
     let said = verified.stdout();
     assert!(
-        said.contains("not checked: the clone is partial") && said.contains("All that could be checked holds"),
+        said.contains("not checked: the clone is partial")
+            && said.contains("Everything that could be checked is valid"),
         "{said}"
     );
     assert!(verified.stderr().contains("this is a partial clone"), "{}", verified.stderr());

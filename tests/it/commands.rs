@@ -182,7 +182,7 @@ fn who_can_read_may_ask_and_comment_but_not_move() {
     r.refused("bob", 5, "settings set --self-approval true", "CAN_MANAGE");
 
     let hint = r.by("bob", 5, "transition churn 1 Staging");
-    assert!(hint.contains("hint: ask for it: greenroom request create churn 1 Staging"), "{hint}");
+    assert!(hint.contains("hint: request it: greenroom request create churn 1 Staging"), "{hint}");
     r.refused("carol", 5, "transition churn 1 Production", "CAN_MANAGE_PRODUCTION_VERSIONS");
     r.by("carol", 0, "request approve churn 1 Staging");
     assert_eq!(r.versions_in("Staging"), [1]);
@@ -524,7 +524,7 @@ fn two_values_for_one_key_are_refused() {
     ] {
         registry.refused("alice", 2, line, "twice");
     }
-    registry.refused("alice", 2, "register churn --source s3://m/3 --metric b=1e400", "larger than a metric can be");
+    registry.refused("alice", 2, "register churn --source s3://m/3 --metric b=1e400", "too large for a metric");
 }
 
 #[test]

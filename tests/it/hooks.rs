@@ -80,7 +80,7 @@ fn installing_twice_changes_nothing() {
     served.server().greenroom(UNIX).success();
     let config = served.sandbox.read("served.git/config");
     let again = served.server().greenroom(UNIX).success();
-    assert_eq!(again.stdout(), "the gate is installed already\n");
+    assert_eq!(again.stdout(), "the gate is already installed\n");
     assert_eq!(served.sandbox.read("served.git/config"), config);
     assert_eq!(served.hooks(), ["post-receive", "pre-receive"]);
 }
@@ -145,7 +145,7 @@ fn a_hook_that_is_there_runs_first_and_comes_back() {
     assert_eq!(served.sandbox.read("served.git/hooks/pre-receive"), text);
     served.server().git(["config", "greenroom.host"]).code(1);
     let nothing = served.server().greenroom(["hook", "uninstall"]).success();
-    assert_eq!(nothing.stdout(), "there is no gate here\n");
+    assert_eq!(nothing.stdout(), "the gate is not installed\n");
 }
 
 #[test]

@@ -258,7 +258,7 @@ fn each_question_can_be_asked_of_the_past() {
     assert_eq!(json(&sandbox, "show")["models"], 2);
     assert_eq!(json(&sandbox, &format!("access group {then}")), Value::Array(Vec::new()));
     assert_eq!(json(&sandbox, &format!("webhook list {then}")), Value::Array(Vec::new()));
-    refused(&sandbox, 3, &format!("show wine {then}"), "was no model or version then");
+    refused(&sandbox, 3, &format!("show wine {then}"), "there was no model or version 'wine");
     refused(&sandbox, 3, &format!("show wine 1 {then}"), "wine");
     refused(&sandbox, 3, &format!("fetch wine/1 ../out {then}"), "wine");
     refused(&sandbox, 2, &format!("show wine/1@{{HEAD}} {then}"), "given twice");

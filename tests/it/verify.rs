@@ -61,7 +61,11 @@ fn a_history_that_the_gate_took_holds() {
     assert_eq!((&told["pushes"], &told["recorded"]), (&told["steps"], &told["steps"]), "each was pushed by itself");
     assert_eq!(unchecked(&told), []);
     let text = world.bare().greenroom(["verify"]).success();
-    assert!(text.stdout().contains("\nAll that could be checked holds: 9 steps of main up to "), "{}", text.stdout());
+    assert!(
+        text.stdout().contains("\nEverything that could be checked is valid: 9 steps of main up to "),
+        "{}",
+        text.stdout()
+    );
 }
 
 #[test]

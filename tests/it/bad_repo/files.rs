@@ -96,7 +96,7 @@ fn a_version_file_that_cannot_be_read_is_an_error_where_it_is_needed() {
         says(&shell, 0, "version list churn", "unreadable");
         let list = shell.greenroom(["version", "list", "churn", "-o", "json"]).success();
         assert_eq!(list.json(), Value::Array(Vec::new()));
-        assert!(list.stderr().contains("version 1 is left out, for its version.toml cannot be read"));
+        assert!(list.stderr().contains("version 1 is left out, because its version.toml cannot be read"));
         says(&shell, 1, "version describe churn 1 better", "mend the file first");
         // An unreadable version cannot enter a stage in use, but can leave one.
         says(&shell, 1, "transition churn 1 Production", "mend the file first");

@@ -270,7 +270,7 @@ fn mlflows_client_loads_the_names_that_are_not_warned_of_and_empty_folders() {
         }
         let said = alice.greenroom(["register", model, &format!("../{model}")]).success().stderr().to_owned();
         let warned = format!(
-            "MLflow's client cannot load this version from the address of a server, for it reads the names of {}",
+            "MLflow's client cannot load this version from the URL of a server, because it reads the names of {}",
             names.lines().count()
         );
         assert_eq!(said.contains(&warned), model == "bad", "{said}");
