@@ -55,7 +55,7 @@ impl ChangeArgs {
     /// The message as a text that can be stored; empty without a message.
     ///
     /// # Errors
-    /// The message is no valid [`Text`], for example too long.
+    /// The message is not a valid [`Text`], for example because it is too long.
     pub(super) fn text(&self) -> Result<Text, CliError> {
         let given = self.message.as_deref().unwrap_or_default();
         Text::new(given).map_err(|e| CliError::usage(format!("--message: {e}")))

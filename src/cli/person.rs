@@ -286,7 +286,7 @@ fn had(there: bool, user: &UserName, what: &str, value: &str) -> Result<(), CliE
 fn shown_person(user: &UserName, p: &Person) -> view::Person {
     let key = |k: &SigningKey| {
         let (fingerprint, kind) = shown(k);
-        // A text that is no public key is not printed: it may be a private key.
+        // A text that is not a public key is not printed: it may be a private key.
         let key = PublicKey::parse(k.key.as_str()).is_ok().then(|| k.key.clone());
         view::SigningKey { fingerprint, kind, key, added_at: k.added_at, revoked_at: k.revoked_at }
     };

@@ -65,7 +65,7 @@ impl ProgressBar {
                 let left = left(state.pos(), state.len().unwrap_or(0), started.elapsed());
                 let _ = write!(out, "{}", indicatif::HumanDuration(left));
             });
-        // The library draws nothing if stderr is no terminal.
+        // The library draws nothing if stderr is not a terminal.
         let bar = indicatif::ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
         bar.set_style(style.progress_chars("=> "));
         bar.set_message(self.doing);

@@ -316,7 +316,7 @@ fn entries(events: &[Event]) -> impl Iterator<Item = MergedStage<'_>> {
     })
 }
 
-/// The parts of a stage's rule, each with whether it holds.
+/// The conditions of a stage's rule, and whether each condition holds.
 fn conditions(
     entry: &MergedStage<'_>,
     (rule, leaving): (&StageRule, u64),

@@ -346,7 +346,7 @@ pub(super) fn warn(message: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{yellow}warning:{yellow:#} {}", one_line(message));
 }
 
-/// Prints an error to stderr, as text or as one JSON object. A closed pipe is no error.
+/// Prints an error to stderr, as text or as one JSON object. A closed pipe is not an error.
 pub(super) fn print(e: &CliError, global: &Global) -> Exit {
     use std::io::Write as _;
     // The reader of stdout has seen enough.
