@@ -178,7 +178,7 @@ fn channels_that_could_not_be_made_are_made_at_the_next_look_and_miss_nothing() 
     world.book.wait("three tags", |t| t.iter().filter(|t| t.event == "model.tag_set").count() >= 3);
     running.end();
     assert_eq!(world.values(ONE, "m"), numbered(0..3));
-    assert!(world.book.has_said(MessageLevel::Error, "it is tried again"));
+    assert!(world.book.has_said(MessageLevel::Error, "the watcher tries again"));
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn where_the_old_history_is_gone_it_says_so_and_goes_on() {
     world.tags("m", 2..3);
     world.book.wait("what comes after", |t| t.iter().any(|t| t.text.contains("v2")));
     running.end();
-    assert!(world.book.has_said(MessageLevel::Error, "is gone"), "{:?}", world.book.said());
+    assert!(world.book.has_said(MessageLevel::Error, "no longer exists"), "{:?}", world.book.said());
     assert_eq!(world.values("all", "m"), ["v1", "v2"]);
 }
 
@@ -328,7 +328,7 @@ fn a_branch_that_is_renamed_is_followed_while_somebody_watches_and_while_nobody_
     world.alice().git(["branch", "-m", "main", "trunk"]).success();
     world.tags("m", 2..4);
     world.book.wait("two more", |t| t.len() >= 5);
-    assert!(world.book.has_said(MessageLevel::Info, "at another place"));
+    assert!(world.book.has_said(MessageLevel::Info, "the registry has moved"));
     running.end();
     // No watcher runs: the branch is renamed, and a commit is made on it.
     world.alice().git(["branch", "-m", "trunk", "master"]).success();
@@ -336,7 +336,7 @@ fn a_branch_that_is_renamed_is_followed_while_somebody_watches_and_while_nobody_
     let running = world.start(all(&world));
     world.book.wait("the last two", |t| t.len() >= 7);
     running.end();
-    assert!(world.book.has_said(MessageLevel::Info, "where the registry was before"));
+    assert!(world.book.has_said(MessageLevel::Info, "former location"));
     assert_eq!(world.values("all", "m"), numbered(0..6));
     assert_eq!(world.book.told().len(), 7, "each was told once");
 }

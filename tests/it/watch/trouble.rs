@@ -294,7 +294,7 @@ fn whoever_made_a_webhook_hears_that_it_is_gone_in_a_folder_of_a_repository_too(
     let post = world.book.channel("post", |_| delivered());
     let source: ChannelSource = Arc::new(move |_, _| Ok(vec![Box::new(called.clone()), Box::new(Post(post.clone()))]));
     let running = Running::start(&home(&alice), world.options(source));
-    world.book.hear(MessageLevel::Info, "the first start");
+    world.book.hear(MessageLevel::Info, "first start");
     alice.greenroom(["model", "create", "m"]).success();
     world.book.wait("the mail", |t| t.iter().any(|t| t.channel == "post" && t.taken));
     running.end();
@@ -398,7 +398,7 @@ fn what_cannot_be_noted_is_not_sent_again_as_fast_as_it_can() {
     world.model("m");
     world.tags("m", 0..20);
     let running = world.start(world.options(source));
-    until("the full disk", &world, || world.book.has_said(MessageLevel::Error, "cannot be written down"));
+    until("the full disk", &world, || world.book.has_said(MessageLevel::Error, "cannot be recorded"));
     std::thread::sleep(Duration::from_secs(1));
     let tries = world.book.told().len();
     assert!(tries <= 20, "a try each 600 ms: {tries}");
@@ -414,7 +414,7 @@ fn a_second_watcher_stands_by_and_takes_over() {
     let options = || world.options(always(vec![world.book.channel("x", |_| delivered())]));
     let first = world.start(options());
     let second = Running::start(&world.home(), options());
-    until("the second", &world, || world.book.has_said(MessageLevel::Info, "standing by"));
+    until("the second", &world, || world.book.has_said(MessageLevel::Info, "stands by"));
     world.model("m");
     world.tags("m", 0..3);
     world.book.wait("the first's", |t| t.len() >= 4);
@@ -529,7 +529,7 @@ fn a_damaged_journal_stops_its_own_channel_only_and_until_it_is_moved_away() {
     let running = world.start(world.options(channels()));
     world.book.wait("the others", |t| from(t, "a") >= 2 && from(t, "y") >= 2);
     assert!(
-        world.book.has_said(MessageLevel::Error, "what is stored of a channel cannot be used"),
+        world.book.has_said(MessageLevel::Error, "the stored state of a channel cannot be used"),
         "{:?}",
         world.book.said()
     );
@@ -538,7 +538,7 @@ fn a_damaged_journal_stops_its_own_channel_only_and_until_it_is_moved_away() {
     world.book.wait("it goes on", |t| from(t, "a") >= 3 && t.iter().any(|t| t.channel == "x" && t.lane == "o"));
     running.end();
     assert_eq!(from(&world.book.told(), "x"), 2, "what happened meanwhile is sent by a replay");
-    let complaints = world.book.said().iter().filter(|s| s.contains("what is stored of a channel")).count();
+    let complaints = world.book.said().iter().filter(|s| s.contains("the stored state of a channel")).count();
     assert_eq!(complaints, 1, "{:?}", world.book.said());
 }
 

@@ -231,13 +231,17 @@ fn a_profile_carries_its_own_names_and_says_who_carries_others() {
     assert_eq!(
         why(PayloadProfile::Databricks, "version.transitioned").as_deref(),
         Some(
-            "the profile databricks cannot tell of version.transitioned; these can: cloudevents, slack, teams, standard"
+            "the profile databricks cannot send version.transitioned; these profiles can: cloudevents, slack, teams, \
+             standard"
         )
     );
-    assert_eq!(why(PayloadProfile::Mlflow, "version.imagined").as_deref(), Some("no event is named version.imagined"));
+    assert_eq!(
+        why(PayloadProfile::Mlflow, "version.imagined").as_deref(),
+        Some("there is no event named version.imagined")
+    );
     assert_eq!(
         why(PayloadProfile::Standard, "budget_policy.exceeded").as_deref(),
-        Some("no event is named budget_policy.exceeded")
+        Some("there is no event named budget_policy.exceeded")
     );
 }
 

@@ -154,15 +154,15 @@ fn what_makes_no_sense_is_refused_and_leaves_no_secret() {
     let good = hook("https://hooks.example.org/x");
     for (key, value, part) in [
         ("events", json!([]), "Missing value for required parameter 'events'"),
-        ("events", json!(["MODEL_VERSION_EXPLODED"]), "no event is named MODEL_VERSION_EXPLODED"),
-        ("events", json!(["version.transitioned"]), "the profile databricks cannot tell of version.transitioned"),
+        ("events", json!(["MODEL_VERSION_EXPLODED"]), "there is no event named MODEL_VERSION_EXPLODED"),
+        ("events", json!(["version.transitioned"]), "the profile databricks cannot send version.transitioned"),
         ("events", json!(["REGISTERED_MODEL_CREATED"]), "never told of REGISTERED_MODEL_CREATED"),
         ("model_name", json!("nope"), "not found"),
         ("status", json!("ON"), "Invalid webhook status: ON"),
         (
             "http_url_spec",
             json!({"url": "http://hooks.example.org/"}),
-            "only https is allowed, but for hosts that greenroom.webhookAllow names",
+            "only https is allowed, except for hosts that greenroom.webhookAllow names",
         ),
         ("http_url_spec", json!({"url": "https://169.254.169.254/"}), "not a public address"),
         ("http_url_spec", json!({"url": "https://2130706433/"}), "not a public address"),
