@@ -474,7 +474,7 @@ fn a_private_key_is_never_taken() {
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl bob\n",
     );
     assert!(r.by("alice", 2, "person set bob --key id_ed25519").contains("private key"));
-    assert!(r.by("alice", 2, "person set bob --key /dev/null").contains("no public key"));
+    assert!(r.by("alice", 2, "person set bob --key /dev/null").contains("not a public key"));
     r.alice("person set bob --key id_ed25519.pub --login bob-at-work");
     let bob = r.json("alice", "person show bob");
     assert_eq!((&bob["keys"][0]["revoked_at"], &bob["logins"]), (&Value::Null, &json!(["bob-at-work"])));

@@ -91,7 +91,7 @@ fn the_settings_of_a_served_repository_are_written_and_those_that_differ_are_tol
     served.server().git(["config", "receive.autogc", "true"]).success();
     let words = ["hook", "install", "--host", "http", "--protect", "release/*", "--protect", "prod"];
     let said = served.server().greenroom(words).success();
-    assert!(said.stderr().contains("receive.autogc is true here and was left so"), "{}", said.stderr());
+    assert!(said.stderr().contains("receive.autogc is true and was not changed"), "{}", said.stderr());
     let get = |key: &str| served.server().git(["config", "--local", "--get-all", key]).success().stdout().to_owned();
     assert_eq!(get("greenroom.host"), "http\n");
     assert_eq!(get("greenroom.protected"), "release/*\nprod\n");
@@ -120,7 +120,7 @@ fn a_hook_that_is_there_runs_first_and_comes_back() {
     let text = "#!/bin/sh\ncat >>seen\n[ ! -e stop ] || { echo 'not on Fridays' >&2; exit 7; }\n";
     served.hook("pre-receive", text);
     let said = served.server().greenroom(UNIX).success();
-    assert!(said.stdout().contains("moved the hook that was there"), "{}", said.stdout());
+    assert!(said.stdout().contains("moved the existing hook"), "{}", said.stdout());
     let beside = ["post-receive", "pre-receive", "pre-receive.d/00-existing", "pre-receive.d/greenroom"];
     assert_eq!(served.hooks(), beside);
     served.server().greenroom(UNIX).success();
@@ -194,13 +194,13 @@ fn without_a_host_nothing_is_accepted() {
     let served = Served::new();
     served.server().greenroom(UNIX).success();
     served.server().git(["config", "--unset", "greenroom.host"]).success();
-    served.refused("it is not set how this server says who pushes");
+    served.refused("no setting says how this server names the pusher");
     served.server().git(["config", "greenroom.host", "sourceforge"]).success();
     served.refused("'sourceforge' is no kind of git host");
     // The user's own config does not count: everyone who pushes to a path brings one.
     served.server().git(["config", "--unset", "greenroom.host"]).success();
     served.server().git(["config", "--global", "greenroom.host", "unix"]).success();
-    served.refused("it is not set how this server says who pushes");
+    served.refused("no setting says how this server names the pusher");
     let update = ["hook", "pre-receive", "--host", "http"];
     served.server().git(["config", "greenroom.host", "unix"]).success();
     let two = served.server().env("GIT_DIR", ".").greenroom(update).code(1);
@@ -272,7 +272,7 @@ fn a_repository_that_cannot_be_served_is_told() {
     served.hook("pre-receive", "#!/bin/sh\n");
     served.hook("pre-receive.d/00-existing", "#!/bin/sh\n");
     let said = served.server().greenroom(UNIX).code(6);
-    assert!(said.stderr().contains("is in the way"), "{}", said.stderr());
+    assert!(said.stderr().contains("the existing hook would be moved to this path"), "{}", said.stderr());
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn status_says_whether_the_gate_is_in_force() {
     assert_eq!((&json["ok"], &json["host"]), (&serde_json::json!(true), &serde_json::json!("unix")));
     fs::set_permissions(served.path("pre-receive"), fs::Permissions::from_mode(0o644)).expect("writable");
     let idle = served.server().greenroom(["hook", "status"]).code(7);
-    assert!(idle.stdout().contains("it is not executable, so git passes it over"), "{}", idle.stdout());
+    assert!(idle.stdout().contains("it is not executable, so git ignores it"), "{}", idle.stdout());
 }
 
 #[test]
