@@ -85,7 +85,7 @@ pub(super) fn text(s: &str) -> Text {
 pub(super) fn small(what: &str, bytes: usize, notes: &mut Vec<String>) -> bool {
     if bytes > MAX_PART {
         notes.push(format!(
-            "{what} has {bytes} bytes of text, more than the {MAX_PART} that are recorded; it is in the model's own files"
+            "{what} has {bytes} bytes of text, at most {MAX_PART} are recorded; all of it is in the model's own files"
         ));
     }
     bytes <= MAX_PART
@@ -122,7 +122,7 @@ mod tests {
         );
         assert_eq!(python(&[("MLmodel", "flavors: {}"), env, conda]).as_deref(), Some("3.10"), "as it is written");
         assert_eq!(python(&[("MLmodel", "flavors: {}"), conda]).as_deref(), Some("3.8.8"));
-        assert_eq!(python(&[env]), None, "without MLmodel there is no model to tell of");
+        assert_eq!(python(&[env]), None, "without MLmodel there is no information about the model");
     }
 
     #[test]

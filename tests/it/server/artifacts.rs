@@ -238,7 +238,7 @@ fn odd_names_come_back_as_they_were() {
     let source = json!({ "name": "odd", "source": format!("mlflow-artifacts:/uploads/{id}") });
     server.post("registered-models/create", &json!({ "name": "odd" })).json(200);
     let made = server.post("model-versions/create", &source).json(200);
-    assert_eq!(made["model_version"]["status_message"], "MLmodel: run_id is no text", "what is wrong is told");
+    assert_eq!(made["model_version"]["status_message"], "MLmodel: run_id is not text", "what is wrong is told");
     for (name, path) in odd.iter().skip(1) {
         let query = format!("{MLFLOW}/model-versions/get-artifact?name=odd&version=1&path={path}");
         assert_eq!(server.get(&query).answer().body, name.as_bytes(), "{name}");
