@@ -1,4 +1,4 @@
-//! What commands advise where something is named wrongly, and how they say much in few lines.
+//! The advice of commands about wrong names, and the short form of long lists.
 
 use std::fs;
 use std::os::unix::fs::symlink;

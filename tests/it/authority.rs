@@ -245,7 +245,7 @@ fn check_judges_a_hand_edit_that_would_lock_everybody_out() {
     world.sandbox.write(file, &text);
     let said = world.by("alice").greenroom(["check"]).code(5);
     assert!(said.stdout().contains("it takes a key that signs"), "{}", said.stdout());
-    // Whether the commit will be signed is no fault of the edit.
+    // A signature that is still missing is not a fault of the edit.
     assert!(said.stdout().contains("not checked: the signature is judged when you commit"), "{}", said.stdout());
     assert!(!said.stdout().contains("is not signed"), "{}", said.stdout());
 }
@@ -261,7 +261,7 @@ fn how_a_commit_will_be_signed_is_said_to_be_not_checked() {
         let said = bob.greenroom(["check"]).success();
         assert!(said.stdout().contains(not_checked), "{}", said.stdout());
     }
-    // What no signature mends is a fault.
+    // A fault that no signature can repair is reported.
     let said = world.by("dave").greenroom(["check"]).code(5).stdout().to_owned();
     assert!(said.contains("is nobody in people/") && !said.contains("not signed"), "{said}");
     std::fs::remove_file(world.sandbox.path("r/models/churn/stages/Staging.toml")).expect("a file");

@@ -197,7 +197,7 @@ fn without_a_host_nothing_is_accepted() {
     served.refused("no setting says how this server names the pusher");
     served.server().git(["config", "greenroom.host", "sourceforge"]).success();
     served.refused("'sourceforge' is no kind of git host");
-    // The user's own config does not count: everyone who pushes to a path brings one.
+    // The user's own config does not count: every person who pushes to a path has one.
     served.server().git(["config", "--unset", "greenroom.host"]).success();
     served.server().git(["config", "--global", "greenroom.host", "unix"]).success();
     served.refused("no setting says how this server names the pusher");

@@ -72,7 +72,7 @@ fn eight_writers_of_versions_never_get_one_number_twice() {
             let mut numbers = Vec::new();
             for _ in 0..each {
                 let action = Action::CreateVersion { model: model.clone(), new: Box::new(NewVersion::default()) };
-                let outcome = registry.change(&asker, &[action], now, &options).expect("it lands");
+                let outcome = registry.change(&asker, &[action], now, &options).expect("the change is committed");
                 numbers.extend(outcome.diff.events.iter().filter_map(|e| e.version()));
             }
             numbers

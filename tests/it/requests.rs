@@ -54,7 +54,7 @@ fn the_approval_that_completes_a_request_is_kept_while_the_version_may_not_enter
     assert_eq!(all[0]["approvals"]["by"], serde_json::json!(["bob", "carol"]));
     let (checked, _) = told(&by(&sandbox, "alice"), "check");
     assert!(checked.contains("the version does not move yet: version 1 may enter Production only from"), "{checked}");
-    // As it was said, the move voids both; after it the approvals move the version.
+    // As the warning said, the move voids both approvals; after it, new approvals move the version.
     told(&by(&sandbox, "alice"), "transition churn 1 Staging");
     assert_eq!(open(&sandbox)[0]["approvals"]["by"], serde_json::json!([]));
     let (_, warned) = told(&by(&sandbox, "bob"), "request approve churn 1");

@@ -1,4 +1,4 @@
-//! `greenroom verify` finds changes of a history behind the gate's back, as far as one clone can tell.
+//! `greenroom verify` finds changes of a history that bypassed the gate, as far as one clone shows them.
 
 mod world;
 

@@ -110,8 +110,8 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
         says(&shell, 0, "log", "register churn version 1");
         says(&shell, 0, "search versions", "churn");
     }
-    eprintln!("{failed} writes failed, {landed} landed");
-    assert!(failed > 3 && landed > 3, "{failed} failed, {landed} landed");
+    eprintln!("{failed} writes failed, {landed} succeeded");
+    assert!(failed > 3 && landed > 3, "{failed} failed, {landed} succeeded");
     leave(&filler, 0);
     sandbox.write("model/weights.bin", vec![7_u8; 100_000]);
     let said = says(&shell, 1, "register churn ../../model", "No space left on device");

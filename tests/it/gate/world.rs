@@ -236,13 +236,13 @@ impl World {
         self.objects.borrow_mut().retain(|(known, _)| known != sha256);
     }
 
-    /// What someone's command prints.
+    /// The output of a person's command.
     #[track_caller]
     pub fn said(&self, person: Person, args: &[&str]) -> String {
         self.shell(person).greenroom(args).success().stdout().to_owned()
     }
 
-    /// What someone is told whose command fails.
+    /// The message of a person's command that fails.
     #[track_caller]
     pub fn failed(&self, person: Person, args: &[&str]) -> String {
         let (_, said, code) = self.shell(person).greenroom(args).ended();

@@ -140,10 +140,10 @@ impl<'s> Story<'s> {
     fn lands(&self, person: Person) {
         let shell = self.of(person);
         let push = shell.git(["push", "origin", "HEAD:main"]).success();
-        assert!(!push.stderr().contains("remote:"), "a push that lands needs no words: {}", push.stderr());
+        assert!(!push.stderr().contains("remote:"), "an accepted push has no message: {}", push.stderr());
         let tip = shell.git(["rev-parse", "HEAD"]).success();
         let tip = tip.stdout().trim();
-        assert!(self.stored().0.contains(tip), "main is not what was pushed");
+        assert!(self.stored().0.contains(tip), "main is not the pushed commit");
         if self.server.records() {
             let bare = self.server.bare();
             let show = ["-C", bare.to_str().expect("UTF-8"), "notes", "--ref=greenroom/pushes", "show", tip];

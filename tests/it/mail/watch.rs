@@ -138,7 +138,7 @@ fn in_a_registry_within_a_folder_webhooks_are_found_as_well() {
     within.greenroom(["model", "rename", "churn", "attrition"]).success();
     within.greenroom(["watch", "--once"]).success();
     let told = |kind: &str| endpoint.seen().iter().any(|r| r.json()["type"] == kind);
-    assert!(told("model.tag_set") && told("model.renamed"), "it is told under both names");
+    assert!(told("model.tag_set") && told("model.renamed"), "it is delivered under both names");
     endpoint.script(|_, _| Reply::Status(410));
     within.greenroom(["tag", "set", "attrition", "k=w"]).success();
     let end = Instant::now() + Duration::from_secs(30);

@@ -101,7 +101,7 @@ fn a_token_that_may_only_read_changes_nothing() {
     server.get(&format!("{MLFLOW}/registered-models/search")).by(&reader).json(200);
     let refused = server.post("registered-models/create", &named("wine")).by(&reader).json(403);
     assert_eq!(said(&refused), ("PERMISSION_DENIED", "This token may only read."));
-    assert!(world.subjects(1)[0].contains("Grant") || world.subjects(1)[0].contains("Create"), "nothing landed");
+    assert!(world.subjects(1)[0].contains("Grant") || world.subjects(1)[0].contains("Create"), "nothing was committed");
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_page_kept_from_before_goes_by_the_models_it_showed_and_not_by_who_has_their
     create("b", true);
     create("c", false);
     let second = page(&format!("&page_token={token}"));
-    assert_eq!(second["registered_models"][0]["name"], "c", "which he may read as `renamed`: {second}");
+    assert_eq!(second["registered_models"][0]["name"], "c", "which bob may read as `renamed`: {second}");
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn what_happens_while_nobody_watches_is_told_after_the_next_start_once() {
     world.start(all(&world)).end();
     let once = WatchOptions { once: true, ..all(&world) };
     let watcher = greenroom::watch::Watcher::start(world.home(), once).expect("a thread");
-    assert_eq!(watcher.join().expect("it ends well").delivered, 0, "all was told already");
+    assert_eq!(watcher.join().expect("it ends well").delivered, 0, "all was delivered already");
     assert_eq!(world.values("all", "m"), numbered(0..4));
     assert_eq!(world.book.told().len(), 5, "the model and four tags");
 }
@@ -261,7 +261,7 @@ fn a_step_that_no_gate_has_seen_and_that_breaks_a_rule_is_told() {
     let violated: Vec<_> = told.iter().filter(|t| t.event == "rule.violated").collect();
     assert_eq!(violated.len(), 1, "{violated:#?}");
     assert!(violated[0].text.contains("bob may not"), "{violated:#?}");
-    assert!(told.iter().any(|t| t.event == "access.granted"), "what happened is told all the same");
+    assert!(told.iter().any(|t| t.event == "access.granted"), "its events are delivered nevertheless");
     assert!(world.book.has_said(MessageLevel::Error, "breaks rules"));
 }
 
@@ -338,7 +338,7 @@ fn a_branch_that_is_renamed_is_followed_while_somebody_watches_and_while_nobody_
     running.end();
     assert!(world.book.has_said(MessageLevel::Info, "former location"));
     assert_eq!(world.values("all", "m"), numbered(0..6));
-    assert_eq!(world.book.told().len(), 7, "each was told once");
+    assert_eq!(world.book.told().len(), 7, "each was delivered once");
 }
 
 #[test]
@@ -361,7 +361,7 @@ fn a_registry_that_is_moved_is_followed_while_somebody_watches_and_while_nobody_
     assert_eq!(world.values("all", "m"), numbered(0..6));
     let told = world.book.told();
     let moves = told.iter().filter(|t| t.event == "registry.moved").count();
-    assert_eq!((told.len(), moves), (9, 2), "each was told once: {told:#?}");
+    assert_eq!((told.len(), moves), (9, 2), "each was delivered once: {told:#?}");
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn once_says_what_was_done_and_gives_way_to_one_that_runs() {
 
 /// Makes a dead letter of a channel.
 fn give_up(outbox: &Outbox, channel: &str, commit: Oid) {
-    let lead = outbox.lead().expect("a lock").expect("nobody else has it");
+    let lead = outbox.lead().expect("a lock").expect("no other process holds it");
     let origin = EventOrigin { commit, before: None };
     let job = PendingJob {
         id: delivery_id(channel, &origin, 0, "k"),

@@ -75,7 +75,7 @@ fn a_poison_event_holds_up_its_own_model_only_and_dies_in_the_end() {
     world.model("fine");
     world.tags("fine", 0..3);
     world.book.wait("the other model", |t| t.iter().filter(|t| t.lane == "fine" && t.taken).count() >= 4);
-    world.book.wait("what came after the poison", |t| t.iter().filter(|t| t.lane == "poison" && t.taken).count() >= 2);
+    world.book.wait("the events after the poison", |t| t.iter().filter(|t| t.lane == "poison" && t.taken).count() >= 2);
     until("the end", &world, || outbox(&world).look("x").expect("readable").expect("known").dead().count() == 1);
     assert_eq!(tries.load(Ordering::SeqCst), 10, "the first and nine more");
     assert_eq!(world.values("x", "poison"), numbered(0..2));
@@ -279,7 +279,7 @@ fn a_mail_about_a_webhook_that_goes_on_before_it_is_sent_is_dropped_and_is_no_de
     });
     running.end();
     assert_eq!(outbox(&world).look("post").expect("readable").expect("known").dead().count(), 0);
-    assert!(world.book.taken().iter().all(|t| t.channel == hook), "nobody needs to hear of it any more");
+    assert!(world.book.taken().iter().all(|t| t.channel == hook), "no delivery about it is needed any more");
 }
 
 #[test]

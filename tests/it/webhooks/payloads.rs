@@ -205,9 +205,9 @@ fn an_event_has_its_general_name_then_its_specific_one_and_stages_of_ones_own_on
         told(PayloadSubject::Event(&event), false, |told| payload::names(PayloadProfile::Databricks, &events, told))
     };
     let (general, archived) = ("MODEL_VERSION_TRANSITIONED_STAGE", "MODEL_VERSION_TRANSITIONED_TO_ARCHIVED");
-    assert_eq!(names(Stage::Archived, &[archived, general]), [general, archived], "side effects are told, too");
+    assert_eq!(names(Stage::Archived, &[archived, general]), [general, archived], "side effects are delivered, too");
     assert_eq!(names(Stage::Archived, &[archived]), [archived]);
-    assert_eq!(names(Stage::Archived, &["*"]), [general], "all is told once");
+    assert_eq!(names(Stage::Archived, &["*"]), [general], "each event is delivered once");
     assert_eq!(names(Stage::None, &[general, archived]), [general]);
     assert_eq!(names("Canary".parse().expect("a stage"), &[general, archived]), [general]);
     assert_eq!(names(Stage::Archived, &["COMMENT_CREATED"]), [""; 0]);

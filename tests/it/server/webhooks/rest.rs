@@ -69,7 +69,7 @@ fn databricks_webhooks_are_made_listed_changed_and_deleted() {
     let again = server.send("POST", &format!("{DATABRICKS}/create"), &hook("https://hooks.example.org/z")).json(200);
     let id = again["webhook"]["id"].as_str().expect("an id").to_owned();
     let gone = server.send("DELETE", &format!("{DATABRICKS}/delete?id={id}"), &Value::Null);
-    assert_eq!(gone.answer().status, 400, "null is no object");
+    assert_eq!(gone.answer().status, 400, "null is not an object");
     let path = format!("{DATABRICKS}/delete?id={id}");
     assert_eq!(server.request("DELETE", &path).json(200), json!({}));
     assert_eq!(said(&server.request("DELETE", &path).json(404)).0, "RESOURCE_DOES_NOT_EXIST");
@@ -93,7 +93,7 @@ fn changes_at_the_same_time_are_all_made_and_no_secret_in_use_is_lost() {
     let made = server.send("POST", &format!("{DATABRICKS}/create"), &hook("https://hooks.example.org/x")).json(200);
     let id = made["webhook"]["id"].as_str().expect("an id").to_owned();
     let repo = Repo::open(&world.sandbox.path("r/.git")).expect("the repository opens");
-    let lock = repo.lock(Duration::from_secs(10)).expect("nobody else writes");
+    let lock = repo.lock(Duration::from_secs(10)).expect("no other process writes");
     let secret = json!({"id": id, "http_url_spec": {"url": "https://hooks.example.org/y", "secret": "canary-3"}});
     let bodies = [secret, json!({"id": id, "description": "new"}), json!({"id": id, "status": "DISABLED"})];
     thread::scope(|threads| {
@@ -126,7 +126,7 @@ fn a_secret_that_another_webhook_names_outlives_the_first() {
     let other = ["webhook", "create", "--url", "https://hooks.example.org/z", "--event", "version.created", "--secret"];
     world.alice().greenroom(other.iter().chain(&[name])).success();
     server.request("DELETE", &format!("{DATABRICKS}/delete?id={id}")).json(200);
-    assert_eq!(secrets(&world), [name], "only the one that nobody names is gone");
+    assert_eq!(secrets(&world), [name], "only the secret that no webhook names is deleted");
 }
 
 #[test]
