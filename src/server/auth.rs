@@ -221,7 +221,7 @@ fn by_name(said: &str, catalog: &Catalog, by: &str) -> Result<Arc<Caller>, ApiEr
         person.logins.iter().any(same) || person.emails.iter().any(same)
     };
     let mut found = catalog.people().iter().filter(is);
-    // An id takes precedence, so nobody can take over an id by using it as a login. If several people match, none is
+    // An id takes precedence, so no person can take over an id by using it as a login. If several people match, none is
     // chosen.
     let one = catalog.people().get_key_value(said).or_else(|| found.next().filter(|_| found.next().is_none()));
     let caller = one.and_then(|(user, person)| Caller::of(user, person));

@@ -148,6 +148,6 @@ mod tests {
         drop(question);
         yield_now().await;
         assert!(questions.try_recv().is_ok(), "it has its turn");
-        assert_eq!(waiting.await.unwrap().map_err(|e| e.code), Err(Code::InternalError), "which nobody answered");
+        assert_eq!(waiting.await.unwrap().map_err(|e| e.code), Err(Code::InternalError), "no reader took it");
     }
 }
