@@ -128,7 +128,7 @@ impl From<ArtifactError> for ApiError {
     fn from(e: ArtifactError) -> Self {
         match e {
             ArtifactError::Path(e) => e.into(),
-            // The caller may know that a file is missing, and how to get it. The message calls the server "this machine".
+            // The caller may know that a file is missing, and how to get it. "This machine" is the server.
             ArtifactError::Missing(_) => Self::not_found(format!("On the server, {e}")),
             ArtifactError::Clash(..)
             | ArtifactError::FileAndFolder(_)
