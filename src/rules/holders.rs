@@ -106,12 +106,13 @@ pub(super) fn kept(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), Tr
                 continue;
             }
             let message = format!(
-                "the {handle} was {other}'s: whoever has it could approve as {user} what was asked for as {other}"
+                "the {handle} belonged to {other}: its holder could approve as {user} the requests that were made as \
+                 {other}"
             );
             let help = format!(
-                "give {user} another one. If {other} and {user} are one human, remove {other} \
-                 (`greenroom person remove {other}`); if it was {other}'s by mistake, remove {other}, give it to {user}, and \
-                 add {other} again"
+                "give {user} a different one. If {other} and {user} are the same human, remove {other} (`greenroom \
+                 person remove {other}`); if {other} had it by mistake, remove {other}, give it to {user}, and add \
+                 {other} again"
             );
             faults.add(step.after.full_path(&path::person(user)), message, help);
         }

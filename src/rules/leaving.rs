@@ -38,7 +38,7 @@ pub(super) fn leaving(step: &StepContext<'_>, faults: &mut Faults) -> Result<(),
             Event::StatusChanged { model, version, status, before: VersionStatus::Ready, .. }
                 if *status != VersionStatus::Ready =>
             {
-                let what = "take out of use";
+                let what = "change the status of";
                 taken_away(step, settings, &step.before_name(model), Some(*version), what, faults)?;
             }
             _ => {}
@@ -59,10 +59,14 @@ fn made_way(
         return Ok(());
     }
     let message = format!(
-        "version {} of '{}' would make way in {} for version {for_version}, which enters without an approval",
+        "version {} of '{}' would leave {} because version {for_version} replaces it, and that version enters without \
+         an approval",
         e.version, e.model, e.from
     );
-    let help = format!("ask for both moves, or let entering take approvals (the rule is in {})", source(step, e.from)?);
+    let help = format!(
+        "request both moves, or require approvals to enter the stage (the rule is in {})",
+        source(step, e.from)?
+    );
     faults.add(pointer(step, e)?, message, help);
     Ok(())
 }
@@ -110,7 +114,7 @@ fn approved(
             e.from,
             altered.join(", ")
         );
-        faults.add(path, message, "land that change by itself, have it approved, and complete the request then");
+        faults.add(path, message, "commit that change separately, have it approved, and then complete the request");
         return Ok(());
     }
     let subject = subject(step.before, &view, e.version, e.to)?;
@@ -145,9 +149,11 @@ fn taken_away(
         let guards = |stage: &Stage| settings.approvals_to_leave(stage) > 0;
         if guards(&stage) && only.is_none_or(|only| only == version) {
             let message = format!(
-                "you may not {what} version {version} of '{model}': it is in {stage}, which a version leaves with approvals"
+                "you may not {what} version {version} of '{model}': it is in {stage}, and a version needs approvals \
+                 to leave that stage"
             );
-            let help = format!("move it out by a request first (the rule is in {})", source(step, &stage)?);
+            let help =
+                format!("move it out of the stage with a request first (the rule is in {})", source(step, &stage)?);
             faults.add(format!("{}/stages/{stage}.toml", view.path), message, help);
         }
     }

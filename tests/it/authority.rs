@@ -216,25 +216,25 @@ fn nobody_is_locked_out_by_an_authority_that_no_manager_can_meet() {
     let alice = world.by("alice");
     let switch = "settings set --authority signature";
     // First no person has a key; then only a person without the permission; then a manager whose commits are unsigned.
-    world.refused(&alice, switch, &["by `authority = \"signature\"` it takes a key that signs", "is not signed"]);
+    world.refused(&alice, switch, &["`authority = \"signature\"` requires a valid signing key", "is not signed"]);
     for name in ["bob", "alice"] {
         alice.run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", &world.key(name)]).success();
     }
     let key = |name: &str| format!("{}.pub", world.key(name));
     alice.greenroom(["person", "set", "bob", "--key", &key("bob")]).success();
-    world.refused(&alice, switch, &["it takes a key that signs"]);
+    world.refused(&alice, switch, &["requires a valid signing key"]);
     alice.greenroom(["person", "set", "alice", "--key", &key("alice")]).success();
     world.refused(&alice, switch, &["the change to `authority = \"signature\"` is not signed"]);
     let signing = world.signing("alice", "alice");
     signing.greenroom(switch.split(' ')).success();
     // The last key of a manager cannot be removed, and neither can the last address.
-    world.refused(&signing, "person set alice --revoke-key ssh-ed25519", &["it takes a key that signs"]);
-    world.refused(&signing, "person set alice --remove-email alice@example.org", &["an e-mail address to commit with"]);
+    world.refused(&signing, "person set alice --revoke-key ssh-ed25519", &["requires a valid signing key"]);
+    world.refused(&signing, "person set alice --remove-email alice@example.org", &["an e-mail address for commits"]);
     signing.greenroom(["settings", "set", "--authority", "author"]).success();
     // Carol is a manager, too, and has an address: that is enough for the authority `pusher`.
     alice.greenroom(["person", "set", "carol", "--remove-email", "carol@example.org"]).success();
     alice.greenroom(["settings", "set", "--authority", "pusher"]).success();
-    world.refused(&alice, "person set alice --remove-email alice@example.org", &["an e-mail address to commit with"]);
+    world.refused(&alice, "person set alice --remove-email alice@example.org", &["an e-mail address for commits"]);
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn check_judges_a_hand_edit_that_would_lock_everybody_out() {
     let text = format!("{}\n[identity]\nauthority = \"signature\"\n", world.sandbox.read(file));
     world.sandbox.write(file, &text);
     let said = world.by("alice").greenroom(["check"]).code(5);
-    assert!(said.stdout().contains("it takes a key that signs"), "{}", said.stdout());
+    assert!(said.stdout().contains("requires a valid signing key"), "{}", said.stdout());
     // A signature that is still missing is not a fault of the edit.
     assert!(said.stdout().contains("not checked: the signature is judged when you commit"), "{}", said.stdout());
     assert!(!said.stdout().contains("is not signed"), "{}", said.stdout());

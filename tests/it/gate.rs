@@ -314,7 +314,7 @@ fn what_is_made_up_to_be_older_is_refused() {
     world.edit(ALICE, &format!("models/churn/versions/1/comments/{id}.toml"), &text);
     let judged = world.push(ALICE);
     refused(&judged, &["time"]);
-    assert!(judged.render().contains("lies before the commit that brings it"), "{}", judged.render());
+    assert!(judged.render().contains("is earlier than the commit that adds it"), "{}", judged.render());
 }
 
 #[test]

@@ -324,7 +324,7 @@ fn a_bad_file_in_between_is_refused_although_the_tip_is_good() {
     bench.refuses(&undone(&writes("README.md", &token())), "README.md:1:1: this looks like a GitHub token [secret]");
     let mut gone = Patch::default();
     gone.remove("greenroom.toml");
-    bench.refuses(&undone(&gone), "the registry's settings are gone");
+    bench.refuses(&undone(&gone), "greenroom.toml, the registry's settings, was deleted");
 }
 
 #[test]

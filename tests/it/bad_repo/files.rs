@@ -127,7 +127,7 @@ fn links_and_submodules_where_folders_belong_hold_nothing() {
         "models/evil: no file of a model lies here [path]",
         "models/sub: no file of a model lies here [path]",
         "models/churn/stages: no file of a model lies here [path]",
-        "people/bob.toml: a submodule lies where a plain file belongs [path]",
+        "people/bob.toml: this is a submodule; it must be a plain file [path]",
     ] {
         assert!(told.contains(fault), "{fault:?} is not in\n{told}");
     }

@@ -119,7 +119,7 @@ fn a_registry_that_is_gone_was_not_moved() {
     world.git(CAROL, &["rm", "-rq", "ml"]);
     world.git(CAROL, &["commit", "-qm", "delete it"]);
     let judged = world.push(CAROL);
-    assert!(judged.render().contains("the registry's settings are gone"), "{}", judged.render());
+    assert!(judged.render().contains("greenroom.toml, the registry's settings, was deleted"), "{}", judged.render());
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn what_makes_no_sense_is_refused_and_leaves_no_secret() {
         ("events", json!([]), "Missing value for required parameter 'events'"),
         ("events", json!(["MODEL_VERSION_EXPLODED"]), "there is no event named MODEL_VERSION_EXPLODED"),
         ("events", json!(["version.transitioned"]), "the profile databricks cannot send version.transitioned"),
-        ("events", json!(["REGISTERED_MODEL_CREATED"]), "never told of REGISTERED_MODEL_CREATED"),
+        ("events", json!(["REGISTERED_MODEL_CREATED"]), "never gets REGISTERED_MODEL_CREATED"),
         ("model_name", json!("nope"), "not found"),
         ("status", json!("ON"), "Invalid webhook status: ON"),
         (
