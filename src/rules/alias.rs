@@ -293,8 +293,8 @@ pub(super) fn sensible(step: &StepContext<'_>, faults: &mut Faults) -> Result<()
         if rule.approvals > 1 {
             let message =
                 format!("the rule of the alias '{alias}' requires {} approvals; 1 is the maximum", rule.approvals);
-            let help = "the merge of another person's branch is the only approval, because a transition request is \
-                        for a stage, not for an alias. For more approvals, set `from` to a stage that requires them";
+            let help = "the merge of another person's branch is the only approval, because a transition request is for \
+                        a stage, not for an alias. For more approvals, set `from` to a stage that requires them";
             faults.at((path.clone(), line), message, help);
         }
         if let Some(unknown) = rule.from.iter().flatten().find(|s| !known.contains(s)) {

@@ -49,8 +49,7 @@ pub(super) fn usable(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), 
     faults.add(
         place,
         message,
-        "run `greenroom person set ID --email ADDRESS --key FILE` for an administrator of the \
-                                registry",
+        "run `greenroom person set ID --email ADDRESS --key FILE` for an administrator of the registry",
     );
     Ok(())
 }

@@ -91,8 +91,11 @@ pub(super) fn readable(step: &StepContext<'_>, faults: &mut Faults) -> Result<()
             faults.add(file.path.clone(), "this program does not support the format of the registry", help);
         }
     } else if step.before.settings_file()?.is_some() {
-        faults.add(step.after.full_path("greenroom.toml"), "greenroom.toml, the registry's settings, was deleted", "restore \
-                                                                                                                    greenroom.toml");
+        faults.add(
+            step.after.full_path("greenroom.toml"),
+            "greenroom.toml, the registry's settings, was deleted",
+            "restore greenroom.toml",
+        );
     }
     Ok(())
 }
@@ -167,9 +170,7 @@ fn agree(said: Option<crate::name::Id>, id: &crate::name::Id, path: String, faul
         faults.add(
             path,
             format!("the file contains the id {said}, but the file name is a different id"),
-            "use the \
-                                                                                                           same id in \
-                                                                                                           both places",
+            "use the same id in both places",
         );
     }
 }
@@ -188,8 +189,7 @@ fn whole(
     if let Some(file) = view.access()?.filter(|f| f.value.as_ref().is_some_and(|a| !a.groups.is_empty())) {
         faults.add(
             file.path,
-            "a model's access.toml may not contain groups; they belong in the access.toml of the \
-                               registry",
+            "a model's access.toml may not contain groups; they belong in the access.toml of the registry",
             "move the groups there",
         );
     }

@@ -169,8 +169,8 @@ pub(super) fn numbers(step: &StepContext<'_>, faults: &mut Faults) -> Result<(),
                 model_path(step, model)?,
                 message,
                 format!(
-                    "write `retired = {highest}` in model.toml in the commit of the deletion, or in a later \
-                         commit if the deletion is already on the branch"
+                    "write `retired = {highest}` in model.toml in the commit of the deletion, or in a later commit if \
+                     the deletion is already on the branch"
                 ),
             );
         }
@@ -313,8 +313,7 @@ fn closed(request: &Request, verdict: Option<ReviewVerdict>, path: &str, faults:
         faults.add(
             path,
             "a closed request must have closed_by and closed_at",
-            "add the person who closed it and the \
-                                                                                time",
+            "add the person who closed it and the time",
         );
     }
     let Some(verdict) = verdict else { return };

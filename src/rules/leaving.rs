@@ -149,8 +149,8 @@ fn taken_away(
         let guards = |stage: &Stage| settings.approvals_to_leave(stage) > 0;
         if guards(&stage) && only.is_none_or(|only| only == version) {
             let message = format!(
-                "you may not {what} version {version} of '{model}': it is in {stage}, and a version needs approvals \
-                 to leave that stage"
+                "you may not {what} version {version} of '{model}': it is in {stage}, and a version needs approvals to \
+                 leave that stage"
             );
             let help =
                 format!("move it out of the stage with a request first (the rule is in {})", source(step, &stage)?);

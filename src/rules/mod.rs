@@ -439,8 +439,8 @@ pub static RULES: &[Rule] = &[
     Rule {
         name: "ready-files",
         class: RuleClass::Policy,
-        about: "A version without files that entered a stage by approvals or evidence, or got a guarded alias, gets \
-                no files there.",
+        about: "A version without files that entered a stage by approvals or evidence, or got a guarded alias, gets no \
+                files there.",
         check: ready::completed,
     },
     Rule {

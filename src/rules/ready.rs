@@ -40,8 +40,8 @@ pub(super) fn completed(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
         // A version that leaves the stage in the same step is judged by the rules of its new stage.
         if settings.rule(&stage).is_some_and(asks) && after.stage_of(*version)? == stage {
             let message = format!(
-                "version {version} of '{model}' is in {stage}, and these files were not there when it was approved \
-                 and checked"
+                "version {version} of '{model}' is in {stage}, and these files were not there when it was approved and \
+                 checked"
             );
             let help = "move it out of the stage, complete it, and have it approved with its files";
             faults.add(path.clone(), message, help);

@@ -39,8 +39,8 @@ pub(super) fn renamed(step: &StepContext<'_>, faults: &mut Faults) -> Result<(),
             }
             if rule.needed() > 0 {
                 let message = format!(
-                    "version {version} of '{from}' was approved for {stage} under that name: it may not be in it \
-                     under the name '{model}'"
+                    "version {version} of '{from}' was approved for {stage} under that name: it may not be in it under \
+                     the name '{model}'"
                 );
                 let help = format!(
                     "move it to Archived, rename the model, and have the version approved under its new name (the rule \
