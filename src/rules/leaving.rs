@@ -1,7 +1,8 @@
 //! The rule of leaving: a stage may require approvals before a version leaves it.
 
 use super::stage::{
-    StageEntry, StageSide, altered, approved_request, entries, merged, pointer, request_path, source, tally,
+    StageEntry, StageSide, altered, approved_request, counted_approvals, entries, merged, pointer, request_path,
+    source, tally,
 };
 use super::subject::subject;
 use super::{Faults, StepContext};
@@ -90,11 +91,14 @@ fn approved(
             return Ok(());
         }
         let message = format!(
-            "version {} of '{}' may leave {} only through a request with {needed} approval(s)",
-            e.version, e.model, e.from
+            "version {} of '{}' may leave {} only through a request with {}",
+            e.version,
+            e.model,
+            e.from,
+            counted_approvals(needed)
         );
         let help = format!(
-            "`greenroom request create {} {} {}`, then others approve: {} (the rule is in {})",
+            "run `greenroom request create {} {} {}`, then let others approve the request: {} (the rule is in {})",
             e.model,
             e.version,
             e.to,
@@ -120,9 +124,9 @@ fn approved(
     let subject = subject(step.before, &view, e.version, e.to)?;
     let tally = tally(step, e, &request, settings, &subject, StageSide::Out)?;
     if (tally.counted.len() as u64) < needed {
-        let mut message = format!("{} of {needed} approval(s) to leave {} count", tally.counted.len(), e.from);
+        let mut message = format!("valid approvals to leave {}: {} of {needed}", e.from, tally.counted.len());
         for (by, why) in &tally.void {
-            message.push_str(&format!("; {by}'s does not: {why}"));
+            message.push_str(&format!("; the approval by {by} does not count: {why}"));
         }
         faults.add(path, message, format!("others can approve: {}", who(step, settings, e)?));
     }

@@ -235,7 +235,10 @@ fn a_review_by_hand_is_printed_with_its_subject_and_another_one_is_explained() {
     assert!(shown(&["request", "list"]).contains("1 of 2"), "{}", shown(&["request", "list"]));
     alice.greenroom(["version", "describe", "churn", "1", "Another story"]).success();
     let told = shown(&["request", "show", id]);
-    assert!(told.contains("(does not count: the version, its stage or the rule changed since: description)"), "{told}");
+    assert!(
+        told.contains("(does not count: the version, its stage or the rule changed after the approval: description)"),
+        "{told}"
+    );
 
     // If no rule was asked, the reason is that the subject never matched this version.
     sandbox.write(&path, format!("{request}\n{}", block.replace(&subject, &"a".repeat(64))));

@@ -217,13 +217,13 @@ fn four_eyes_nobody_approves_an_own_request() {
     let r = Registry::new();
     r.grant(&[("bob", "CAN_MANAGE_PRODUCTION_VERSIONS")]);
     r.alice("stage set Production --approvals 1");
-    r.refused("alice", 5, "transition churn 1 Production", "only through a request with 1 approval(s)");
+    r.refused("alice", 5, "transition churn 1 Production", "only through a request with 1 approval");
     r.alice("request create churn 1 Production");
     r.alice("request approve churn 1");
     assert_eq!(r.request(), pending(&[]));
     assert_eq!(r.versions_in("Production"), [0_u64; 0]);
     let shown = r.json("alice", "request list");
-    assert_eq!(shown[0]["review"][0]["void"], "nobody approves an own request");
+    assert_eq!(shown[0]["review"][0]["void"], "people cannot approve their own requests");
     assert_eq!(r.json("alice", "request list --waiting"), json!([]));
     r.by("bob", 0, "request approve churn 1 -m fine");
     assert_eq!(r.request(), approved(&["bob"]));
@@ -362,7 +362,7 @@ fn an_approval_is_void_when_what_was_seen_changes_but_not_for_other_changes() {
     r.alice("tag set churn/1 validated=again");
     assert_eq!(r.request(), pending(&[]));
     let shown = r.json("bob", "request list --waiting");
-    assert_eq!(shown[0]["review"][0]["void"], "the version, its stage or the rule changed since");
+    assert_eq!(shown[0]["review"][0]["void"], "the version, its stage or the rule changed after the approval");
     r.by("carol", 0, "request approve churn 1");
     assert_eq!(r.request(), pending(&["carol"]));
     r.by("bob", 0, "request approve churn 1");
