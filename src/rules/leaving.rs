@@ -1,8 +1,7 @@
 //! The rule of leaving: a stage may require approvals before a version leaves it.
 
 use super::stage::{
-    StageEntry, StageSide, altered, approved_request, counted_approvals, entries, merged, pointer, request_path,
-    source, tally,
+    StageEntry, StageSide, altered, approved_request, entries, merged, pointer, request_path, source, tally,
 };
 use super::subject::subject;
 use super::{Faults, StepContext};
@@ -131,6 +130,11 @@ fn approved(
         faults.add(path, message, format!("others can approve: {}", who(step, settings, e)?));
     }
     Ok(())
+}
+
+/// Returns a number of approvals as text: `1 approval` or `2 approvals`.
+pub(super) fn counted_approvals(count: u64) -> String {
+    format!("{count} approval{}", if count == 1 { "" } else { "s" })
 }
 
 /// Returns the people who can approve that a version leaves.

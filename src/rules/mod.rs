@@ -388,8 +388,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         name: "stage-approvals",
         class: RuleClass::Policy,
-        about: "A version enters a stage with the approvals that its rule requires, for the content before and after \
-                the step.",
+        about: "A version enters a stage with the required approvals of its content before and after the step.",
         check: stage::approvals,
     },
     Rule {
@@ -408,8 +407,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         name: "stage-leaving",
         class: RuleClass::Policy,
-        about: "A version leaves a stage with the approvals that its rule requires, or because an approved version \
-                replaces it.",
+        about: "A version leaves a stage with the required approvals, or because an approved version replaces it.",
         check: leaving::leaving,
     },
     Rule {

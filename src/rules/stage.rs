@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::leaving::counted_approvals;
 use super::proposal::VersionMove;
 use super::subject::{content, differences, subject};
 use super::{Faults, StepContext, line_of};
@@ -97,11 +98,8 @@ pub(super) fn known(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), T
                     help.clone(),
                 );
             } else if *stage == Stage::None {
-                faults.add(
-                    path,
-                    "the stage None cannot have a rule: a version is in None if it is in no other stage",
-                    "remove the rule",
-                );
+                let message = "the stage None cannot have a rule: a version is in None if it is in no other stage";
+                faults.add(path, message, "remove the rule");
             }
         }
     }
@@ -218,10 +216,8 @@ pub fn lacking(v: &Version, asked: &Evidence, signed: bool) -> Vec<(String, Stri
         out.push(("its files are not in the registry".to_owned(), help.to_owned()));
     }
     if asked.signed && !signed {
-        out.push((
-            "the committer must sign the commit".to_owned(),
-            "sign it (`git config commit.gpgSign true`)".to_owned(),
-        ));
+        let help = "sign it (`git config commit.gpgSign true`)";
+        out.push(("the committer must sign the commit".to_owned(), help.to_owned()));
     }
     for (key, wanted) in &asked.tags {
         let any = wanted.as_str() == "*";
@@ -236,10 +232,8 @@ pub fn lacking(v: &Version, asked: &Evidence, signed: bool) -> Vec<(String, Stri
     }
     for (key, threshold) in &asked.metrics {
         match v.metrics.get(key) {
-            None => out.push((
-                format!("the metric '{key}' is missing"),
-                format!("record the metric '{key}', which must be {threshold}"),
-            )),
+            None => out
+                .push((format!("the metric '{key}' is missing"), format!("record '{key}', which must be {threshold}"))),
             Some(metric) if !threshold.holds(metric.value()) => {
                 let what = format!("the metric '{key}' is {metric}, which is not {threshold}");
                 out.push((what, "use a version that meets the threshold".to_owned()));
@@ -274,11 +268,6 @@ pub(super) fn active(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), 
     Ok(())
 }
 
-/// Returns a number of approvals as text: `1 approval` or `2 approvals`.
-pub(super) fn counted_approvals(count: u64) -> String {
-    format!("{count} approval{}", if count == 1 { "" } else { "s" })
-}
-
 pub(super) fn request_path(
     step: &StepContext<'_>,
     model: &ModelName,
@@ -306,12 +295,10 @@ pub(super) fn approvals(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
             if needed == 1 && merged(step, &e)? {
                 continue;
             }
+            let approvals = counted_approvals(needed);
             let mut message = format!(
-                "version {} of '{}' may enter {} only through a request with {}",
-                e.version,
-                e.model,
-                e.to,
-                counted_approvals(needed)
+                "version {} of '{}' may enter {} only through a request with {approvals}",
+                e.version, e.model, e.to
             );
             if needed == 1 && step.proposal.is_some_and(|p| p.authors().contains(&step.actor.user)) {
                 let own = "; this merge is not an approval, because a commit of the branch is by";
