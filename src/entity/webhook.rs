@@ -196,7 +196,9 @@ pub struct EventPattern(#[schemars(regex(pattern = r"^(\*|[A-Z][A-Z_]*|[a-z_]+\.
 
 /// The error for a text that is not the name or pattern of an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0} names no event; write for example MODEL_VERSION_CREATED, version.transitioned, version.* or *")]
+#[error(
+    "{0} is not the name of an event; write for example MODEL_VERSION_CREATED, version.transitioned, version.* or *"
+)]
 pub struct InvalidEventPattern(String);
 
 impl EventPattern {

@@ -75,9 +75,11 @@ impl Registry {
             let person = inquiry.people.by_ident(names.committer)?;
             if person.is_none() && inquiry.identity.authority == Authority::Signature {
                 let shown = crate::text::quoted(&names.committer.email);
-                let message = format!("its committer {shown} is nobody in people/, so whoever signs it is another person");
-                let help = "set user.email to an address of yours in people/; or let somebody who manages the registry add it \
-                            (`greenroom person add ID --email ADDRESS`)";
+                let message = format!(
+                    "its committer {shown} is not a person in people/, so the signer will be a different person"
+                );
+                let help = "set user.email to one of your addresses in people/; or let an administrator of the \
+                            registry add your address (`greenroom person add ID --email ADDRESS`)";
                 inquiry.fault("committer", None, message, help);
             }
             Ok(person)
@@ -146,13 +148,13 @@ impl Registry {
 /// person's permissions.
 fn not_the_callers(asker: &ChangeAuthor, actor: &UserName) -> Fault {
     let message = format!(
-        "{} asks for it, but the commit would count as the act of {actor}: the account that commits is not one of \
+        "{} requested it, but the commit would count as an action of {actor}: the account that commits is not in \
          identity.servers",
         asker.user
     );
     let help = format!(
-        "let the server commit with an account of its own that acts for its callers: a person whose address is its \
-         user.email, and `greenroom settings set --add-server {actor}`"
+        "let the server commit with its own account, which acts for its callers: a person with the address in its \
+         user.email, added by `greenroom settings set --add-server {actor}`"
     );
     Fault { problem: Problem::of_file("", "identity", message).help(help), class: RuleClass::Permission }
 }

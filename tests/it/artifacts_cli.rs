@@ -267,7 +267,7 @@ fn what_an_interrupted_registration_left_goes_with_the_next_and_with_doctor() {
     left();
     let said = alice.greenroom(["doctor"]);
     let said = said.ended().0;
-    assert!(said.contains("an interrupted registration left"), "{said}");
+    assert!(said.contains("unfinished files of interrupted registrations"), "{said}");
     assert!(!sandbox.path("registry/.git/lfs/incoming/put-left").exists());
 }
 

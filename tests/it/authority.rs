@@ -88,7 +88,7 @@ impl World {
 #[test]
 fn where_the_pusher_counts_the_committer_must_be_a_person() {
     let world = World::new("pusher");
-    let outsider = ["nobody in people/", "set user.email", "--branch"];
+    let outsider = ["not a person in people/", "set user.email", "--branch"];
     world.refused(&world.by("dave"), "access grant bob CAN_MANAGE", &outsider);
     world.refused(&world.by("mallory"), "comment add churn 1 hello", &outsider);
     world.lands(&world.by("bob"), "transition churn 1 Production");
@@ -102,7 +102,7 @@ fn where_the_pusher_counts_nobody_lands_in_anothers_name() {
     world.refused(
         &world.by("bob"),
         "access grant bob CAN_MANAGE --as alice",
-        &["bob lands it, but its author is alice", "without --as"],
+        &["bob puts it on the branch, but its author is alice", "without --as"],
     );
     // Alice manages the registry, so the gate accepts another person's work from her. But it stays her action, and is
     // no second approval.
@@ -123,7 +123,7 @@ fn where_signatures_count_the_signer_acts() {
     world.refused(
         &world.signing("bob", "alice"),
         "transition churn 1 Staging",
-        &["alice lands it, but its committer is bob"],
+        &["alice puts it on the branch, but its committer is bob"],
     );
     world.lands(&world.signing("bob", "bob"), "transition churn 1 Staging");
     world.refused(&world.signing("bob", "bob"), "access grant bob CAN_MANAGE --as alice", &["its author is alice"]);
@@ -174,7 +174,7 @@ fn the_check_of_edits_asks_for_the_same() {
     let world = World::new("pusher");
     world.sandbox.write("r/models/churn/aliases/best.toml", "version = 1\n");
     let said = world.by("dave").greenroom(["check"]).code(5);
-    assert!(said.stdout().contains("nobody in people/"), "{}", said.stdout());
+    assert!(said.stdout().contains("not a person in people/"), "{}", said.stdout());
     world.by("alice").greenroom(["check"]).success();
     world.by("dave").greenroom(["check", "--as", "alice"]).success();
 }
@@ -193,7 +193,7 @@ fn a_server_acts_for_its_callers_where_the_registry_says_so() {
         let server = serve(name);
         let before = world.tip();
         let said = server.post("model-versions/transition-stage", &stage).by(&token).json(403);
-        let parts = ["not one of identity.servers", "its author is bob"];
+        let parts = ["is not in identity.servers", "its author is bob"];
         assert!(said["message"].as_str().is_some_and(|m| parts.iter().any(|p| m.contains(p))), "{name}: {said}");
         server.post("registered-models/set-tag", &tag).by(&token).json(403);
         assert_eq!(world.tip(), before);
@@ -246,7 +246,7 @@ fn check_judges_a_hand_edit_that_would_lock_everybody_out() {
     let said = world.by("alice").greenroom(["check"]).code(5);
     assert!(said.stdout().contains("requires a valid signing key"), "{}", said.stdout());
     // A signature that is still missing is not a fault of the edit.
-    assert!(said.stdout().contains("not checked: the signature is judged when you commit"), "{}", said.stdout());
+    assert!(said.stdout().contains("not checked: the signature, which is judged when you commit"), "{}", said.stdout());
     assert!(!said.stdout().contains("is not signed"), "{}", said.stdout());
 }
 
@@ -255,7 +255,7 @@ fn how_a_commit_will_be_signed_is_said_to_be_not_checked() {
     tools::signing_tools();
     let world = World::new("signature");
     world.sandbox.write("r/models/churn/stages/Staging.toml", "versions = [1]\n");
-    let not_checked = "not checked: the signature is judged when you commit";
+    let not_checked = "not checked: the signature, which is judged when you commit";
     // Whether git signs at once or not, nothing is known before the commit.
     for bob in [world.by("bob"), world.signing("bob", "bob")] {
         let said = bob.greenroom(["check"]).success();
@@ -263,7 +263,7 @@ fn how_a_commit_will_be_signed_is_said_to_be_not_checked() {
     }
     // A fault that no signature can repair is reported.
     let said = world.by("dave").greenroom(["check"]).code(5).stdout().to_owned();
-    assert!(said.contains("is nobody in people/") && !said.contains("not signed"), "{said}");
+    assert!(said.contains("is not a person in people/") && !said.contains("not signed"), "{said}");
     std::fs::remove_file(world.sandbox.path("r/models/churn/stages/Staging.toml")).expect("a file");
     let said = world.by("bob").greenroom(["check"]).success();
     assert!(!said.stdout().contains(not_checked), "nothing is to be signed: {}", said.stdout());

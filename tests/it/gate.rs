@@ -42,7 +42,7 @@ fn permissions_are_the_pushers_whatever_the_commit_says() {
     world.act(BOB, &["transition", "churn", "1", "Staging"]);
     let judged = world.push(ALICE);
     refused(&judged, &["committer"]);
-    assert!(judged.render().contains("alice lands it, but its committer is bob"), "{}", judged.render());
+    assert!(judged.render().contains("alice puts it on the branch, but its committer is bob"), "{}", judged.render());
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn the_protected_branch_goes_forward_only() {
     world.git(BOB, &["reset", "-q", "--hard", "HEAD~1"]);
     let judged = world.push(BOB);
     refused(&judged, &["ref-rewind"]);
-    assert!(judged.render().contains("may not be rewound"));
+    assert!(judged.render().contains("may not be reset to an older commit"));
     refused(&world.delete(BOB), &["ref-delete"]);
     world.git(BOB, &["checkout", "-q", "--orphan", "other"]);
     world.git(BOB, &["commit", "-qm", "another history"]);
@@ -127,7 +127,7 @@ fn a_merge_that_turns_the_line_around_is_refused() {
     world.git(BOB, &["merge", "-q", "--no-ff", "--no-edit", "main"]);
     let judged = world.push(BOB);
     refused(&judged, &["ref-rewind"]);
-    assert!(judged.render().contains("first-parent line"), "{}", judged.render());
+    assert!(judged.render().contains("first-parent history"), "{}", judged.render());
 }
 
 #[test]

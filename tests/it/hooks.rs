@@ -196,7 +196,7 @@ fn without_a_host_nothing_is_accepted() {
     served.server().git(["config", "--unset", "greenroom.host"]).success();
     served.refused("no setting says how this server names the pusher");
     served.server().git(["config", "greenroom.host", "sourceforge"]).success();
-    served.refused("'sourceforge' is no kind of git host");
+    served.refused("'sourceforge' is not a known git host");
     // The user's own config does not count: every person who pushes to a path has one.
     served.server().git(["config", "--unset", "greenroom.host"]).success();
     served.server().git(["config", "--global", "greenroom.host", "unix"]).success();
@@ -217,8 +217,8 @@ fn what_git_would_not_send_is_refused() {
     let many: String = (0..60).map(|i| line(&format!("refs/heads/x{i}"))).collect();
     for (input, words) in [
         ("rubbish\n".to_owned(), "fewer than three parts"),
-        (line("HEAD"), "a name is none of a reference"),
-        (line("refs/heads/a\u{1b}[2J"), "a name is none of a reference"),
+        (line("HEAD"), "a name is not the name of a reference"),
+        (line("refs/heads/a\u{1b}[2J"), "a name is not the name of a reference"),
         (line("refs/heads/x").trim_end().to_owned(), "the last line is not complete"),
         (format!("{}{}", line("refs/heads/x"), "\u{0}\n"), "fewer than three parts"),
         (many, "more than 50 references"),
@@ -382,14 +382,14 @@ fn a_registry_at_any_depth_is_judged_when_it_changes_moves_or_comes() {
         let text = fs::read_to_string(served.sandbox.path(settings)).expect("it is there");
         served.sandbox.write(settings, text.replace("name = \"registry\"", "name = \"hacked\""));
     };
-    refused(&rename, "is no person of this registry");
-    refused(&|shell| drop(shell.git(["mv", "ml/team/registry", "reg2"]).success()), "is no person of this registry");
+    refused(&rename, "is not a person of this registry");
+    refused(&|shell| drop(shell.git(["mv", "ml/team/registry", "reg2"]).success()), "is not a person of this registry");
     let another = |at: &str| {
         let text = fs::read_to_string(served.sandbox.path(settings)).expect("it is there");
         served.sandbox.write(format!("bob/{at}/greenroom.toml"), &text);
     };
-    refused(&|_| another("top"), "is no person of this registry");
-    refused(&|_| another("x/y/z"), "is no person of this registry");
+    refused(&|_| another("top"), "is not a person of this registry");
+    refused(&|_| another("x/y/z"), "is not a person of this registry");
     // Everyone may change files beside the registry.
     let shell = bob(&served);
     served.sandbox.write("bob/src/a/b/c.txt", "text");
@@ -399,7 +399,7 @@ fn a_registry_at_any_depth_is_judged_when_it_changes_moves_or_comes() {
     // A new installation records the folder of the registry in the config.
     let again = served.server().greenroom(UNIX).success();
     assert!(again.stdout().contains("set greenroom.registry to ml/team/registry"), "{}", again.stdout());
-    refused(&rename, "is no person of this registry");
+    refused(&rename, "is not a person of this registry");
 }
 
 #[test]

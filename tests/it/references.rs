@@ -279,7 +279,7 @@ fn an_unknown_word_is_no_empty_answer() {
         assert_eq!((found.stdout(), found.stderr()), ("", "Nothing matches.\n"));
     }
     for moment in ["tomorrow", "2027-01-01", "2026-12"] {
-        refused(&sandbox, 2, &format!("version list wine --at {moment}"), "is still to come");
+        refused(&sandbox, 2, &format!("version list wine --at {moment}"), "is in the future");
     }
     for moment in ["2026-03", "2026-03-01_9:30", "2026-03-01_09:30_UTC"] {
         refused(&sandbox, 3, &format!("version list wine --at {moment}"), "the history begins after");

@@ -65,7 +65,7 @@ fn the_approval_that_completes_a_request_is_kept_while_the_version_may_not_enter
     assert_eq!(audit["findings"], serde_json::json!([]));
     // The log says which of the five counted.
     let (log, _) = told(&by(&sandbox, "alice"), "log churn -n 1");
-    assert_eq!(log.matches("(void: it was about something else than what entered)").count(), 2, "{log}");
+    assert_eq!(log.matches("(void: it was for a different state than the one that entered)").count(), 2, "{log}");
     assert_eq!(log.matches("        approved by ").count(), 4, "{log}");
 }
 
@@ -131,7 +131,7 @@ fn check_says_what_a_review_by_hand_completes() {
         // Before the commit and after it.
         for _ in 0..2 {
             let (said, _) = told(&shell, "check");
-            assert_eq!(said.contains("has all approvals that it takes, and is open"), completes, "{name}: {said}");
+            assert_eq!(said.contains("has all required approvals, but it is still open"), completes, "{name}: {said}");
             assert_eq!(said.contains("greenroom request approve 'churn' 1 Production"), completes, "{name}: {said}");
             shell.git(["commit", "--quiet", "--all", "--allow-empty", "-m", "by hand"]).success();
         }
@@ -139,5 +139,5 @@ fn check_says_what_a_review_by_hand_completes() {
     let (shown, _) = told(&by(&sandbox, "carol"), "request approve churn 1 Production");
     assert!(shown.contains("move churn version 1 from None to Production (approved)"), "{shown}");
     let (said, _) = told(&alice, "check");
-    assert!(!said.contains("is open"), "{said}");
+    assert!(!said.contains("it is still open"), "{said}");
 }

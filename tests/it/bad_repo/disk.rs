@@ -50,7 +50,7 @@ fn a_read_only_repository_can_be_read() {
     says(&shell, 0, "search versions", "churn");
     says(&shell, 0, "show models:/churn/1@{HEAD}", "1 of churn");
     says(&shell, 0, "check", "No faults");
-    says(&shell, 0, "doctor", "all files are as they should be");
+    says(&shell, 0, "doctor", "all files are valid");
     says(&shell, 0, "model create risk -n", "register the model risk");
     sandbox.write("model/weights.txt", "1\n");
     for line in

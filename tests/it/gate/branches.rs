@@ -20,7 +20,7 @@ fn a_history_of_ones_own_is_no_protected_branch() {
         world.edit(person, "access.toml", "grants = [{ to = \"alice\", level = \"CAN_MANAGE\" }]\n");
         let judged = world.push_to(person, "refs/heads/release/1");
         refused(&judged, &["ref-begin"]);
-        assert!(judged.render().contains("at no step of a protected branch"), "{}", judged.render());
+        assert!(judged.render().contains("does not begin at a step of a protected branch"), "{}", judged.render());
     }
 }
 

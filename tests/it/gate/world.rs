@@ -91,7 +91,7 @@ impl World {
     pub fn forge_refused(&self, person: Person, author: Person, args: &[&str]) {
         let shell = self.shell(person).env("GIT_AUTHOR_NAME", author.0).env("GIT_AUTHOR_EMAIL", author.1);
         let said = shell.greenroom(args).code(5);
-        assert!(said.stderr().contains("lands it, but its author is"), "{}", said.stderr());
+        assert!(said.stderr().contains("puts it on the branch, but its author is"), "{}", said.stderr());
     }
 
     /// A person edits a file by hand and commits it in another person's name.

@@ -16,8 +16,8 @@ fn who_comments_moves_or_requests_follows_until_he_says_otherwise() {
         let text = world.sink.mails()[n].text().to_owned();
         text.lines().find(|l| l.starts_with("You get this")).expect("a reason").to_owned()
     };
-    assert_eq!(because(0), "You get this because you commented on version 1, and so follow it.");
-    assert_eq!(because(1), "You get this because you requested a transition of version 1, and so follow it.");
+    assert_eq!(because(0), "You get this because you commented on version 1, so you follow it.");
+    assert_eq!(because(1), "You get this because you requested a transition of version 1, so you follow it.");
     world.as_("bob").greenroom(["unfollow", "churn", "1"]).success();
     world.comment("bob", "Not for long");
     world.comment("alice", "Bob?");

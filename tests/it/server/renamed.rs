@@ -81,7 +81,7 @@ fn a_registry_that_is_removed_is_an_error_and_one_that_is_moved_is_followed() {
     let (world, server) = served();
     world.alice().git(["rm", "--quiet", "greenroom.toml"]).success();
     world.alice().git(["commit", "--quiet", "-m", "Remove it"]).success();
-    is_lost(&server, "does not hold the registry any more");
+    is_lost(&server, "no longer contains the registry");
     world.alice().git(["revert", "--no-edit", "HEAD"]).success();
     is_well(&world, &server, "main", "reverted");
     world.sandbox.write("r/ml/.keep", "");
