@@ -26,11 +26,11 @@ pub(super) fn create(
     may_archive(&to, archive_existing)?;
     let (view, version) = d.version(model, number)?;
     if view.stage_of(number)? == to {
-        return Err(Refusal::invalid(format!("version {number} of '{model}' is in {to} already")));
+        return Err(Refusal::invalid(format!("version {number} of '{model}' is already in {to}")));
     }
     let same = |r: &Request| r.state == RequestState::Pending && r.to == to && r.created_by == cx.actor;
     if version.requests()?.values().any(|f| f.value.as_ref().is_some_and(same)) {
-        let message = format!("you have an open request to move version {number} of '{model}' to {to} already");
+        let message = format!("you already have an open request to move version {number} of '{model}' to {to}");
         return Err(Refusal::exists(EntityKind::Request, message));
     }
     let request = Request {
@@ -257,7 +257,7 @@ pub(super) fn add_comment(
 }
 
 fn not_empty(text: &Text) -> Result<(), Refusal> {
-    if text.is_empty() { Err(Refusal::invalid("a comment needs a text")) } else { Ok(()) }
+    if text.is_empty() { Err(Refusal::invalid("a comment needs text")) } else { Ok(()) }
 }
 
 fn comment(d: &ChangeDraft<'_, '_>, model: &ModelName, number: u64, id: &Id) -> Result<File<Comment>, Refusal> {

@@ -405,10 +405,16 @@ mod tests {
             vars.push((name, value));
             pusher(host, &vars).unwrap_err().to_string()
         };
-        assert!(with(Host::GitLab, "GL_USERNAME", "").contains("user-7, a deploy key or token, stands for no person"));
-        assert!(with(Host::Gitea, "GITEA_DEPLOY_KEY_ID", "5").contains("deploy key 5 stands for no person"));
-        assert!(with(Host::Gitea, "GITEA_ACTIONS_TASK_ID", "9").contains("Actions task 9 stands for no person"));
-        assert!(with(Host::GitHub, "GITHUB_USER_LOGIN", "ci[bot]").contains("the app 'ci[bot]' stands for no person"));
+        assert!(
+            with(Host::GitLab, "GL_USERNAME", "")
+                .contains("user-7, a deploy key or token, does not belong to a person")
+        );
+        assert!(with(Host::Gitea, "GITEA_DEPLOY_KEY_ID", "5").contains("deploy key 5 does not belong to a person"));
+        assert!(with(Host::Gitea, "GITEA_ACTIONS_TASK_ID", "9").contains("Actions task 9 does not belong to a person"));
+        assert!(
+            with(Host::GitHub, "GITHUB_USER_LOGIN", "ci[bot]")
+                .contains("the app 'ci[bot]' does not belong to a person")
+        );
     }
 
     #[test]

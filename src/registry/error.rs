@@ -89,7 +89,7 @@ pub enum RegistryError {
         refusal: Refusal,
     },
     /// The rules refuse the change.
-    #[error("the change breaks {} rule(s)", .outcome.verdict.faults.len())]
+    #[error("the change breaks {}", crate::text::counted(.outcome.verdict.faults.len(), "rule"))]
     Denied {
         /// The effect of the change, and the verdict.
         outcome: Box<ChangeOutcome>,

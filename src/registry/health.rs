@@ -223,7 +223,7 @@ impl Registry {
             return Check::ok("locks", "no old lock files");
         }
         let help = format!("if no git process runs here: rm {}", old.join(" "));
-        Check::fail("locks", format!("{} lock(s) stand since more than ten minutes", old.len()), help)
+        Check::fail("locks", format!("{} older than ten minutes", counted(old.len(), "lock")), help)
     }
 
     /// Checks that the store has the files of the newest snapshot's pointers.
@@ -247,7 +247,8 @@ impl Registry {
             }
         }
         if let Some(first) = unreadable.first() {
-            let message = format!("the files of {} version(s) cannot be listed; the first: {first}", unreadable.len());
+            let message =
+                format!("the files of {} cannot be listed; the first: {first}", counted(unreadable.len(), "version"));
             return Ok(Check::fail(name, one_line(&message), "greenroom check; git fsck"));
         }
         files.sort_by(|a, b| a.sha256.cmp(&b.sha256));
@@ -316,8 +317,10 @@ impl Registry {
         match kept.first() {
             None => Check::ok(name, "the group of the repository may write to it, as core.sharedRepository says"),
             Some(first) => {
-                let message =
-                    format!("core.sharedRepository is set, but {} file(s) keep the group out: {first}", kept.len());
+                let message = format!(
+                    "core.sharedRepository is set, but the group cannot write to {}: {first}",
+                    counted(kept.len(), "file")
+                );
                 let folder = one_line(&common.to_string_lossy()).into_owned();
                 let help = format!(
                     "as the owner: chmod -R g+rwX {folder}/refs {folder}/logs, and the same for the other files"

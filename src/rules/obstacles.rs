@@ -39,7 +39,7 @@ impl Obstacle {
             ObstacleKind::Stage => "moving it there voids this approval",
             ObstacleKind::Version => "changing that voids this approval",
             ObstacleKind::Time => {
-                "the approval counts when that is over, and whoever approved completes the request then"
+                "the approval counts when that is over, and an approver can then complete the request"
             }
         };
         format!("{}; {what}", self.message)
@@ -157,7 +157,7 @@ pub fn own_approval(
     }
     let who = if needed > 0 { named(settings, to) } else { named(settings, from) };
     let others = if many == 1 { "1 approval".to_owned() } else { format!("{many} approvals") };
-    Ok(Some(format!("your own approval does not count: it takes {others} by others{who}")))
+    Ok(Some(format!("your own approval does not count: the request needs {others} by other people{who}")))
 }
 
 /// Returns the approvers that a stage rule names.

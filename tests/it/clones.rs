@@ -251,7 +251,7 @@ fn a_clone_ends_well_where_files_are_missing() {
     let pointer = sandbox.read("clone/models/churn/versions/1/artifacts/weights.bin");
     assert!(pointer.starts_with("version https://git-lfs.github.com/spec/v1\n"), "{pointer}");
     let (state, message) = doctor(&clone, "files");
-not on this machine:     assert!(state == "warn" && message.contains("2 of the stored files"), "{message}");
+    assert!(state == "warn" && message.contains("not on this machine: 2 of the stored files"), "{message}");
     assert_eq!(doctor(&clone, "clones").0, "ok");
     clone.greenroom(["tag", "set", "churn", "a=1"]).success();
     clone.git(["push", "--quiet"]).success();
@@ -319,8 +319,7 @@ fn what_cannot_be_fetched_is_told_and_not_checked() {
     let verified = clone.greenroom(["verify"]).success();
     let said = verified.stdout();
     assert!(
-        said.contains("because the clone is partial")
-            && said.contains("Everything that could be checked is valid"),
+        said.contains("because the clone is partial") && said.contains("Everything that could be checked is valid"),
         "{said}"
     );
     assert!(verified.stderr().contains("this is a partial clone"), "{}", verified.stderr());

@@ -517,7 +517,7 @@ fn the_id_of_a_person_who_was_removed_is_given_to_nobody_else() {
     world.edit(CAROL, file, evil);
     let judged = world.push(CAROL);
     refused(&judged, &["person-id"]);
-    assert!(judged.render().contains("the id alice was another person's"), "{}", judged.render());
+    assert!(judged.render().contains("the id alice belonged to another person"), "{}", judged.render());
     // The id in another letter case is the same id.
     world.git(CAROL, &["reset", "-q", "--hard", "HEAD~1"]);
     world.edit(CAROL, "people/Alice.toml", evil);

@@ -436,7 +436,7 @@ fn folders_are_not_deeper_than_the_limit() {
     for _ in 0..40 {
         deep = bench.tree(&[(FOLDER, "d", deep)]);
     }
-    bench.refuses(&[begun, bench.add(begun, FOLDER, "zz", deep)], "deeper in each other than 32");
+    bench.refuses(&[begun, bench.add(begun, FOLDER, "zz", deep)], "nested deeper than 32");
 }
 
 #[test]

@@ -287,7 +287,7 @@ fn a_hand_edited_registry_shows_all_its_faults_at_once() {
     let before = head(&shell);
     let told = says(&shell, 5, "check", "");
     let wanted = [
-        "access.toml: nobody would manage the registry any more [manager]",
+        "access.toml: the registry would have no administrator [manager]",
         "access.toml:1:35: `level` must be one of",
         "access.toml:1:47: `grants` must be a table, but it is an integer [type]",
         "models/churn/aliases/best.toml: ",

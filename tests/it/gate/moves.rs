@@ -97,7 +97,11 @@ fn a_move_in_part_is_none() {
     world.git(CAROL, &["commit", "-q", "--amend", "--no-edit"]);
     let judged = world.push(CAROL);
     refused(&judged, &["move"]);
-    assert!(judged.render().contains("'access.toml' is left where the registry was"), "{}", judged.render());
+    assert!(
+        judged.render().contains("'access.toml' is still in the old folder of the registry"),
+        "{}",
+        judged.render()
+    );
 }
 
 #[test]

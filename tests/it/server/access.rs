@@ -74,7 +74,7 @@ fn a_token_of_a_person_who_was_removed_is_void_for_ever() {
     // Another person cannot take the id; the same person gets a new token after coming back.
     let other = ["person", "add", "bob", "--email", "evil@example.org"];
     let refused = world.alice().greenroom(other).code(5);
-    assert!(refused.stderr().contains("the id bob was another person's"), "{}", refused.stderr());
+    assert!(refused.stderr().contains("the id bob belonged to another person"), "{}", refused.stderr());
     world.alice().greenroom(["person", "add", "bob", "--email", "bob@example.org"]).success();
     search.clone().by(&old).json(401);
     let fresh = token(&world.alice(), "bob", &[]);
