@@ -27,7 +27,7 @@ pub enum RegistryError {
     },
     /// The branch was deleted, or renamed in a way that cannot be followed.
     #[error(
-        "the branch {} was deleted, and HEAD ({}) does not continue from its last commit; restore the branch, or \
+        "the branch {} no longer exists, and HEAD ({}) does not continue from its last commit; restore the branch, or \
          switch HEAD to the branch with the registry",
         short(.branch), short(.head)
     )]

@@ -86,11 +86,8 @@ pub(super) fn permission(step: &StepContext<'_>, faults: &mut Faults) -> Result<
                          '{model}'"
                     );
                     let who = landers(step, Some(&model), level)?;
-                    faults.add(
-                        path,
-                        message,
-                        format!("cancel the request, add the evidence and make a new request; or {who}"),
-                    );
+                    let help = format!("cancel the request, add the evidence and make a new request; or {who}");
+                    faults.add(path, message, help);
                 }
             }
             RequiredLevel::Maker(model, level) => {

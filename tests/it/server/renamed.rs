@@ -63,7 +63,7 @@ fn a_branch_that_is_deleted_is_an_error_until_it_is_back() {
     // HEAD is on another branch, and the served branch still exists.
     server.get(&format!("{MLFLOW}/registered-models/get?name=wine")).json(200);
     world.alice().git(["branch", "-D", "main"]).success();
-    is_lost(&server, "the branch main was deleted");
+    is_lost(&server, "the branch main no longer exists");
     world.alice().git(["branch", "main", &tip]).success();
     is_well(&world, &server, "main", "back");
     // The same with a detached HEAD.
@@ -71,7 +71,7 @@ fn a_branch_that_is_deleted_is_an_error_until_it_is_back() {
     is_well(&world, &server, "main", "detached");
     let tip = world.alice().git(["rev-parse", "main"]).success().stdout().trim().to_owned();
     world.alice().git(["update-ref", "-d", "refs/heads/main"]).success();
-    is_lost(&server, "the branch main was deleted");
+    is_lost(&server, "the branch main no longer exists");
     world.alice().git(["update-ref", "refs/heads/main", &tip]).success();
     is_well(&world, &server, "main", "again");
 }
