@@ -175,10 +175,10 @@ fn is_complete(
     Ok(inward.len() as u64 >= needed && outward.len() as u64 >= leaving)
 }
 
-/// Whether an approval by somebody would complete a request: what `subject` says is what would be approved.
+/// Returns whether an approval of `subject` by this person would complete a request.
 ///
 /// # Errors
-/// A refusal where what it takes cannot be read.
+/// A refusal if a file cannot be read.
 pub fn completes(
     snapshot: &Snapshot<'_>,
     (model, from): (&ModelName, &Stage),

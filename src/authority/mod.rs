@@ -200,7 +200,8 @@ impl<'s, 'o> StepIdentities<'s, 'o> {
         self.faults.push(Fault { problem, class: RuleClass::Permission });
     }
 
-    /// That an identity is nobody's in `people/`, with a file there that cannot be read and may be that person's.
+    /// Returns the words for an identity that belongs to no person in `people/`. They name an unreadable file there,
+    /// because it may be that person's.
     fn nobody(&self) -> Result<String, TreeError> {
         Ok(match self.people.unread()? {
             Some(problem) => {

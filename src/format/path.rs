@@ -351,7 +351,7 @@ pub const COMPANIONS: [&str; 11] = [
     ".taplo.toml",
 ];
 
-/// Files that may lie beside the registry's own; whoever manages the registry may write them.
+/// Files that may be beside the registry's own files; administrators of the registry may write them.
 fn is_companion(parts: &[&str]) -> bool {
     match parts {
         [file] => COMPANIONS.contains(file),

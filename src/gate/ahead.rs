@@ -116,8 +116,8 @@ fn of_registry(e: RegistryError) -> GateError {
     GateError::Ids(IndexError::Registry(e))
 }
 
-/// Takes over what stands in the way, with what can be done about a commit that is made and not pushed. What only a
-/// record of pushes could dispel that is not here is a warning.
+/// Adds the faults of a judgement, with advice for commits that are not pushed yet. A fault that only the record of
+/// pushes could remove, which is not in this clone, becomes a warning.
 fn tell(judgement: &Judgement, lenient: Option<&Judgement>, tip: Oid, out: &mut Ahead) {
     out.steps.extend(judgement.steps.iter().map(|step| step.commit));
     let stays = |commit: Option<Oid>, fault: &Fault| {

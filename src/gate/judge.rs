@@ -159,7 +159,7 @@ impl Gate {
         let places: BTreeSet<&String> = pairs.iter().flat_map(|(from, to)| [from, to]).collect();
         let candidates = folders::where_files_came(&self.repo, (before, after), &places)?;
         let Some(parent) = parent.filter(|_| !candidates.is_empty()) else { return Ok(()) };
-        // A registry that the step does not change may have lain there, at whatever depth it lies now.
+        // A registry that the step does not change may have been there, whatever its current depth is.
         let others = snapshot::registries(&self.repo, Some(before))?.into_iter();
         let others = others.filter(|at| pairs.iter().all(|(from, _)| from != at)).map(|at| (at.clone(), at));
         let others: Vec<(String, String)> = others.collect();
@@ -213,7 +213,7 @@ impl Gate {
         judged.actor = found.actor.or(judged.actor.take());
         judged.on_word = found.on_word.filter(|_| !diff.events.is_empty()).or(judged.on_word);
         if landing.bounded {
-            // What landed long ago is compared by the audit, which reads each file once.
+            // The audit compares the files of old steps, and reads each file once.
             self.judge_files((&before, &after), &diff, &mut ids.seen, judged)?;
         }
         judged.events.extend(diff.events);
@@ -359,7 +359,7 @@ impl Gate {
     }
 }
 
-/// Who is nobody by files of people that cannot all be read may be one of them, and lacks that one's rights.
+/// Returns a fault if the actor is not a known person while a file of people cannot be read: it may be that person's.
 fn doubtful_person(before: &Snapshot<'_>, user: &UserName) -> Result<Option<Fault>, TreeError> {
     if before.person(user)?.is_some_and(|file| file.value.is_some()) {
         return Ok(None);

@@ -63,8 +63,8 @@ impl Registry {
         })
     }
 
-    /// The same for edits that are not committed yet: how a commit of them will be signed nobody knows, so the committer is
-    /// taken for the signer.
+    /// Returns the actor of edits that are not committed yet. The signature of their commit is not known, so the
+    /// committer counts as the signer.
     pub(super) fn presumed_actor(
         &self,
         (before, after): (&Snapshot<'_>, &Snapshot<'_>),
@@ -86,7 +86,7 @@ impl Registry {
         })
     }
 
-    /// Whether the registry takes who signs a commit for who acts.
+    /// Returns whether the signer of a commit is the actor in this registry.
     pub(super) fn wants_signatures(&self, before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<bool, RegistryError> {
         Ok(authority::identity(before, after)?.is_some_and(|i| i.authority == Authority::Signature))
     }
@@ -112,7 +112,7 @@ impl Registry {
         })
     }
 
-    /// Returns the authors of the commits that a merge brought who are not proven to have made them.
+    /// Returns the authors of merged commits for whom there is no proof that they made these commits.
     ///
     /// # Errors
     /// [`RegistryError`] if the history cannot be read, as in a shallow clone.
@@ -133,7 +133,8 @@ impl Registry {
         Ok(out)
     }
 
-    /// A signature such as the committer's commits get here; none if they get none. It is made once.
+    /// Returns a signature like the one that the committer's commits get here; `None` if they are not signed. It is made
+    /// once.
     fn specimen(&self, committer: &Ident) -> Result<Option<Signed>, RegistryError> {
         if let Some((_, known)) = self.proofs.specimen.borrow().as_ref().filter(|(of, _)| *of == committer.email) {
             return Ok(known.clone());

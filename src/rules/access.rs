@@ -443,7 +443,7 @@ fn has_approvers(step: &StepContext<'_>, from: &Stage, to: &Stage) -> Result<boo
 }
 
 /// Returns whether a version makes way in a stage although neither the request of the entering version nor the stage
-/// rule asks for that. The person who completes the quorum would archive it on their own.
+/// rule requires that. The person who completes the quorum would archive it on their own.
 fn archives_unasked(step: &StepContext<'_>, model: &ModelName, entered: u64, stage: &Stage) -> Result<bool, TreeError> {
     let exclusive = step.before.settings()?.and_then(|s| s.rule(stage)).is_some_and(|r| r.exclusive);
     let request = step.diff.events.iter().find_map(|event| match event {

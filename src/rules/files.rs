@@ -14,7 +14,7 @@ fn written<'s>(step: &'s StepContext<'_>) -> impl Iterator<Item = (&'s FileChang
     step.diff.files.iter().filter_map(|f| Some((f, f.after.as_ref()?)))
 }
 
-/// What to do about a file that is none of a registry's: which others may lie beside those.
+/// Returns the hint for a file that does not belong to a registry. It names the other files that are allowed.
 fn beside() -> String {
     let folders: Vec<String> = path::COMPANION_FOLDERS.iter().map(|folder| format!("{folder}/")).collect();
     format!(

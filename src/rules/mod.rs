@@ -72,7 +72,7 @@ pub struct StepContext<'a> {
     /// The ids of the step that were used before, with the place of the use; `None` if the history was not searched:
     /// then the rule searches the state before.
     pub used: Option<UsedIds>,
-    /// What by the history belonged to others of what the step gives to people, as far as that was asked.
+    /// The ids, addresses and logins of the step that belonged to other people, as far as the history was searched.
     pub former: FormerPeople,
     moves: OnceCell<Moves>,
     levels: RefCell<BTreeMap<ModelName, Option<PermissionLevel>>>,
@@ -82,7 +82,7 @@ pub struct StepContext<'a> {
 /// Ids that were used before, each with the place of its use.
 pub type UsedIds = BTreeMap<Id, String>;
 
-/// Returns the place of the use of an id, for an id that a commit brought.
+/// Returns the place of the use of an id that a commit added.
 pub fn brought_by(commit: Oid) -> String {
     format!("it was added by commit {}", commit.short())
 }
@@ -185,7 +185,7 @@ impl<'a> StepContext<'a> {
         }
     }
 
-    /// Returns whether the step creates the registry: nobody has permissions yet, and its content was not made step by
+    /// Returns whether the step creates the registry: no person has permissions yet, and its content was not made step by
     /// step.
     fn founds(&self) -> Result<bool, TreeError> {
         Ok(self.before.settings_file()?.is_none())
@@ -202,8 +202,8 @@ pub struct Actor {
     /// The proven ones of these authors: they signed their commits, or pushed them here themselves. In a merge they
     /// have a right to the changes that the [`Proposal`] attributes to them; without a proposal they have none.
     pub vouched: BTreeSet<UserName>,
-    /// The author of a commit that is no merge, if the actor is an administrator. Administrators may commit words of
-    /// others, as an import does. It gives no right to requests and reviews.
+    /// The author of a commit that is not a merge, if the actor is an administrator. Administrators may commit texts of
+    /// other people, as an import does. It gives no permission for requests and reviews.
     pub imported: Option<UserName>,
     /// Whether the actor signed the step.
     pub signed: bool,
@@ -543,7 +543,7 @@ pub static RULES: &[Rule] = &[
 ];
 
 impl Rule {
-    /// Returns whether the rule judges a state by itself, whatever steps led to it and whoever made them.
+    /// Returns whether the rule judges a state by itself, independent of its steps and of the people who made them.
     pub fn of_state(&self) -> bool {
         match self.class {
             RuleClass::Format => true,

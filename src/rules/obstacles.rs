@@ -13,11 +13,11 @@ use crate::stage::Stage;
 use crate::time::Timestamp;
 use crate::tree::TreeError;
 
-/// Something that stands against a transition, approvals aside.
+/// A reason against a transition, except missing approvals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Obstacle {
     kind: ObstacleKind,
-    /// What it is, as a sentence.
+    /// The reason as a sentence.
     pub message: String,
 }
 
@@ -33,7 +33,7 @@ enum ObstacleKind {
 }
 
 impl Obstacle {
-    /// The same for somebody who approves: what becomes of the approval when the obstacle is removed.
+    /// Returns the reason for an approver, with the effect of its removal on the approval.
     pub fn to_reviewer(&self) -> String {
         let what = match self.kind {
             ObstacleKind::Stage => "moving it there voids this approval",
@@ -46,7 +46,7 @@ impl Obstacle {
     }
 }
 
-/// What a version lacks to enter a stage, approvals aside; a sentence for each.
+/// Returns the obstacles of a version for a stage, a sentence for each.
 pub fn missing(
     snapshot: &Snapshot<'_>,
     view: &ModelView<'_>,
@@ -57,7 +57,7 @@ pub fn missing(
     Ok(obstacles(snapshot, view, number, to, now)?.into_iter().map(|obstacle| obstacle.message).collect())
 }
 
-/// Whether a version lacks nothing to enter a stage, approvals aside.
+/// Returns whether a version has no obstacle for a stage.
 pub fn may_enter(
     snapshot: &Snapshot<'_>,
     view: &ModelView<'_>,
@@ -68,7 +68,7 @@ pub fn may_enter(
     Ok(obstacles(snapshot, view, number, to, now)?.is_empty())
 }
 
-/// What stands against a transition, approvals aside. Whether a commit will be signed is not known before it is made.
+/// Returns the obstacles of a transition. Whether a commit will be signed is not known before it is made.
 pub fn obstacles(
     snapshot: &Snapshot<'_>,
     view: &ModelView<'_>,
@@ -138,7 +138,7 @@ pub fn is_approved_and_open(
 }
 
 /// Returns why a person's approval of their own request would not count. Returns `None` if it would count, if no
-/// approval is required, or if the person is no approver.
+/// approval is required, or if the person is not an approver.
 ///
 /// # Errors
 /// If an object of the tree cannot be read.

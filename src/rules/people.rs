@@ -12,7 +12,7 @@ use crate::name::{UserName, fold};
 use crate::signature::PublicKey;
 use crate::tree::TreeError;
 
-/// The people whom a step adds.
+/// Returns the people whom a step adds.
 pub fn added_people(diff: &Diff) -> impl Iterator<Item = &UserName> {
     diff.events.iter().filter_map(|event| match event {
         Event::PersonAdded { user, .. } => Some(user),

@@ -5,7 +5,7 @@ use super::places::{Finder, OWN};
 use crate::name::Id;
 use crate::tree::{EntryKind, Objects, Oid, TreeEntry, TreeError};
 
-/// The entries of a registry that may not stay behind where it is moved from.
+/// The entries of a registry that may not stay in its old folder after a move.
 pub(super) const CORE: [&str; 7] =
     ["greenroom.toml", "access.toml", "models", "people", "webhooks", ".greenroom", ".taplo.toml"];
 
@@ -39,8 +39,8 @@ pub fn folders(objects: &dyn Objects, root: Option<Oid>, named: &[String]) -> Re
 }
 
 impl<'o> Snapshot<'o> {
-    /// The registry with an id, in folder `at` if it lies there, or else in the folder where it lies in this tree; where it
-    /// lies in none, what is in folder `at`.
+    /// Returns the registry with an id: in folder `at`, or else in another folder of this tree. If no folder has it, returns
+    /// what is in folder `at`.
     pub fn follow(
         objects: &'o dyn Objects,
         root: Option<Oid>,

@@ -159,7 +159,7 @@ impl<'r> Structure<'r> {
             faults.extend(self.searched.judge(&after, files, self.limits, self.deadline)?);
             if place == RuleScope::Side && faults.is_empty() && !follows_broken {
                 let before = Snapshot::new(self.repo, trees.first().copied(), at)?;
-                // A branch may move it; then it is whole where it lies after the commit.
+                // A branch may move the registry; then its new folder contains all of it.
                 let known = (before.id()?, &self.finder);
                 let after = Snapshot::follow(self.repo, Some(parts.tree), at, known)?;
                 faults.extend(content::judge_state(&before, &after, self.limits.depth)?);

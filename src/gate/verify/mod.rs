@@ -210,9 +210,9 @@ pub fn verify(
     Ok(audit)
 }
 
-/// What the newest `max` steps of a branch broke and the files as they are do not show: rules of history, for a fault of
-/// form is seen in the file. Where the repository knows no other one, so that nothing is pushed to a gate, permissions
-/// and policies are told as well. What the registry acknowledges is left out.
+/// Returns the faults of the newest `max` steps of a branch that the current files do not show: those of rules of
+/// history, because a fault of format is visible in its file. If the repository has no remote, so that no gate judges a
+/// push, the faults of permissions and policies are included. Acknowledged faults are omitted.
 ///
 /// # Errors
 /// The same as [`verify`]. A shallow clone is checked as far as it goes.
@@ -233,7 +233,7 @@ pub fn recent(registry: &Registry, tip: Oid, max: usize) -> Result<Vec<(Oid, Fau
     let scope = Scope { branch: registry.branch().to_owned(), from, to: Some(tip), ..Scope::default() };
     let audit = verify(repo.git_dir(), &scope, &|_, _| {}, &|_, _| {})?;
     let alone = !repo.has_remote();
-    // What is damaged or missing is told by other checks.
+    // Other checks report damaged and missing objects.
     let is_told = |fault: &Fault| {
         let rule = rules::RULES.iter().find(|rule| rule.name == fault.problem.rule);
         let by_class = match fault.class {
