@@ -1,5 +1,5 @@
-//! Former holders of e-mail addresses and logins: if approvals count, an address or login of a person who stays may not go
-//! to another person. Otherwise one human could act as both people, and approve their own requests.
+//! Former holders of e-mail addresses and logins: if approvals count, an address or login of a person who stays may not
+//! go to another person. Otherwise one human could act as both people, and approve their own requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -39,8 +39,8 @@ pub fn folders(objects: &dyn Objects, root: Option<Oid>, named: &[String]) -> Re
 }
 
 impl<'o> Snapshot<'o> {
-    /// Returns the registry with an id: in folder `at`, or else in another folder of this tree. If no folder has it, returns
-    /// what is in folder `at`.
+    /// Returns the registry with an id: in folder `at`, or else in another folder of this tree. If no folder has it,
+    /// returns what is in folder `at`.
     pub fn follow(
         objects: &'o dyn Objects,
         root: Option<Oid>,
