@@ -149,8 +149,8 @@ pub(super) fn approve(
     Ok(())
 }
 
-/// Whether a request has the approvals that it takes. The rules count alike; an approval that does not count is kept and
-/// completes nothing.
+/// Returns whether a request has the required approvals, counted as the rules count them. An approval that does not count
+/// is stored, and completes nothing.
 fn is_complete(
     snapshot: &Snapshot<'_>,
     model: &ModelName,

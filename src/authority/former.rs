@@ -20,7 +20,7 @@ pub fn former_person(repo: &Repo, at: &str, tip: Oid, user: &UserName) -> Result
     for step in repo.first_parents(tip)? {
         let step = step?;
         let state = Snapshot::follow(repo, Some(step.tree), at, (id.as_ref(), &finder))?;
-        // Another registry that lay here before this one was made.
+        // Another registry was in this folder before this one was made.
         if state.id()?.is_some_and(|found| id.as_ref().is_some_and(|id| id != found)) {
             return Ok(None);
         }

@@ -57,7 +57,7 @@ pub struct Webhook {
 /// The prefix of the names of secrets that are generated for a single webhook.
 pub const OWN_SECRET: &str = "webhook-";
 
-/// How the name of a secret ends that takes the place of another one.
+/// The end of the name of a secret that replaces another secret.
 pub const NEXT_SECRET: &str = ".next";
 
 /// The name of the secret that a name is the successor of; of any other, the name itself.

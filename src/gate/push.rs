@@ -123,7 +123,7 @@ impl Gate {
         Ok(())
     }
 
-    /// What is wrong with the commits that are new to a protected branch, by themselves, side branches included.
+    /// Returns the faults in the structure of the commits that are new to a protected branch, side branches included.
     fn structure(
         &self,
         update: &Update,

@@ -97,7 +97,7 @@ pub(super) struct Encoded {
     pub(super) effects: Vec<(usize, Effect)>,
 }
 
-/// Under which ids it is found that a person came or went, or got an address or login.
+/// Returns the ids by which the index finds that a person was added or removed, or got an address or login.
 fn marks(event: &Event) -> Vec<Id> {
     let mut out = holder_marks(event);
     match event {

@@ -33,7 +33,7 @@ pub fn named_folders(repo: &Repo) -> Vec<String> {
 
 impl Registry {
     /// The registry in a root tree of its history: in its folder, or in another folder of that tree. A tree that holds
-    /// another registry in its folder and this one nowhere is from before it was made.
+    /// another registry in its folder, and this one in no folder, is older than this registry.
     pub(super) fn follow_in(&self, root: Option<Oid>) -> Result<Snapshot<'_>, RegistryError> {
         let here = Snapshot::new(&self.repo, root, &self.at)?;
         if root.is_none() {

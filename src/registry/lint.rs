@@ -95,8 +95,8 @@ impl Registry {
         Ok(lint)
     }
 
-    /// Judges what differs from the last commit as a step by `asker`. Whether the commit will be signed is not known before
-    /// it is made: what depends on that is said as not checked.
+    /// Judges the differences from the last commit as a step by `asker`. Whether the commit will be signed is not known
+    /// before it is made, so rules that depend on it are reported as not checked.
     fn lint_edits(
         &self,
         (head, after): (&Snapshot<'_>, &Snapshot<'_>),
