@@ -84,7 +84,7 @@ pub type UsedIds = BTreeMap<Id, String>;
 
 /// Returns the place of the use of an id that a commit added.
 pub fn brought_by(commit: Oid) -> String {
-    format!("it was added by commit {}", commit.short())
+    format!("commit {} added it", commit.short())
 }
 
 /// The models that the step creates, and the former names of the models that it renames.

@@ -281,5 +281,5 @@ fn a_signature_that_a_stage_asks_for_is_not_checked_before_the_commit() {
     world.lands(&world.by("alice"), "stage set Staging --require-signed");
     world.sandbox.write("r/models/churn/stages/Staging.toml", "versions = [1]\n");
     let said = world.by("bob").greenroom(["check"]).success().stdout().to_owned();
-    assert!(said.contains("models/churn/stages/Staging.toml: not checked: the signature is judged"), "{said}");
+    assert!(said.contains("models/churn/stages/Staging.toml: not checked: the signature, which is judged"), "{said}");
 }

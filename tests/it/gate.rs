@@ -67,7 +67,7 @@ fn a_pusher_who_is_nobody_is_refused() {
     world.act(ALICE, &["comment", "add", "churn", "1", "looks good"]);
     let judged = world.push_as("mallory");
     refused(&judged, &["identity"]);
-    assert!(judged.render().contains("('mallory', says the host)"), "{}", judged.render());
+    assert!(judged.render().contains("('mallory', according to the host)"), "{}", judged.render());
     refused(&world.push_unnamed(), &["identity"]);
 }
 

@@ -109,7 +109,10 @@ fn evidence_that_is_missing_is_told_to_each_who_approves() {
 fn a_branch_is_refused_where_its_merge_would_be_one_approval_of_two() {
     let sandbox = registry();
     let said = by(&sandbox, "alice").greenroom("request create churn 1 Production --branch".split(' ')).code(5);
-    let parts = ["takes 2 approvals, and the merge of a branch is one", "greenroom request create churn 1 Production"];
+    let parts = [
+        "needs 2 approvals, but the merge of a branch gives only one approval",
+        "greenroom request create churn 1 Production",
+    ];
     assert!(parts.iter().all(|part| said.stderr().contains(part)), "{}", said.stderr());
     let branches = by(&sandbox, "alice").git(["branch", "--list", "request/*"]).success();
     assert_eq!(branches.stdout(), "");

@@ -162,7 +162,7 @@ fn ids_that_are_used_twice_and_names_that_look_alike() {
     let told = says(&bare, 1, "check", "");
     for fault in [
         "differ only by case or Unicode normalisation [name]",
-        "is used in models/",
+        "is also used in models/",
         "'caf\u{e9}' is not the folder name of a model [path]",
         "'cafe\u{301}' is not the folder name of a model [path]",
     ] {
