@@ -166,7 +166,7 @@ impl Action {
 /// What becomes of an approval that completes the quorum of a version that may not enter the stage yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hindered {
-    /// It is refused with the rule that stands in the way, and nothing is kept.
+    /// It is refused with the rule that prevents the transition, and the approval is not stored.
     Refuse,
     /// It is kept as a review, and the request stays open.
     Keep,

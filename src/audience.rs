@@ -145,11 +145,11 @@ impl std::fmt::Display for RecipientReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Registered => f.write_str("you registered the model"),
-            Self::All => f.write_str("you asked for all new activity of the model"),
+            Self::All => f.write_str("you follow all new activity of the model"),
             Self::Follows(version) => write!(f, "you follow version {version}"),
-            Self::Commented(version) => write!(f, "you commented on version {version}, and so follow it"),
-            Self::Moved(version) => write!(f, "you moved version {version}, and so follow it"),
-            Self::Requested(version) => write!(f, "you requested a transition of version {version}, and so follow it"),
+            Self::Commented(version) => write!(f, "you commented on version {version}, so you follow it"),
+            Self::Moved(version) => write!(f, "you moved version {version}, so you follow it"),
+            Self::Requested(version) => write!(f, "you requested a transition of version {version}, so you follow it"),
             Self::Approver(version) => write!(f, "your approval of the request for version {version} would count"),
         }
     }

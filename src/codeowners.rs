@@ -155,9 +155,11 @@ pub fn stale(files: &[(String, String)], state: &Snapshot<'_>) -> Result<Vec<Pro
     for (path, text) in files {
         let Some(host) = host_of(text) else { continue };
         if renew(text, &section(host, state)?) != *text {
-            let message = "the owners are not those that the grants and stage rules name now";
-            let help =
-                format!("`greenroom codeowners --host {} --write` puts it right; commit the result", host.as_str());
+            let message = "the owners do not match the current grants and stage rules";
+            let help = format!(
+                "run `greenroom codeowners --host {} --write` to update the file, and commit the result",
+                host.as_str()
+            );
             out.push(Problem::of_file(path, "codeowners", message).help(help));
         }
     }

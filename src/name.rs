@@ -67,7 +67,7 @@ pub enum InvalidName {
     #[error("Version alias name '{0}' is reserved.")]
     AliasVersion(String),
     /// The id is not a UUID in lower case. Holds the id, quoted.
-    #[error("Invalid id {0}: an id is a UUID in lower case, as `greenroom` makes them")]
+    #[error("Invalid id {0}: an id is a UUID in lower case, as `greenroom` generates it")]
     Id(String),
     /// The digest is not a SHA-256. Holds the digest, quoted.
     #[error("Invalid digest {0}: a digest is 64 lower-case hexadecimal digits of a SHA-256")]
@@ -267,7 +267,7 @@ impl JsonSchema for Principal {
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "description": "Whom: a person's id, or `group:` and the name of a group (`group:everyone` is everyone).",
+            "description": "A person or group: a person's id, or `group:` and the name of a group (`group:everyone` is all people).",
             "type": "string",
             "pattern": "^(group:[A-Za-z0-9][A-Za-z0-9._-]*|[A-Za-z0-9][A-Za-z0-9._@+-]*)$"
         })

@@ -171,7 +171,7 @@ fn approved(request: &crate::entity::Request) -> Vec<String> {
     let by_others = approvals.iter().any(|r| r.by != request.created_by && Some(&r.subject) == entered);
     out.extend(approvals.iter().map(|r| {
         let note = if Some(&r.subject) != entered {
-            " (void: it was about something else than what entered)"
+            " (void: it was for a different state than the one that entered)"
         } else if by_others && r.by == request.created_by {
             " (the request was theirs)"
         } else {

@@ -24,7 +24,7 @@ pub enum KeptError {
         source: io::Error,
     },
     /// The file does not have greenroom's format.
-    #[error("{} is no file of {what}: {why}; mend it, or remove it and make new {what}", .path.display())]
+    #[error("{} is not a valid file of {what}: {why}; repair it, or remove it and create new {what}", .path.display())]
     Damaged {
         /// The path of the file.
         path: PathBuf,
@@ -34,7 +34,7 @@ pub enum KeptError {
         why: String,
     },
     /// Accounts other than the owner may read the file.
-    #[error("{} may be read by others (mode {mode:o}); `chmod 600` it", .path.display())]
+    #[error("other accounts can read {} (mode {mode:o}); run `chmod 600` on it", .path.display())]
     Open {
         /// The path of the file.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum KeptError {
     },
     /// Another account owns the file.
     #[error(
-        "{} is private to account {owner}, which keeps the {what} of this repository: run the command as that account",
+        "only account {owner} can read {}, which holds the {what} of this repository: run the command as that account",
         .path.display()
     )]
     Foreign {
@@ -96,7 +96,7 @@ impl StateFile {
     }
 
     /// Returns why the file cannot be read. In a repository that several accounts share, one of them owns the file.
-    #[cfg_attr(not(unix), expect(unused_variables, reason = "only Unix tells whose a file is"))]
+    #[cfg_attr(not(unix), expect(unused_variables, reason = "only Unix shows the owner of a file"))]
     fn unread(&self, meta: &Metadata, e: io::Error) -> KeptError {
         #[cfg(unix)]
         if e.kind() == io::ErrorKind::PermissionDenied {
@@ -159,7 +159,7 @@ impl StateFile {
         change: impl FnOnce(Option<String>) -> Result<String, E>,
     ) -> Result<(), E> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        crate::shared::create_dir_all(folder).map_err(self.failed("make the folder of"))?;
+        crate::shared::create_dir_all(folder).map_err(self.failed("create the folder of"))?;
         let _held = self.lock()?;
         let text = change(self.read()?)?;
         if u64::try_from(text.len()).unwrap_or(u64::MAX) > self.most {
@@ -171,7 +171,7 @@ impl StateFile {
 
     fn replace(&self, folder: &Path, text: &str) -> Result<(), KeptError> {
         // The library creates the file for its owner only.
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(self.failed("write beside"))?;
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(self.failed("write a temporary file beside"))?;
         file.write_all(text.as_bytes()).map_err(self.failed("write"))?;
         file.as_file().sync_all().map_err(self.failed("write"))?;
         file.persist(&self.path).map_err(|e| self.failed("replace")(e.error))?;

@@ -56,7 +56,8 @@ pub enum InvalidRef {
     Name(#[from] InvalidName),
     /// The text after the model has none of the known forms.
     #[error(
-        "{0} is no reference; write models:/NAME/VERSION, models:/NAME/STAGE or models:/NAME@ALIAS, with @{{TIME or REVISION}} for the past"
+        "{0} is not a reference; write models:/NAME/VERSION, models:/NAME/STAGE or models:/NAME@ALIAS, with @{{TIME or \
+         REVISION}} for the past"
     )]
     Form(String),
 }

@@ -50,7 +50,7 @@ pub enum SecretError {
     #[error(transparent)]
     Kept(#[from] KeptError),
     /// The key is malformed.
-    #[error("{from} is no key: it must hold 64 hexadecimal digits, as `openssl rand -hex 32` prints them")]
+    #[error("{from} is not a key: it must hold 64 hexadecimal digits, as `openssl rand -hex 32` prints them")]
     NoKey {
         /// The variable or file of the key.
         from: String,
@@ -71,7 +71,7 @@ pub enum SecretError {
         name: String,
     },
     /// The secret cannot be decrypted with the given key.
-    #[error("the secret '{name}' does not open with this key: give the right one, or set the secret anew")]
+    #[error("the secret '{name}' cannot be decrypted with this key: give the right key, or set the secret again")]
     WrongKey {
         /// The name of the secret.
         name: String,
@@ -81,8 +81,8 @@ pub enum SecretError {
     Unfit,
     /// The secret belongs to another webhook.
     #[error(
-        "the secret '{name}' belongs to the webhook {webhook}, which used it first: set it anew (`greenroom secret set \
-         {name}`), or let another webhook have it (`greenroom secret release {name}`)"
+        "the secret '{name}' belongs to the webhook {webhook}, which used it first: set it again (`greenroom secret \
+         set {name}`), or release it for another webhook (`greenroom secret release {name}`)"
     )]
     Claimed {
         /// Its name.
@@ -91,7 +91,7 @@ pub enum SecretError {
         webhook: String,
     },
     /// The system gives no random bytes.
-    #[error("the system gives no random bytes: {0}")]
+    #[error("the operating system provides no random bytes: {0}")]
     Random(String),
 }
 
@@ -369,7 +369,7 @@ impl Secrets {
     fn parse(&self, text: Option<String>) -> Result<SecretsFile, SecretError> {
         // The parser's own message would quote the file.
         let stored = toml::from_str(&text.unwrap_or_default());
-        stored.map_err(|_| self.kept.damaged("it does not read as TOML of secrets").into())
+        stored.map_err(|_| self.kept.damaged("it is not TOML of secrets").into())
     }
 
     fn open(&self, name: &str, entry: &SecretEntry) -> Result<Secret, SecretError> {

@@ -546,7 +546,7 @@ fn read<T: EntityFile>(objects: &dyn Objects, path: String, entry: &TreeEntry) -
         Ok(File { path, id: entry.id, value: None, problems })
     };
     if !entry.kind.is_file() {
-        return faulty(path, "mode", format!("a {} lies where a file belongs", entry.kind.as_str()));
+        return faulty(path, "mode", format!("this is a {}; it must be a file", entry.kind.as_str()));
     }
     match objects.blob(&entry.id, MAX_FILE) {
         Ok(bytes) => {

@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 
 /// The panic of a thread.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the thread '{thread}' failed inside (a bug; please report it): {message}")]
+#[error("the thread '{thread}' panicked (this is a bug; please report it): {message}")]
 pub struct Failure {
     /// The name of the thread.
     pub thread: String,
@@ -93,7 +93,7 @@ impl Supervisor {
 /// Returns the message of a panic on one line.
 pub fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    crate::text::one_line(text.unwrap_or("it gave no reason")).into_owned()
+    crate::text::one_line(text.unwrap_or("no reason was given")).into_owned()
 }
 
 #[cfg(test)]
@@ -119,6 +119,6 @@ mod tests {
         assert!(failure.message.starts_with("no luck") && !failure.message.contains('\n'), "{failure}");
         supervisor.on_failure(move || send.send("late").unwrap());
         assert_eq!(receive.recv().unwrap(), "late");
-        assert!(receive.try_recv().is_err(), "each was done once");
+        assert!(receive.try_recv().is_err(), "each action ran once");
     }
 }

@@ -29,7 +29,7 @@ pub enum InvalidText {
     /// The text contains a control, bidirectional or zero-width character.
     #[error(
         "the character U+{:04X} at position {at} is not allowed: control, bidirectional and zero-width \
-         characters are refused, line feeds and tabs are fine", *.c as u32
+         characters are refused; line feeds and tabs are allowed", *.c as u32
     )]
     Character {
         /// The character.

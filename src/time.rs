@@ -16,7 +16,7 @@ pub struct Timestamp(i64);
 
 /// The error for a text that is not a point in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{value} is no point in time; write for example 2026-03-01T12:00:00Z or 2026-03-01")]
+#[error("{value} is not a point in time; write for example 2026-03-01T12:00:00Z or 2026-03-01")]
 pub struct InvalidTime {
     /// The text, quoted.
     pub value: String,

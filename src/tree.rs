@@ -172,7 +172,7 @@ pub trait Objects {
     /// Returns the entries of a tree in git's order.
     ///
     /// # Errors
-    /// [`TreeError::Missing`] if the store does not hold the tree, [`TreeError::Damaged`] if the object is no valid
+    /// [`TreeError::Missing`] if the store does not hold the tree, [`TreeError::Damaged`] if the object is not a valid
     /// tree, [`TreeError::Io`] if reading fails.
     fn tree(&self, id: &Oid) -> Result<Rc<[TreeEntry]>, TreeError>;
 

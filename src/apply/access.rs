@@ -48,11 +48,7 @@ pub(super) fn revoke(d: &mut ChangeDraft<'_, '_>, model: Option<&ModelName>, to:
     let there = file(d, model)?.0.and_then(|f| f.value).is_some_and(|a| a.granted(to).is_some());
     if !there {
         let place = model.map_or_else(|| "registry-wide".to_owned(), |m| format!("on '{m}'"));
-        return Err(Refusal::not_found(
-            EntityKind::Grant,
-            to,
-            format!("{to} has no grant {place} that could be revoked"),
-        ));
+        return Err(Refusal::not_found(EntityKind::Grant, to, format!("{to} has no grant {place}")));
     }
     change(d, model, |a| a.grants.retain(|g| g.to != *to))
 }
@@ -76,7 +72,7 @@ pub(super) fn change_group(
     remove: &BTreeSet<UserName>,
 ) -> Result<(), Refusal> {
     if *group == GroupName::everyone() {
-        return Err(Refusal::invalid("everyone is a group that holds all; its members are not listed"));
+        return Err(Refusal::invalid("the group everyone contains all people; its members cannot be changed"));
     }
     change(d, None, |a| {
         let members = a.groups.entry(group.clone()).or_default();
@@ -94,7 +90,7 @@ pub(super) fn delete_group(d: &mut ChangeDraft<'_, '_>, group: &GroupName) -> Re
 
 pub(super) fn add_person(d: &mut ChangeDraft<'_, '_>, user: &UserName, person: &Person) -> Result<(), Refusal> {
     if d.snapshot.person(user)?.is_some() {
-        return Err(Refusal::exists(EntityKind::Person, format!("there is a person '{user}' already")));
+        return Err(Refusal::exists(EntityKind::Person, format!("there is already a person '{user}'")));
     }
     d.put(&path::person(user), person);
     Ok(())

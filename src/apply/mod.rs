@@ -101,7 +101,7 @@ pub enum Refusal {
         message: String,
     },
     /// The state that the caller edited is outdated.
-    #[error("{what} changed meanwhile; look again, then try again")]
+    #[error("{what} changed meanwhile; review the change, then try again")]
     Outdated {
         /// The path of the file that changed.
         what: String,
@@ -113,7 +113,7 @@ pub enum Refusal {
         message: String,
     },
     /// A file to change has faults that leave nothing to change.
-    #[error("{problem}; mend the file first (`greenroom check` lists every fault)")]
+    #[error("{problem}; repair the file first (`greenroom check` lists every fault)")]
     Faulty {
         /// The first fault of the file.
         problem: format::Problem,

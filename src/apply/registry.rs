@@ -30,7 +30,7 @@ pub(super) fn create(
 ) -> Result<(), Refusal> {
     if d.snapshot.settings_file()?.is_some() {
         let place = if d.snapshot.at().is_empty() { "here" } else { d.snapshot.at() };
-        return Err(Refusal::exists(EntityKind::Registry, format!("there is a registry {place} already")));
+        return Err(Refusal::exists(EntityKind::Registry, format!("there is already a registry {place}")));
     }
     d.put("greenroom.toml", settings);
     let mut access = Access::default();
@@ -51,7 +51,7 @@ pub(super) fn change(d: &mut ChangeDraft<'_, '_>, settings: &Settings, seen: Opt
     let file = d.snapshot.settings_file()?.ok_or_else(no_registry)?;
     super::current(seen, file.value.as_ref(), "greenroom.toml")?;
     if settings.layout != d.snapshot.layout()? {
-        return Err(Refusal::invalid("the layout is changed by `greenroom reshard`, which moves the files too"));
+        return Err(Refusal::invalid("use `greenroom reshard` to change the layout; it also moves the files"));
     }
     d.edit(file, |s| *s = settings.clone())
 }

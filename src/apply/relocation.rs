@@ -36,7 +36,7 @@ pub(super) fn relocate(d: &mut ChangeDraft<'_, '_>, to: &str) -> Result<(), Refu
             && (there.kind, there.id) != (entry.kind, entry.id)
             && !holds_only(&whole, &target, from)?
         {
-            let message = format!("{} is at the destination already, and is another file", quoted(&target));
+            let message = format!("there is already a different file {} at the destination", quoted(&target));
             return Err(Refusal::exists(EntityKind::Registry, message));
         }
         d.patch.link(target, entry.kind, entry.id);
@@ -75,14 +75,14 @@ fn leaves_root(snapshot: &Snapshot<'_>, entry: &TreeEntry) -> Result<Moves, Tree
 /// Refuses a destination that holds other files.
 fn check_destination(whole: &Snapshot<'_>, from: &str, to: &str) -> Result<(), Refusal> {
     if from.is_empty() && is_own_folder(to) {
-        return Err(Refusal::invalid(format!("{} is a folder of the registry's own; name another one", quoted(to))));
+        return Err(Refusal::invalid(format!("{} is a folder of the registry itself; choose another one", quoted(to))));
     }
     let path = to.trim_end_matches('/');
     let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
     for way in ends.filter_map(|end| path.get(..end)).filter(|way| !way.is_empty()) {
         let Some(entry) = whole.entry(way)? else { break };
         if entry.kind != EntryKind::Tree {
-            let message = format!("{} is a {}, so nothing can lie below it", quoted(way), entry.kind.as_str());
+            let message = format!("{} is a {}, so it cannot contain a folder", quoted(way), entry.kind.as_str());
             return Err(Refusal::exists(EntityKind::Registry, message));
         }
     }
@@ -90,8 +90,11 @@ fn check_destination(whole: &Snapshot<'_>, from: &str, to: &str) -> Result<(), R
     if let Some(entry) = entry {
         if !holds_only(whole, path, from)? {
             let first = whole.objects().tree(&entry.id)?.first().map(|e| format!("{to}{}", e.name)).unwrap_or_default();
-            let message =
-                format!("the folder {} holds other files, such as {}; name a new folder", quoted(to), quoted(&first));
+            let message = format!(
+                "the folder {} contains other files, such as {}; choose a new folder",
+                quoted(to),
+                quoted(&first)
+            );
             return Err(Refusal::exists(EntityKind::Registry, message));
         }
     } else if path.is_empty()
@@ -102,7 +105,7 @@ fn check_destination(whole: &Snapshot<'_>, from: &str, to: &str) -> Result<(), R
         let other = entries.iter().find(|e| e.name != own && !goes_with_any(&e.name));
         if let Some(other) = other {
             let message = format!(
-                "the root folder holds other files, such as {}: a registry there would judge them as its own",
+                "the root folder contains other files, such as {}: a registry there would treat them as its own",
                 quoted(&other.name)
             );
             return Err(Refusal::exists(EntityKind::Registry, message));

@@ -26,11 +26,11 @@ pub(super) fn create(
     may_archive(&to, archive_existing)?;
     let (view, version) = d.version(model, number)?;
     if view.stage_of(number)? == to {
-        return Err(Refusal::invalid(format!("version {number} of '{model}' is in {to} already")));
+        return Err(Refusal::invalid(format!("version {number} of '{model}' is already in {to}")));
     }
     let same = |r: &Request| r.state == RequestState::Pending && r.to == to && r.created_by == cx.actor;
     if version.requests()?.values().any(|f| f.value.as_ref().is_some_and(same)) {
-        let message = format!("you have an open request to move version {number} of '{model}' to {to} already");
+        let message = format!("you already have an open request to move version {number} of '{model}' to {to}");
         return Err(Refusal::exists(EntityKind::Request, message));
     }
     let request = Request {
@@ -149,8 +149,8 @@ pub(super) fn approve(
     Ok(())
 }
 
-/// Whether a request has the approvals that it takes. The rules count alike; an approval that does not count is kept and
-/// completes nothing.
+/// Returns whether a request has the required approvals, counted as the rules count them. An approval that does not count
+/// is stored, and completes nothing.
 fn is_complete(
     snapshot: &Snapshot<'_>,
     model: &ModelName,
@@ -175,10 +175,10 @@ fn is_complete(
     Ok(inward.len() as u64 >= needed && outward.len() as u64 >= leaving)
 }
 
-/// Whether an approval by somebody would complete a request: what `subject` says is what would be approved.
+/// Returns whether an approval of `subject` by this person would complete a request.
 ///
 /// # Errors
-/// A refusal where what it takes cannot be read.
+/// A refusal if a file cannot be read.
 pub fn completes(
     snapshot: &Snapshot<'_>,
     (model, from): (&ModelName, &Stage),
@@ -257,7 +257,7 @@ pub(super) fn add_comment(
 }
 
 fn not_empty(text: &Text) -> Result<(), Refusal> {
-    if text.is_empty() { Err(Refusal::invalid("a comment needs a text")) } else { Ok(()) }
+    if text.is_empty() { Err(Refusal::invalid("a comment needs text")) } else { Ok(()) }
 }
 
 fn comment(d: &ChangeDraft<'_, '_>, model: &ModelName, number: u64, id: &Id) -> Result<File<Comment>, Refusal> {

@@ -90,7 +90,7 @@ pub(super) fn complete(
     let (_, view) = d.version(model, number)?;
     let known = view.file()?.and_then(|f| f.value);
     if let Some(status) = known.map(|v| v.status).filter(|status| *status != VersionStatus::PendingRegistration) {
-        let message = format!("version {number} of '{model}' is {}: no files are awaited", status.as_str());
+        let message = format!("version {number} of '{model}' is {}: it does not wait for files", status.as_str());
         return Err(Refusal::invalid(message));
     }
     put_files(d, &d.snapshot.paths()?.version(model, number), &arrived.files, arrived.attributes.as_ref());
@@ -133,8 +133,10 @@ pub(super) fn add_evidence(
         param.or_else(metric)
     });
     if let Some(key) = changed {
-        let message =
-            format!("'{key}' of version {number} is recorded with another value; evidence is added, never changed");
+        let message = format!(
+            "'{key}' of version {number} is already recorded with a different value; evidence can be added, but not \
+             changed"
+        );
         return Err(Refusal::invalid(message));
     }
     d.edit_version(model, number, |v| {

@@ -62,7 +62,7 @@ pub fn environment(conda_file: &str, read: FileReader<'_>, notes: &mut Vec<Strin
                     environment.pip.extend(pip.filter_map(Value::as_str).map(|line| open(line.trim())));
                 }
                 Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
-                    notes.push(format!("{conda_file}: a dependency is no text"));
+                    notes.push(format!("{conda_file}: a dependency is not text"));
                 }
             }
         }
@@ -75,8 +75,8 @@ pub fn environment(conda_file: &str, read: FileReader<'_>, notes: &mut Vec<Strin
     }
     if secrets {
         notes.push(
-            "the address of a package index or channel holds a password or token; it was not recorded, but the file \
-             itself is part of the model: take it out, make a new secret, and log the model again"
+            "the URL of a package index or channel holds a password or token; it was not recorded, but the file itself \
+             is part of the model: take the secret out of the file, make a new secret, and log the model again"
                 .to_owned(),
         );
     }
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(notes.len(), 1);
         let (environment, notes) = read_from(&[("conda.yaml", "dependencies: [1.5, python]\nchannels: defaults")]);
         assert_eq!(shown(&environment.unwrap_or_default().channels), ["defaults"]);
-        assert_eq!(notes, ["conda.yaml: a dependency is no text"]);
+        assert_eq!(notes, ["conda.yaml: a dependency is not text"]);
     }
 
     #[test]

@@ -40,8 +40,9 @@ pub enum ArtifactError {
     },
     /// The folder is a registry or a part of one.
     #[error(
-        "{} belongs to the registry in {}: nothing of a registry or its git folder becomes part of a model, for secrets and \
-         tokens lie there; give the model's own folder, outside of it", path.display(), registry.display()
+        "{} belongs to the registry in {}: no part of a registry or its git folder may become part of a model, because \
+         secrets and tokens are stored there; give the model's own folder, outside of the registry",
+        path.display(), registry.display()
     )]
     Registry {
         /// The folder or file that was to be registered.
@@ -67,7 +68,7 @@ pub enum ArtifactError {
     #[error("{} holds no file; give the folder of a model, such as one that `mlflow.<flavor>.save_model` wrote", .0.display())]
     Empty(PathBuf),
     /// The model exceeds a limit.
-    #[error("the model has more than {max} {what}; split it, or register it by address instead of copying it")]
+    #[error("the model has more than {max} {what}; split it, or register it by its URL instead of copying it")]
     TooMuch {
         /// What the limit counts.
         what: &'static str,
@@ -127,7 +128,7 @@ pub enum ArtifactError {
     #[error("the object {0} was removed from the store meanwhile, perhaps by `git lfs prune`; try again")]
     Removed(Digest),
     /// Received bytes are not the announced ones.
-    #[error("the bytes received are not those announced: {} bytes with SHA-256 {} instead of {} bytes with {}",
+    #[error("the received bytes differ from the announced ones: {} bytes with SHA-256 {} instead of {} bytes with {}",
         found.size, found.sha256, expected.size, expected.sha256)]
     Unexpected {
         /// The announced size and SHA-256.
@@ -136,7 +137,7 @@ pub enum ArtifactError {
         found: copy::CopyReport,
     },
     /// More or fewer bytes arrived than announced.
-    #[error("{path} came with {got} bytes instead of {said}; try again")]
+    #[error("{path} arrived with {got} bytes instead of {said}; try again")]
     Short {
         /// The path in the model folder.
         path: FilePath,
@@ -181,7 +182,8 @@ fn hint(source: &io::Error) -> &'static str {
 fn instead(kind: &str) -> &'static str {
     match kind {
         walk::LINK => {
-            "`--follow-links` takes what it points to, `--exclude PATTERN` leaves it out; or replace it by what it stands for"
+            "register its target with `--follow-links`, leave it out with `--exclude PATTERN`, or replace it by its \
+             target"
         }
         _ => "remove it, or leave it out with `--exclude PATTERN`",
     }
@@ -207,8 +209,8 @@ fn several_text(all: &[ArtifactError]) -> String {
 fn pointers_text(folder: &Path, files: &[(FilePath, u64)]) -> String {
     const SHOWN: usize = 10;
     let mut text = match files {
-        [_] => "1 file is a Git LFS pointer, and what it stands for is not on this machine:".to_owned(),
-        _ => format!("{} files are Git LFS pointers, and what they stand for is not on this machine:", files.len()),
+        [_] => "1 file is a Git LFS pointer, and its object is not on this machine:".to_owned(),
+        _ => format!("{} files are Git LFS pointers, and their objects are not on this machine:", files.len()),
     };
     for (path, size) in files.iter().take(SHOWN) {
         let _ = write!(text, "\n  {path} ({size} bytes)");

@@ -62,7 +62,7 @@ pub enum InvalidEvidence {
     },
     /// There are more entries or bytes than the limits allow.
     #[error(
-        "there are more parameters or metrics than are recorded: at most {MAX_ENTRIES} of each, {MAX_BYTES} bytes in all"
+        "there are too many parameters or metrics: at most {MAX_ENTRIES} of each are recorded, {MAX_BYTES} bytes in all"
     )]
     TooMuch,
 }
@@ -162,7 +162,7 @@ fn param(entry: &Value) -> Result<(Key, Text), InvalidEvidence> {
     let value = match entry.get("value") {
         Some(Value::String(text)) => text.as_str(),
         None | Some(Value::Null) => "",
-        Some(_) => return Err(wrong("it is no text".to_owned())),
+        Some(_) => return Err(wrong("it is not text".to_owned())),
     };
     if value.len() > MAX_VALUE {
         return Err(wrong(format!("it has {} bytes, at most {MAX_VALUE} are recorded", value.len())));
@@ -176,7 +176,7 @@ fn metric(entry: &Value) -> Result<(Key, Metric), InvalidEvidence> {
     let wrong = |what: &str| InvalidEvidence::Value {
         list: "metrics",
         key: quoted(key.as_str()),
-        why: format!("{what} is no number"),
+        why: format!("{what} is not a number"),
     };
     let value = match entry.get("value") {
         Some(Value::Number(n)) => n.as_f64(),

@@ -21,7 +21,7 @@ const MAX_PATTERNS: usize = 1000;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPattern {
     /// The pattern has a syntax error: the pattern, and the error.
-    #[error("{0} is no pattern: {1}")]
+    #[error("{0} is not a valid pattern: {1}")]
     Syntax(String, String),
     /// The pattern is blank or a comment, so it would exclude nothing.
     #[error("{0} matches nothing: it is blank or a comment; write \\# for a name that begins with #")]

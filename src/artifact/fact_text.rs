@@ -28,7 +28,7 @@ pub(super) fn text(s: &str) -> Text {
 pub(super) fn small(what: &str, bytes: usize, notes: &mut Vec<String>) -> bool {
     if bytes > MAX_PART {
         notes.push(format!(
-            "{what} has {bytes} bytes of text, more than the {MAX_PART} that are recorded; it is in the model's own files"
+            "{what} has {bytes} bytes of text, at most {MAX_PART} are recorded; all of it is in the model's own files"
         ));
     }
     bytes <= MAX_PART

@@ -94,7 +94,7 @@ mod tests {
         );
         assert_eq!(python(&[("MLmodel", "flavors: {}"), env, conda]).as_deref(), Some("3.10"), "as it is written");
         assert_eq!(python(&[("MLmodel", "flavors: {}"), conda]).as_deref(), Some("3.8.8"));
-        assert_eq!(python(&[env]), None, "without MLmodel there is no model to tell of");
+        assert_eq!(python(&[env]), None, "without MLmodel there is no information about the model");
     }
 
     #[test]

@@ -133,11 +133,13 @@ fn age_hint(model: Option<&ModelInfo>) -> String {
     let version = model.map(|m| m.mlflow_version.as_str()).unwrap_or_default();
     let mut numbers = version.split('.').map(|n| n.parse::<u32>().ok());
     let age = match (numbers.next().flatten(), numbers.next().flatten()) {
-        (Some(major), Some(minor)) if (major, minor) < (1, 18) => format!("This one says MLflow {}", one_line(version)),
-        _ if version.is_empty() => "This one does not say which MLflow logged it".to_owned(),
+        (Some(major), Some(minor)) if (major, minor) < (1, 18) => {
+            format!("This model was logged with MLflow {}", one_line(version))
+        }
+        _ if version.is_empty() => "This model does not record its MLflow version".to_owned(),
         _ => return String::new(),
     };
-    format!(" Models logged before MLflow 1.18 have the channel 'defaults' unless told otherwise. {age}.")
+    format!(" Models logged before MLflow 1.18 have the channel 'defaults' by default. {age}.")
 }
 
 fn pip_index(environment: &Environment) -> Option<ModelFinding> {
@@ -150,8 +152,9 @@ fn pip_index(environment: &Environment) -> Option<ModelFinding> {
     let first = lines.first()?;
     let more = if lines.len() > 1 { format!(" and {} more", lines.len() - 1) } else { String::new() };
     let message = format!(
-        "The pip requirements use another package index ('{}'{more}). Whoever loads the model must reach it and trust \
-         it; with an extra index, a public package of the same name may be taken instead of a private one.",
+        "The pip requirements use another package index ('{}'{more}). Everyone who loads the model must be able to \
+         reach it, and must trust it; with an extra index, a public package may be installed instead of a private one \
+         of the same name.",
         one_line(first)
     );
     Some(ModelFinding { id: PIP_INDEX, level: FindingLevel::Info, message })

@@ -370,7 +370,7 @@ pub(super) fn facts(files: &[FileEntry<Content>], left_out: &[String], open: Ope
     if facts.model.is_none() && !files.iter().any(|f| f.path.as_str() == "MLmodel") {
         facts.notes.push(no_mlmodel(files));
     }
-    facts.notes.extend(left_out_note("left out, as no part of the model", left_out));
+    facts.notes.extend(left_out_note("left out, because they are not part of the model", left_out));
     facts
 }
 
@@ -392,8 +392,8 @@ pub(super) fn repository_note(files: &[FileEntry<Content>]) -> Option<String> {
     let inside = files.iter().filter(|f| f.path.segments().any(|s| s.eq_ignore_ascii_case(".git"))).count();
     (inside > 0).then(|| {
         format!(
-            "{inside} of the files belong to a git repository inside of the model; whoever runs git in a fetched copy \
-             uses its settings and hooks: leave it out with `--exclude .git`"
+            "{inside} of the files belong to a git repository inside the model; git uses its settings and hooks in \
+             each fetched copy: leave it out with `--exclude .git`"
         )
     })
 }

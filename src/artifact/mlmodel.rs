@@ -58,11 +58,11 @@ impl MlModel {
         let (fields, written) = match (value, written) {
             (Value::Null, _) => return Err("it is empty".to_owned()),
             (Value::Object(fields), Value::Object(written)) => (fields, written),
-            _ => return Err("it is no mapping of fields".to_owned()),
+            _ => return Err("it is not a mapping of fields".to_owned()),
         };
         let mut out = Self { signature: fields.get("signature").cloned().unwrap_or_default(), ..Self::default() };
         if has_more {
-            out.fault("it holds several documents; the first is recorded, and MLflow loads none such");
+            out.fault("it holds several documents; only the first is recorded, and MLflow cannot load such a file");
         }
         out.artifact_path = out.plain(&written, "artifact_path");
         out.run_id = out.plain(&written, "run_id");
@@ -85,7 +85,7 @@ impl MlModel {
             Value::Null => None,
             Value::String(text) => Some(text.clone()),
             Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-                self.fault(&format!("{key} is no text"));
+                self.fault(&format!("{key} is not text"));
                 None
             }
         }
@@ -96,7 +96,7 @@ impl MlModel {
             None | Some(Value::Null) => return,
             Some(Value::Object(flavors)) => flavors,
             Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
-                self.fault("flavors is no mapping of names");
+                self.fault("flavors is not a mapping of names");
                 return;
             }
         };
@@ -105,7 +105,7 @@ impl MlModel {
                 Value::Object(flavor) => flavor.clone(),
                 Value::Null => Map::new(),
                 Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                    self.fault(&format!("the flavor {} is no mapping of fields", quoted(name)));
+                    self.fault(&format!("the flavor {} is not a mapping of fields", quoted(name)));
                     Map::new()
                 }
             };
@@ -118,7 +118,7 @@ impl MlModel {
         notes.extend(self.faults.iter().cloned());
         let mut flavors = BTreeMap::new();
         if self.flavors.len() > MAX_FLAVORS {
-            notes.push(format!("MLmodel: it names {} flavors, {MAX_FLAVORS} are recorded", self.flavors.len()));
+            notes.push(format!("MLmodel: it has {} flavors, at most {MAX_FLAVORS} are recorded", self.flavors.len()));
         }
         for (name, flavor) in self.flavors.iter().take(MAX_FLAVORS) {
             let Ok(key) = Key::new(name.as_str()) else {
@@ -162,7 +162,7 @@ impl MlModel {
             (_, None | Some(Value::Null)) | (Some(Ok(Value::Null)), _) => return Vec::new(),
             (Some(Ok(Value::Array(items))), _) | (None, Some(Value::Array(items))) => items,
             (Some(_), _) | (None, Some(_)) => {
-                notes.push(format!("MLmodel: {field} is no list"));
+                notes.push(format!("MLmodel: {field} is not a list"));
                 return Vec::new();
             }
         };
@@ -171,7 +171,7 @@ impl MlModel {
             match item {
                 Value::String(name) => out.push(name.clone()),
                 Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-                    notes.push(format!("MLmodel: {field}: number {} is no text", at + 1));
+                    notes.push(format!("MLmodel: {field}: number {} is not text", at + 1));
                 }
             }
         }
@@ -188,7 +188,7 @@ impl MlModel {
             None | Some(Value::Null) => return Vec::new(),
             Some(Value::Object(policy)) => policy,
             Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
-                notes.push("MLmodel: auth_policy is no mapping of fields".to_owned());
+                notes.push("MLmodel: auth_policy is not a mapping of fields".to_owned());
                 return Vec::new();
             }
         };
@@ -205,7 +205,7 @@ impl MlModel {
             None | Some(Value::Null) => return BTreeMap::new(),
             Some(Value::Object(given)) => given,
             Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
-                notes.push("MLmodel: metadata is no mapping of fields".to_owned());
+                notes.push("MLmodel: metadata is not a mapping of fields".to_owned());
                 return BTreeMap::new();
             }
         };
@@ -230,7 +230,7 @@ impl MlModel {
             Value::Null => return None,
             Value::Object(spec) => spec,
             Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                notes.push("MLmodel: signature is no mapping of fields".to_owned());
+                notes.push("MLmodel: signature is not a mapping of fields".to_owned());
                 return None;
             }
         };
@@ -282,13 +282,13 @@ fn resources(field: &str, given: &Value, notes: &mut Vec<String>) -> Vec<String>
     let mut out = Vec::new();
     let Some(platforms) = given.as_object() else {
         if !given.is_null() {
-            notes.push(format!("MLmodel: {field} is no mapping of fields"));
+            notes.push(format!("MLmodel: {field} is not a mapping of fields"));
         }
         return out;
     };
     for (platform, kinds) in platforms.iter().filter(|(key, _)| *key != "api_version") {
         let Some(kinds) = kinds.as_object() else {
-            notes.push(format!("MLmodel: {field}: {} is no mapping of kinds", quoted(platform)));
+            notes.push(format!("MLmodel: {field}: {} is not a mapping of kinds", quoted(platform)));
             continue;
         };
         for (kind, items) in kinds {

@@ -44,8 +44,8 @@ pub enum InvalidPath {
     TooLong(String),
     /// The path has a character that is not allowed.
     #[error(
-        "the path {path} has the character U+{:04X}; control and invisible characters and \\ are not allowed in the names \
-         of model files: rename it, or leave it out with `--exclude PATTERN`", *.c as u32
+        "the path {path} has the character U+{:04X}; control and invisible characters and \\ are not allowed in the \
+         names of model files: rename it, or leave it out with `--exclude PATTERN`", *.c as u32
     )]
     Character {
         /// The path, quoted.
@@ -55,13 +55,13 @@ pub enum InvalidPath {
     },
     /// A part is a drive name on Windows.
     #[error(
-        "the path {0} has a part that Windows takes for a drive, such as C:, so that a program there would write \
-         elsewhere: rename it, or leave it out with `--exclude PATTERN`"
+        "the path {0} has a part that Windows reads as a drive, such as C:, so that a program there would write to \
+         another location: rename it, or leave it out with `--exclude PATTERN`"
     )]
     Drive(String),
     /// A part becomes `..` or several parts when it is percent-decoded.
     #[error(
-        "the path {0} has a part that reads as '..' or as several parts where it is decoded as an address: rename it, or \
+        "the path {0} has a part that becomes '..' or several parts when it is decoded as a URL: rename it, or \
          leave it out with `--exclude PATTERN`"
     )]
     Climbs(String),
@@ -70,8 +70,9 @@ pub enum InvalidPath {
     Encoding(String),
     /// A name in the registry's tree is not the encoded form of any name.
     #[error(
-        "{0} in the registry's tree is not the encoded name of a model's file: names that steer git and those that some \
-         file system cannot hold are percent-encoded there; `greenroom register` writes them so"
+        "{0} in the registry's tree is not the encoded name of a model's file: names that have a meaning for git, and \
+         names that some file systems cannot hold, are percent-encoded there; `greenroom register` writes them in this \
+         form"
     )]
     Stored(String),
 }

@@ -23,8 +23,8 @@ pub struct Pointer {
 /// The error for a text that git-lfs may take for a pointer and that is not in canonical form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "it looks like a Git LFS pointer and is not one in canonical form (three lines: version, oid sha256, size; no \
-     extensions); `git lfs pointer --check --strict` tells"
+    "it looks like a Git LFS pointer, but is not in canonical form (three lines: version, oid sha256, size; no \
+     extensions); check it with `git lfs pointer --check --strict`"
 )]
 pub struct InvalidPointer;
 

@@ -47,7 +47,7 @@ pub fn recorded(objects: &dyn Objects, version: &VersionView<'_>) -> Result<File
         Some(said) => {
             let found = summary(&out.files);
             if out.files.is_empty() {
-                let message = "[artifacts] names files, but none lie in the version's folder".to_owned();
+                let message = "[artifacts] names files, but the version's folder has none".to_owned();
                 out.faults.push(fault(version, message));
             } else if found != said {
                 let e = ArtifactError::Mismatch { expected: said, found };
@@ -123,7 +123,7 @@ fn fault(version: &VersionView<'_>, message: String) -> Fault {
 /// Returns the fault for files that `version.toml` does not mention.
 fn silent(version: &VersionView<'_>) -> Fault {
     let message = format!("version {} has files, but its version.toml has no [artifacts]", version.number);
-    let help = "`greenroom register` writes both; else take the files out";
+    let help = "register the files with `greenroom register`, which writes both, or remove the files";
     let problem = Problem::of_file(format!("{}/artifacts", version.path), "digest", message).help(help);
     Fault { problem, class: RuleClass::History }
 }

@@ -44,7 +44,7 @@ fn each(specs: &[Value], read: fn(&Value) -> Result<Column, String>, faults: &mu
 }
 
 fn list(value: &Value) -> Result<Vec<Value>, String> {
-    let wrong = || "the signature is no list of columns".to_owned();
+    let wrong = || "the signature is not a list of columns".to_owned();
     match value {
         Value::Null => Ok(Vec::new()),
         Value::Array(items) => Ok(items.clone()),
@@ -59,14 +59,14 @@ fn list(value: &Value) -> Result<Vec<Value>, String> {
 }
 
 fn column(value: &Value) -> Result<Column, String> {
-    let spec = value.as_object().ok_or("a column is no JSON object")?;
+    let spec = value.as_object().ok_or("a column is not a JSON object")?;
     let kind = text(&kind(spec, MAX_DEPTH)?);
     Ok(Column { name: text(name(spec)), kind, optional: is_optional(spec), default: text("") })
 }
 
 /// Parses a parameter: a scalar, or a list if it has a shape. It always has a default.
 fn param(value: &Value) -> Result<Column, String> {
-    let spec = value.as_object().ok_or("a parameter is no JSON object")?;
+    let spec = value.as_object().ok_or("a parameter is not a JSON object")?;
     let inner = kind(spec, MAX_DEPTH)?;
     let kind = if spec.get("shape").is_some_and(Value::is_array) { format!("array<{inner}>") } else { inner };
     let default = spec.get("default").map(python_json::show).unwrap_or_default();
@@ -85,7 +85,7 @@ fn is_optional(spec: &Map<String, Value>) -> bool {
 
 /// Formats the type of a column, such as `array<object{a: double, b?: string}>`.
 fn kind(spec: &Map<String, Value>, depth: usize) -> Result<String, String> {
-    let depth = depth.checked_sub(1).ok_or("a type is nested too deep")?;
+    let depth = depth.checked_sub(1).ok_or("a type is nested too deeply")?;
     let within = |key: &str| -> Result<String, String> {
         let inner = spec.get(key).and_then(Value::as_object).ok_or_else(|| format!("a type lacks its '{key}'"))?;
         kind(inner, depth)
@@ -98,7 +98,7 @@ fn kind(spec: &Map<String, Value>, depth: usize) -> Result<String, String> {
         "object" => {
             let properties = spec.get("properties").and_then(Value::as_object).ok_or("an object lacks properties")?;
             let one = |(name, value): (&String, &Value)| -> Result<String, String> {
-                let spec = value.as_object().ok_or("a property is no JSON object")?;
+                let spec = value.as_object().ok_or("a property is not a JSON object")?;
                 let mark = if is_optional(spec) { "?" } else { "" };
                 Ok(format!("{name}{mark}: {}", kind(spec, depth)?))
             };

@@ -464,7 +464,7 @@ mod tests {
         assert!(store.receive(&mut endless, &CopyReport { size: 5 << 20, ..good.clone() }).is_err());
         let mut broken = (&b"ab"[..]).chain(Broken);
         assert!(matches!(store.receive(&mut broken, &good), Err(ArtifactError::Io { .. })));
-        assert_eq!(incoming(&store), 0, "nothing is left behind");
+        assert_eq!(incoming(&store), 0, "nothing is left");
         store.receive(&mut &b"abc"[..], &good)?;
         assert!(store.has(&good.sha256, 3));
         Ok(())

@@ -211,7 +211,7 @@ struct Walk<'w> {
     budget: Budget,
     /// The folders on the path to the current one, to detect links that lead back.
     open: Vec<(u64, u64)>,
-    /// What may not be in a model folder: all of it is told at once.
+    /// The entries that may not be in a model folder: all of them are reported at once.
     refused: Vec<ArtifactError>,
     out: WalkedFolder,
 }

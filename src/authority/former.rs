@@ -7,9 +7,9 @@ use crate::name::{UserName, fold};
 use crate::snapshot::{Finder, Snapshot};
 use crate::tree::{Objects as _, Oid};
 
-/// The file of the person who had an id last, in any case, on the first-parent line of a commit, that commit included.
-/// None where nobody had it, or the file cannot be read. `at` is the folder of the registry at that commit; before, it may have
-/// lain in another.
+/// Returns the file of the last person with an id, compared without case, in the first-parent history up to a commit.
+/// Returns `None` if no person had the id, or if the file cannot be read. `at` is the folder of the registry at that
+/// commit; the registry may have been in another folder earlier.
 ///
 /// # Errors
 /// When the history cannot be read, as in a shallow clone.
@@ -20,7 +20,7 @@ pub fn former_person(repo: &Repo, at: &str, tip: Oid, user: &UserName) -> Result
     for step in repo.first_parents(tip)? {
         let step = step?;
         let state = Snapshot::follow(repo, Some(step.tree), at, (id.as_ref(), &finder))?;
-        // Another registry that lay here before this one was made.
+        // Another registry was in this folder before this one was made.
         if state.id()?.is_some_and(|found| id.as_ref().is_some_and(|id| id != found)) {
             return Ok(None);
         }

@@ -200,13 +200,17 @@ impl<'s, 'o> StepIdentities<'s, 'o> {
         self.faults.push(Fault { problem, class: RuleClass::Permission });
     }
 
-    /// That an identity is nobody's in `people/`, with a file there that cannot be read and may be that person's.
+    /// Returns the words for an identity that belongs to no person in `people/`. They name an unreadable file there,
+    /// because it may be that person's.
     fn nobody(&self) -> Result<String, TreeError> {
         Ok(match self.people.unread()? {
             Some(problem) => {
-                format!("nobody who can be read in people/ ({} cannot: {})", problem.path, problem.message)
+                format!(
+                    "not a person whose file in people/ can be read ({} cannot be read: {})",
+                    problem.path, problem.message
+                )
             }
-            None => "nobody in people/".to_owned(),
+            None => "not a person in people/".to_owned(),
         })
     }
 
@@ -278,11 +282,12 @@ impl<'s, 'o> StepIdentities<'s, 'o> {
             Proof::Signed(user) => Some(user),
             Proof::Unknown(key) => {
                 let which = commit.map_or_else(String::new, |c| format!("{}: ", c.short()));
-                self.unchecked.push(format!("{which}it is signed with {key}, which is nobody's key"));
+                self.unchecked
+                    .push(format!("{which}it is signed with {key}, which does not belong to a person in people/"));
                 None
             }
             Proof::Bad(why) => {
-                let help = "sign it again with a key in people/, or leave the signature out";
+                let help = "sign it again with a key in people/, or omit the signature";
                 self.fault("signature", commit, format!("its signature does not count: {why}"), help);
                 None
             }
@@ -323,7 +328,7 @@ impl<'s, 'o> StepIdentities<'s, 'o> {
         let user = match (self.identity.servers.contains(&lander), &author) {
             (true, Some(author)) => author.clone(),
             (true, None) => {
-                let message = format!("{lander} lands it for its author, who is {}", self.nobody()?);
+                let message = format!("{lander} commits it for its author, who is {}", self.nobody()?);
                 self.fault("identity", names.commit, message, "greenroom person add ID --email ADDRESS");
                 return Ok(None);
             }
@@ -340,12 +345,12 @@ impl<'s, 'o> StepIdentities<'s, 'o> {
     }
 
     fn unsigned(&mut self, names: &CommitNames<'_>) {
-        let message = "it is not signed by a person of this registry, as `authority` asks".to_owned();
+        let message = "it is not signed by a person of this registry, as `authority` requires".to_owned();
         let help = match names.commit {
             Some(_) => "sign it (`git commit -S`) with a key that `greenroom person set --key` has added".to_owned(),
             None => format!(
-                "let git sign (`git config commit.gpgSign true`, `gpg.format`, `user.signingKey`) with a key that \
-                 somebody who manages the registry has added (`greenroom person set ID --key FILE`); {PROPOSE}"
+                "configure git to sign (`git config commit.gpgSign true`, `gpg.format`, `user.signingKey`) with a key \
+                 that an administrator of the registry has added (`greenroom person set ID --key FILE`); {PROPOSE}"
             ),
         };
         self.fault("identity", names.commit, message, help);
@@ -358,8 +363,13 @@ impl<'s, 'o> StepIdentities<'s, 'o> {
         }
         let user = UserName::new(names.author.email.to_lowercase()).ok();
         if user.is_none() {
-            let help = "set user.email, and `greenroom person add ID --email ADDRESS`";
-            self.fault("identity", names.commit, "its author's address can be nobody's".to_owned(), help);
+            let help = "set user.email, and run `greenroom person add ID --email ADDRESS`";
+            self.fault(
+                "identity",
+                names.commit,
+                "its author's e-mail address cannot belong to a person".to_owned(),
+                help,
+            );
         }
         Ok(user)
     }
@@ -376,15 +386,17 @@ impl<'s, 'o> StepIdentities<'s, 'o> {
             CommitterIdentity::Committer => return self.committer(names),
             CommitterIdentity::Unrecorded | CommitterIdentity::Unknown => {
                 let short = names.commit.map_or_else(String::new, |c| format!("{}: ", c.short()));
-                self.unchecked.push(format!("{short}no record says who pushed it; its committer is taken"));
+                self.unchecked
+                    .push(format!("{short}the pusher, because no push of it is recorded; its committer was trusted"));
                 return match self.people.by_ident(names.committer)? {
                     Some(user) => Ok(Some(user)),
                     None => self.author(names),
                 };
             }
             CommitterIdentity::Nobody => {
-                let message = "nobody says who pushes, and the registry's `authority` is the pusher".to_owned();
-                let help = "tell greenroom how this host names the pusher: `greenroom hook install --host …`";
+                let message =
+                    "the git host does not name the pusher, and the registry's `authority` is the pusher".to_owned();
+                let help = "configure how this host names the pusher: `greenroom hook install --host …`";
                 self.fault("identity", names.commit, message, help);
                 return Ok(None);
             }
@@ -399,8 +411,8 @@ impl<'s, 'o> StepIdentities<'s, 'o> {
             return Ok(UserName::new(shown).ok());
         }
         let message = match self.people.unread()? {
-            None => format!("who pushes ({who}, says the host) is no person of this registry"),
-            Some(_) => format!("who pushes ({who}, says the host) is {}", self.nobody()?),
+            None => format!("the pusher ({who}, according to the host) is not a person of this registry"),
+            Some(_) => format!("the pusher ({who}, according to the host) is {}", self.nobody()?),
         };
         self.fault("identity", names.commit, message, "greenroom person add ID --email ADDRESS --login LOGIN");
         Ok(None)
@@ -418,8 +430,8 @@ impl<'s, 'o> StepIdentities<'s, 'o> {
         let who = self.nobody()?;
         let message = format!("its committer {shown} is {who}, and the registry's `authority` is the pusher");
         let help = format!(
-            "set user.email to an address of yours in people/; or let somebody who manages the registry add it \
-             (`greenroom person add ID --email ADDRESS`); {PROPOSE}"
+            "set user.email to one of your addresses in people/; or let an administrator of the registry add your \
+             address (`greenroom person add ID --email ADDRESS`); {PROPOSE}"
         );
         self.fault("identity", names.commit, message, help);
         Ok(None)
@@ -439,10 +451,10 @@ impl<'s, 'o> StepIdentities<'s, 'o> {
         let committer = self.people.by_ident(names.committer)?;
         if !web && committer.as_ref() != Some(lander) {
             let named = committer.map_or_else(|| self.nobody(), |c| Ok(c.to_string()))?;
-            let message = format!("{lander} lands it, but its committer is {named}");
+            let message = format!("{lander} puts it on the branch, but its committer is {named}");
             let help = format!(
-                "commit it yourself: set user.email to an address of {lander}; to land another's commits, merge them \
-                 (`git merge --no-ff`)"
+                "commit it yourself: set user.email to an address of {lander}; merge the commits of other people (`git \
+                 merge --no-ff`)"
             );
             self.fault("committer", names.commit, message, help);
             return Ok(false);
@@ -456,14 +468,17 @@ impl<'s, 'o> StepIdentities<'s, 'o> {
             return Ok(true);
         }
         let named = author.map_or_else(|| self.nobody(), |author| Ok(author.to_string()))?;
-        let message = format!("{lander} lands it, but its author is {named}");
+        let message = format!("{lander} puts it on the branch, but its author is {named}");
         let help = match names.commit {
             Some(_) => {
-                format!("be its author yourself, or let {named} push a branch that you merge (`git merge --no-ff`)")
+                format!(
+                    "make yourself its author, or let the author push a branch that you merge (`git merge --no-ff`): \
+                     {named}"
+                )
             }
             None => format!(
-                "act as {lander}, without --as; or let {named} do it. A server that acts for others needs an account \
-                 of its own, which `greenroom settings set --add-server PERSON` names"
+                "act as {lander}, without --as; or let the author make the change: {named}. A server that acts for \
+                 other people needs its own account, which `greenroom settings set --add-server PERSON` adds"
             ),
         };
         self.fault("author", names.commit, message, help);
@@ -477,7 +492,8 @@ impl<'s, 'o> StepIdentities<'s, 'o> {
 }
 
 /// Advice for a change that cannot be committed from here.
-const PROPOSE: &str = "to ask others instead, `greenroom request create MODEL VERSION STAGE --branch` makes a branch";
+const PROPOSE: &str = "to request the change instead, run `greenroom request create MODEL VERSION STAGE --branch`, \
+                       which makes a branch";
 
 /// Builds the actor of a step: the committer, and the authors of merged commits. `own` is the author of a commit that
 /// is not a merge, and whether the author signed it.

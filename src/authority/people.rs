@@ -91,7 +91,7 @@ impl<'s, 'o> People<'s, 'o> {
     }
 }
 
-/// The first fault of people's files, if there is one, as the reason why somebody was not found among them.
+/// Returns the first fault of the files of people; `None` if there is no fault. It may be why a person was not found.
 ///
 /// # Errors
 /// When an object cannot be read.

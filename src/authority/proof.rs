@@ -85,7 +85,7 @@ fn proof(found: SignatureFinding) -> Proof {
     match found {
         SignatureFinding::Good { user, .. } => Proof::Signed(user),
         SignatureFinding::Unknown { key } => Proof::Unknown(key),
-        SignatureFinding::Void { user, why, .. } => Proof::Bad(format!("it is by a key of {user}: {why}")),
+        SignatureFinding::Void { user, why, .. } => Proof::Bad(format!("it was made with a key of {user}: {why}")),
         SignatureFinding::Bad(why) => Proof::Bad(why.to_string()),
     }
 }

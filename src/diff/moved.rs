@@ -32,7 +32,7 @@ fn differs_in_whole(file: &FileChange, before: &Snapshot<'_>, after: &Snapshot<'
     Ok(old.map(|e| (e.kind, e.id)) != new.map(|e| (e.kind, e.id)))
 }
 
-/// Returns both states of a file at the path of the repository where it lies or lay.
+/// Returns both states of a file, each at its path in the repository.
 fn sides(
     file: &FileChange,
     before: &Snapshot<'_>,

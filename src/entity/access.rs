@@ -92,7 +92,7 @@ impl fmt::Display for PermissionLevel {
 /// The error for a text that is not a permission level.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0} is no permission level; it is one of CAN_READ, CAN_EDIT, CAN_MANAGE_STAGING_VERSIONS, \
+    "{0} is not a permission level; the levels are CAN_READ, CAN_EDIT, CAN_MANAGE_STAGING_VERSIONS, \
      CAN_MANAGE_PRODUCTION_VERSIONS, CAN_MANAGE"
 )]
 pub struct InvalidLevel(String);

@@ -370,7 +370,7 @@ impl Threshold {
 
 /// The error for a text that is not a comparison with a number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is no comparison with a number; write for example \">= 0.85\"")]
+#[error("{0} is not a comparison with a number; write for example \">= 0.85\"")]
 pub struct InvalidThreshold(String);
 
 impl FromStr for Threshold {

@@ -57,7 +57,7 @@ pub struct Webhook {
 /// The prefix of the names of secrets that are generated for a single webhook.
 pub const OWN_SECRET: &str = "webhook-";
 
-/// How the name of a secret ends that takes the place of another one.
+/// The end of the name of a secret that replaces another secret.
 pub const NEXT_SECRET: &str = ".next";
 
 /// The name of the secret that a name is the successor of; of any other, the name itself.
@@ -196,7 +196,9 @@ pub struct EventPattern(#[schemars(regex(pattern = r"^(\*|[A-Z][A-Z_]*|[a-z_]+\.
 
 /// The error for a text that is not the name or pattern of an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0} names no event; write for example MODEL_VERSION_CREATED, version.transitioned, version.* or *")]
+#[error(
+    "{0} is not the name of an event; write for example MODEL_VERSION_CREATED, version.transitioned, version.* or *"
+)]
 pub struct InvalidEventPattern(String);
 
 impl EventPattern {

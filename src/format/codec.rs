@@ -207,14 +207,14 @@ trait PointerVersions {
 
 impl PointerVersions for u64 {
     fn named(&self) -> Result<(), &'static str> {
-        if *self == 0 { Err("versions are counted from 1") } else { Ok(()) }
+        if *self == 0 { Err("version numbers start at 1") } else { Ok(()) }
     }
 }
 
 impl PointerVersions for BTreeSet<u64> {
     fn named(&self) -> Result<(), &'static str> {
         if self.is_empty() {
-            return Err("a stage that no version is in has no file; delete it");
+            return Err("a stage without versions has no file; delete the file");
         }
         self.iter().try_for_each(PointerVersions::named)
     }

@@ -8,9 +8,9 @@ use super::{EntityFile, parse, print};
 
 /// Returns `text` with the difference between `before` and `after` applied. `before` is the value that `text` holds.
 ///
-/// A text in canonical form stays in it: a new key goes to its place in the order. In another text every other byte stays,
-/// and a new key goes to the end of its table. If the text cannot be edited in place so that it then says `after`, the
-/// canonical form is given instead.
+/// A text in canonical form stays canonical: a new key gets its place in the order. In another text all other bytes stay,
+/// and a new key goes to the end of its table. If an edit in place cannot give `after`, the canonical form of `after` is
+/// returned.
 pub fn edit<T: EntityFile>(text: &str, before: &T, after: &T) -> String {
     if text == print(before) {
         return print(after);

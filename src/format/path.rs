@@ -119,13 +119,13 @@ impl Location {
             ["people", file] => {
                 let name = stem(file)?;
                 let user = decode(name).and_then(|s| UserName::new(s).ok());
-                user.map(Self::Person).ok_or_else(|| format!("'{name}' is no person's id"))
+                user.map(Self::Person).ok_or_else(|| format!("'{name}' is not a valid id of a person"))
             }
             ["webhooks", file] => id(file).map(Self::Webhook),
             ["models", "README.md"] => Ok(Self::Companion(path.to_owned())),
             ["models", rest @ ..] => Self::in_models(path, rest, layout),
             _ if is_companion(&parts) => Ok(Self::Companion(path.to_owned())),
-            _ => Err("no file of a registry lies here".to_owned()),
+            _ => Err("a registry has no file with this path".to_owned()),
         }
     }
 
@@ -188,14 +188,14 @@ impl Location {
             (Layout::Flat, [dir, rest @ ..]) => (*dir, rest),
             (Layout::Sharded, [shard, dir, rest @ ..]) if is_shard(shard) => (*dir, rest),
             (Layout::Sharded, _) => {
-                return Err("in the sharded layout models lie in models/<2 hex digits>/<name>/".into());
+                return Err("in the sharded layout, models are in models/<2 hex digits>/<name>/".into());
             }
-            (Layout::Flat, []) => return Err("models/ is a folder".to_owned()),
+            (Layout::Flat, []) => return Err("models/ must be a folder".to_owned()),
         };
         let model = ModelDir::parse(dir).ok_or_else(|| format!("'{dir}' is not the folder name of a model"))?;
         let wrong_shard = |name: ModelName| !path.starts_with(&format!("models/{}/", shard(&name)));
         if layout == Layout::Sharded && model.name().is_some_and(wrong_shard) {
-            return Err("the model lies in the wrong shard; `greenroom reshard` puts it right".to_owned());
+            return Err("the model is in the wrong shard; run `greenroom reshard` to move it".to_owned());
         }
         match rest {
             ["model.toml"] => Ok(Self::Model(model)),
@@ -205,10 +205,10 @@ impl Location {
             ["aliases", file] => {
                 let name = stem(file)?;
                 let alias = decode(name).and_then(|s| AliasName::new(s).ok()).filter(|_| file.len() <= MAX_FILE_NAME);
-                alias.map(|a| Self::Alias(model, a)).ok_or_else(|| format!("'{name}' is no alias"))
+                alias.map(|a| Self::Alias(model, a)).ok_or_else(|| format!("'{name}' is not a valid alias"))
             }
             ["versions", rest @ ..] => Self::in_versions(model, rest, layout),
-            _ => Err("no file of a model lies here".to_owned()),
+            _ => Err("a model has no file with this path".to_owned()),
         }
     }
 
@@ -218,11 +218,11 @@ impl Location {
             (Layout::Sharded, [hundreds, n, rest @ ..]) => {
                 let number = number(n)?;
                 if hundred(number) != *hundreds {
-                    return Err(format!("version {number} belongs in the folder {}", hundred(number)));
+                    return Err(format!("version {number} must be in the folder {}", hundred(number)));
                 }
                 (number, rest)
             }
-            (Layout::Flat | Layout::Sharded, _) => return Err("no version lies here".to_owned()),
+            (Layout::Flat | Layout::Sharded, _) => return Err("a version has no folder with this path".to_owned()),
         };
         match rest {
             ["version.toml"] => Ok(Self::Version(model, number)),
@@ -230,7 +230,7 @@ impl Location {
             ["requests", file] => id(file).map(|i| Self::Request(model, number, i)),
             ["comments", file] => id(file).map(|i| Self::Comment(model, number, i)),
             ["artifacts", path @ ..] if !path.is_empty() => Ok(Self::Artifact(model, number, path.join("/"))),
-            _ => Err("no file of a version lies here".to_owned()),
+            _ => Err("a version has no file with this path".to_owned()),
         }
     }
 }
@@ -306,7 +306,7 @@ pub fn number_of(dir: &str) -> Option<u64> {
 }
 
 fn stem(file: &str) -> Result<&str, String> {
-    file.strip_suffix(".toml").ok_or_else(|| "only .toml files lie here".to_owned())
+    file.strip_suffix(".toml").ok_or_else(|| "only .toml files are allowed here".to_owned())
 }
 
 fn id(file: &str) -> Result<Id, String> {
@@ -316,7 +316,7 @@ fn id(file: &str) -> Result<Id, String> {
 fn stage(file: &str) -> Result<Stage, String> {
     let name = stem(file)?;
     match name.parse::<Stage>() {
-        Ok(Stage::None) => Err("a version in no stage file is in None; there is no file for it".to_owned()),
+        Ok(Stage::None) => Err("the stage None has no file: a version is in None if no stage file lists it".to_owned()),
         Ok(stage) if stage.as_str() == name => Ok(stage),
         Ok(stage) => Err(format!("the file must be named {stage}.toml")),
         Err(e) => Err(e.to_string()),
@@ -325,7 +325,7 @@ fn stage(file: &str) -> Result<Stage, String> {
 
 fn number(dir: &str) -> Result<u64, String> {
     let canonical = |n: &u64| *n > 0 && *n <= i64::MAX as u64 && n.to_string() == dir;
-    dir.parse().ok().filter(canonical).ok_or_else(|| format!("'{dir}' is no version number"))
+    dir.parse().ok().filter(canonical).ok_or_else(|| format!("'{dir}' is not a version number"))
 }
 
 fn is_shard(s: &str) -> bool {
@@ -351,7 +351,7 @@ pub const COMPANIONS: [&str; 11] = [
     ".taplo.toml",
 ];
 
-/// Files that may lie beside the registry's own; whoever manages the registry may write them.
+/// Files that may be beside the registry's own files; administrators of the registry may write them.
 fn is_companion(parts: &[&str]) -> bool {
     match parts {
         [file] => COMPANIONS.contains(file),

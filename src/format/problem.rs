@@ -51,12 +51,12 @@ impl fmt::Display for Problem {
     }
 }
 
-/// How many problems that are alike are told, where there are many.
+/// How many of many similar problems are shown.
 const TOLD: usize = 3;
 
-/// Which of several problems are told to people, and how many more are like each: of many alike, the last that is told
-/// stands for the rest. Problems are alike if they are of one group and one rule and say the same, whatever file they are in and
-/// whatever stands in quotation marks.
+/// Returns which of several problems are shown to people, and how many similar ones each of them represents. Of many
+/// similar problems the last one shown represents the rest. Problems are similar if their group and rule are equal, and
+/// their messages are equal except for the file and quoted text.
 pub fn folded<'p, G: Ord + Copy>(problems: impl IntoIterator<Item = (G, &'p Problem)>) -> Vec<(usize, usize)> {
     let alike =
         |(group, p): (G, &Problem)| (group, p.rule, unquoted(&p.message.replace(&p.path, "")), unquoted(&p.help));
@@ -80,7 +80,7 @@ pub fn folded<'p, G: Ord + Copy>(problems: impl IntoIterator<Item = (G, &'p Prob
     out
 }
 
-/// A sentence without what stands in quotation marks in it; an apostrophe stays.
+/// Returns a sentence without its quoted text; an apostrophe stays.
 fn unquoted(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;

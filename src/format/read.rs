@@ -75,7 +75,7 @@ impl<'a, 'd> Node<'a, 'd> {
             DeValue::Array(_) => "an array",
             DeValue::Table(_) => "a table",
         };
-        self.wrong("type", format!("`{}` must be {wanted}; it is {kind}", self.key))
+        self.wrong("type", format!("`{}` must be {wanted}, but it is {kind}", self.key))
     }
 
     /// Returns the value as a string.
@@ -99,7 +99,7 @@ impl<'a, 'd> Node<'a, 'd> {
             None => {
                 let words: Vec<_> = all.iter().map(|v| format!("\"{}\"", name(*v))).collect();
                 let given = crate::text::quoted(s);
-                self.wrong("value", format!("`{}` must be one of {}; it is {given}", self.key, words.join(", ")))
+                self.wrong("value", format!("`{}` must be one of {}, but it is {given}", self.key, words.join(", ")))
             }
         }
     }
@@ -284,7 +284,7 @@ impl<T: FromToml + Ord> FromToml for BTreeSet<T> {
         for element in node.elements()? {
             let Some(value) = T::from_toml(element) else { continue };
             if !set.insert(value) {
-                element.wrong::<()>("duplicate", format!("`{}` holds a value twice", element.key));
+                element.wrong::<()>("duplicate", format!("`{}` contains a value twice", element.key));
             }
         }
         Some(set)

@@ -39,7 +39,7 @@ impl Scan<'_> {
         for (at, c) in self.text.char_indices() {
             match c {
                 '\u{feff}' if at == 0 => {
-                    self.fault(at, "bom", "the file starts with a byte order mark", "save it without");
+                    self.fault(at, "bom", "the file starts with a byte order mark", "save the file without it");
                 }
                 '\r' if !crlf => {
                     crlf = true;
@@ -48,12 +48,7 @@ impl Scan<'_> {
                 '\r' | '\n' | '\t' => {}
                 c if !is_plain(c) => {
                     let message = format!("the character U+{:04X} is not allowed in the registry's files", c as u32);
-                    self.fault(
-                        at,
-                        "character",
-                        &message,
-                        "take the control, bidirectional or zero-width character out",
-                    );
+                    self.fault(at, "character", &message, "remove the control, bidirectional or zero-width character");
                 }
                 _ => {}
             }
@@ -74,7 +69,7 @@ impl Scan<'_> {
                 b'"' | b'\'' => at = self.string_at(at, rest),
                 b'\n' => {
                     if open.last() == Some(&Open::InlineTable) {
-                        self.fault(at, "toml-1.0", "an inline table goes over several lines", "write it on one line");
+                        self.fault(at, "toml-1.0", "an inline table spans several lines", "write it on one line");
                     }
                     in_value &= !open.is_empty();
                     at += 1;
@@ -90,7 +85,7 @@ impl Scan<'_> {
                 b'}' | b']' if in_value => {
                     let before = text.get(..at).unwrap_or_default().trim_end();
                     if b == b'}' && before.ends_with(',') {
-                        self.fault(at, "toml-1.0", "an inline table ends with a comma", "take the last comma out");
+                        self.fault(at, "toml-1.0", "an inline table ends with a comma", "remove the last comma");
                     }
                     open.pop();
                     at += 1;

@@ -46,7 +46,7 @@ pub fn ahead(registry: &Registry, committer: Option<&Ident>, now: Timestamp) -> 
     match judged(registry, (tip, &tracked), committer, now) {
         Err(e) => match cut(repo, &e) {
             Some((why, help)) => {
-                let message = format!("the commits that {} has not were not judged: {why}", tracked.name);
+                let message = format!("the commits that are not in {} were not judged: {why}", tracked.name);
                 let problem = Problem::of_file("", "unpushed", message);
                 Ok(Ahead { warnings: vec![problem.help(help)], ..Ahead::default() })
             }
@@ -88,10 +88,10 @@ fn judged(
     let Some(base) = gate.base(tip, tracked, &mut out)? else { return Ok(out) };
     if !tracked.is_main {
         let message = format!(
-            "the commits that {} has not were not judged: the branch is not the main one, so others will merge it",
+            "the commits that are not in {} were not judged: the branch is not the main one, so others will merge it",
             tracked.name
         );
-        let help = format!("`greenroom check {}..` judges what that merge would make happen", tracked.main);
+        let help = format!("`greenroom check {}..` judges the changes of that merge", tracked.main);
         out.warnings.push(Problem::of_file("", "unpushed", message).help(help));
         return Ok(out);
     }
@@ -120,8 +120,8 @@ fn of_registry(e: RegistryError) -> GateError {
     GateError::Ids(IndexError::Registry(e))
 }
 
-/// Takes over what stands in the way, with what can be done about a commit that is made and not pushed. What only a
-/// record of pushes could dispel that is not here is a warning.
+/// Adds the faults of a judgement, with advice for commits that are not pushed yet. A fault that only the record of
+/// pushes could remove, which is not in this clone, becomes a warning.
 fn tell(judgement: &Judgement, lenient: Option<&Judgement>, tip: Oid, out: &mut Ahead) {
     out.steps.extend(judgement.steps.iter().map(|step| step.commit));
     let stays = |commit: Option<Oid>, fault: &Fault| {
@@ -131,7 +131,8 @@ fn tell(judgement: &Judgement, lenient: Option<&Judgement>, tip: Oid, out: &mut 
         if stays(one.commit, one.fault) {
             out.faults.push(mended(one.fault, one.commit, tip));
         } else {
-            let message = format!("only the record of pushes, which is not here, can tell: {}", one.fault);
+            let message =
+                format!("only the record of pushes can decide this, and it is not in this clone: {}", one.fault);
             out.warnings.push(Problem::of_file("", "push-record", message).help(format!("fetch it: `{FETCH}`")));
         }
     }
@@ -143,14 +144,15 @@ fn mended(fault: &Fault, commit: Option<Oid>, tip: Oid) -> Fault {
     let short = commit.short();
     let way = match fault.class {
         RuleClass::Permission | RuleClass::Policy => format!(
-            "the commit is not pushed, so it can be taken back with all after it: `git reset --keep {short}~1`, or with \
+            "the commit is not pushed, so you can undo it and all later commits: `git reset --keep {short}~1`, or with \
              `--soft` instead to keep its changes as edits"
         ),
         RuleClass::Format | RuleClass::History | RuleClass::Link if commit == tip => {
-            "put that into the commit itself (`git commit --amend`): each commit is judged by itself".to_owned()
+            "make that change in the commit itself (`git commit --amend`): each commit is judged by itself".to_owned()
         }
         RuleClass::Format | RuleClass::History | RuleClass::Link => format!(
-            "put that into the commit itself (`git rebase -i {short}~1`, with `edit`): each commit is judged by itself"
+            "make that change in the commit itself (`git rebase -i {short}~1`, with `edit`): each commit is judged by \
+             itself"
         ),
     };
     let mut fault = fault.clone();
@@ -204,7 +206,7 @@ impl Gate {
         let judge = |ids: IdLine| self.judge_new(update, (old, new), &steps, (landing, ids));
         match judge(IdLine::after(&update.name, Some(old))) {
             Err(GateError::Ids(IndexError::Registry(RegistryError::Git(GitError::Shallow)))) => {
-                let message = "whether new ids were used in the past was not checked: the clone is shallow";
+                let message = "not checked: whether new ids were used before, because the clone is shallow";
                 let help = "fetch the whole history: `git fetch --unshallow`";
                 told.warnings.push(Problem::of_file("", "shallow", message).help(help));
                 judge(IdLine::elsewhere())

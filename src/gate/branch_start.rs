@@ -118,8 +118,8 @@ impl Gate {
             steps.reverse();
             return Ok(BranchStart::Steps(steps));
         }
-        let message = "the new protected branch begins at no step of a protected branch".to_owned();
-        let help = "make it from one: `git switch -c NAME origin/main`, and commit on top of that";
+        let message = "the new protected branch does not begin at a step of a protected branch".to_owned();
+        let help = "create the branch from such a step (`git switch -c NAME origin/main`), and commit on top of it";
         Ok(BranchStart::Refused(fault(update, RuleClass::History, message, help)))
     }
 
@@ -136,16 +136,16 @@ impl Gate {
             return Ok(None);
         }
         let Some(why) =
-            self.lacks(pusher, PermissionLevel::CanManage, "begin a protected branch there", tips.first())?
+            self.lacks(pusher, PermissionLevel::CanManage, "start a protected branch there", tips.first())?
         else {
             return Ok(None);
         };
         let message = format!(
-            "the new protected branch begins at {}, whose rights and rules are not those of today, and {why}",
+            "the new protected branch begins at {}, an older step with older permissions and rules, and {why}",
             step.short()
         );
         let help =
-            "begin at the newest step of a protected branch, or let somebody with CAN_MANAGE of the registry push it";
+            "begin at the newest step of a protected branch, or let a person with CAN_MANAGE on the registry push it";
         Ok(Some(fault(update, RuleClass::Permission, message, help)))
     }
 
@@ -158,17 +158,17 @@ impl Gate {
         act: &str,
         other: Option<&Oid>,
     ) -> Result<Option<String>, GateError> {
-        let Some(pusher) = pusher else { return Ok(Some("nobody says who pushes".to_owned())) };
+        let Some(pusher) = pusher else { return Ok(Some("the git host does not name the pusher".to_owned())) };
         let head = self.protected.first().map(|head| self.repo.reference(head)).transpose()?.flatten();
         let Some(tip) = head.as_ref().or(other) else { return Ok(None) };
         let root = self.repo.tree_of(tip)?;
         for at in snapshot::registries(&self.repo, Some(root))? {
             let state = Snapshot::new(&self.repo, Some(root), &at)?;
             let Some(user) = People::of(&state)?.by_pusher(pusher)? else {
-                return Ok(Some("who pushes is not a person of this registry".to_owned()));
+                return Ok(Some("the pusher is not a person of this registry".to_owned()));
             };
             if state.registry_level(&user)? < Some(level) {
-                return Ok(Some(format!("{user} may not {act}: it needs {level} of the registry")));
+                return Ok(Some(format!("{user} may not {act}: it needs {level} on the registry")));
             }
         }
         Ok(None)

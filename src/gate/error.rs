@@ -20,13 +20,15 @@ pub enum GateError {
         why: &'static str,
     },
     /// Judging exceeded the time limit.
-    #[error("judging took longer than {seconds} s; push less at once, or raise greenroom.maxSeconds")]
+    #[error(
+        "the check of the push took longer than {seconds} s; push fewer commits at once, or raise greenroom.maxSeconds"
+    )]
     Late {
         /// The limit in seconds.
         seconds: u64,
     },
     /// It cannot be determined whether ids are new.
-    #[error("it cannot be told whether the ids that come are new")]
+    #[error("the gate could not determine whether the ids in the push are new")]
     Ids(#[from] IndexError),
     /// The record of pushes cannot be read.
     #[error(transparent)]

@@ -28,8 +28,8 @@ pub(super) fn pairs(
     Ok(out)
 }
 
-/// The folders, but those of `places`, to whose top files with a registry's names come in a step, each with the first of
-/// these files. Only what differs is looked at.
+/// Returns the folders, except those of `places`, that get a file with the name of a registry's file at their top in a
+/// step, each with the first of these files. Only folders that differ are read.
 pub(super) fn where_files_came(
     repo: &Repo,
     (before, after): (Oid, Oid),

@@ -41,10 +41,10 @@ impl Gate {
             let folder = at.trim_end_matches('/');
             for path in changed {
                 let message = format!(
-                    "{user} may not change this file: it steers how git and Git LFS treat the registry in {folder}, and \
-                     that needs CAN_MANAGE of the registry"
+                    "{user} may not change this file: it controls how git and Git LFS treat the registry in {folder}, \
+                     and a change of it needs CAN_MANAGE on the registry"
                 );
-                let help = format!("let somebody with CAN_MANAGE of the registry in {folder} land it");
+                let help = format!("let a person with CAN_MANAGE on the registry in {folder} make this change");
                 let problem = Problem::of_file(path, "git-settings", message).help(help);
                 judged.faults.push(Fault { problem, class: RuleClass::Permission });
             }

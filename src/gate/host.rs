@@ -40,9 +40,9 @@ pub enum Host {
 pub enum NoPusher {
     /// The host's variable is not set.
     #[error(
-        "the git host does not say who pushes: {variable} is not set, and this repository is configured for \
-         greenroom.host = {host}. Push in a way that is authenticated; or whoever runs the server: \
-         `greenroom hook install --host ...`"
+        "the git host does not name the pusher: {variable} is not set, and this repository is configured for \
+         greenroom.host = {host}. Push with authentication; if you run the server, use `greenroom hook install --host \
+         ...`"
     )]
     Absent {
         /// The configured host.
@@ -51,7 +51,7 @@ pub enum NoPusher {
         variable: &'static str,
     },
     /// The host's variable has a value that the host never writes.
-    #[error("the git host says who pushes in {variable}, but {why}")]
+    #[error("the git host names the pusher in {variable}, but {why}")]
     Malformed {
         /// The name of the variable.
         variable: &'static str,
@@ -59,13 +59,13 @@ pub enum NoPusher {
         why: &'static str,
     },
     /// The push used a key or token that belongs to a repository or a program.
-    #[error("{what} stands for no person, and so may not push to a registry. Push as yourself")]
+    #[error("{what} does not belong to a person, so it may not push to a registry. Push as yourself")]
     Nobody {
         /// The key or token, with its number.
         what: String,
     },
     /// The push is not signed, or its signature is not valid.
-    #[error("the push is not signed as it must be: {why}. Use `git push --signed` with your own key")]
+    #[error("the push is not signed correctly: {why}. Use `git push --signed` with your own key")]
     Certificate {
         /// What is wrong with the certificate.
         why: String,
@@ -153,7 +153,7 @@ impl fmt::Display for Host {
 
 /// A text that does not name a kind of host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} is no kind of git host; there are {}", quoted(.0), Host::ALL.map(Host::as_str).join(", "))]
+#[error("{} is not a known git host; use one of {}", quoted(.0), Host::ALL.map(Host::as_str).join(", "))]
 pub struct NoHost(pub String);
 
 impl FromStr for Host {
@@ -179,7 +179,7 @@ impl Vars<'_> {
             return Err(malformed("it is too long"));
         }
         if !value.chars().all(is_plain) || value.trim() != value {
-            return Err(malformed("it holds control or invisible characters, or space around it"));
+            return Err(malformed("it contains control or invisible characters, or space at its start or end"));
         }
         Ok(Some(value))
     }
@@ -258,17 +258,17 @@ fn ssh_key(vars: &Vars<'_>, auth_info: Option<&str>) -> Result<Pusher, NoPusher>
     let text = auth_info.ok_or(malformed("the file that it names cannot be read"))?;
     let mut keys = text.lines().filter_map(|line| line.strip_prefix("publickey "));
     let (Some(key), None) = (keys.next(), keys.next()) else {
-        return Err(malformed("its file does not tell exactly one public key"));
+        return Err(malformed("its file does not contain exactly one public key"));
     };
     let (kind, body) = key.trim().split_once(' ').unwrap_or_default();
     let is_base64 = |b: u8| b.is_ascii_alphanumeric() || b"+/=".contains(&b);
     let is_kind = |b: u8| b.is_ascii_alphanumeric() || b"-.@".contains(&b);
     // The longest keys in use, RSA of 16,384 bits, have about 2,800 bytes.
     if key.len() > 4096 || kind.is_empty() || !kind.bytes().all(is_kind) || !body.bytes().all(is_base64) {
-        return Err(malformed("its file does not tell a public key"));
+        return Err(malformed("its file does not contain a public key"));
     }
     if kind.contains("-cert-") {
-        return Err(malformed("its file tells a certificate; use greenroom.host = forced-command for those"));
+        return Err(malformed("its file contains a certificate; use greenroom.host = forced-command for certificates"));
     }
     let detail = vars.get("SSH_CONNECTION")?.map(|c| format!("SSH_CONNECTION={c}"));
     Ok(Pusher { key: Some(format!("{kind} {body}")), via: vars.host.to_string(), detail, ..Pusher::default() })
@@ -285,7 +285,7 @@ fn push_certificate(vars: &Vars<'_>) -> Result<Pusher, NoPusher> {
         let why = match status.as_str() {
             "N" => "it has no signature",
             "B" => "the signature is wrong",
-            "U" => "the server does not know whose key it is",
+            "U" => "the server does not know the key",
             "X" | "Y" => "the signature or its key has expired",
             "R" => "the key is revoked",
             _ => "the signature cannot be checked",
@@ -405,10 +405,16 @@ mod tests {
             vars.push((name, value));
             pusher(host, &vars).unwrap_err().to_string()
         };
-        assert!(with(Host::GitLab, "GL_USERNAME", "").contains("user-7, a deploy key or token, stands for no person"));
-        assert!(with(Host::Gitea, "GITEA_DEPLOY_KEY_ID", "5").contains("deploy key 5 stands for no person"));
-        assert!(with(Host::Gitea, "GITEA_ACTIONS_TASK_ID", "9").contains("Actions task 9 stands for no person"));
-        assert!(with(Host::GitHub, "GITHUB_USER_LOGIN", "ci[bot]").contains("the app 'ci[bot]' stands for no person"));
+        assert!(
+            with(Host::GitLab, "GL_USERNAME", "")
+                .contains("user-7, a deploy key or token, does not belong to a person")
+        );
+        assert!(with(Host::Gitea, "GITEA_DEPLOY_KEY_ID", "5").contains("deploy key 5 does not belong to a person"));
+        assert!(with(Host::Gitea, "GITEA_ACTIONS_TASK_ID", "9").contains("Actions task 9 does not belong to a person"));
+        assert!(
+            with(Host::GitHub, "GITHUB_USER_LOGIN", "ci[bot]")
+                .contains("the app 'ci[bot]' does not belong to a person")
+        );
     }
 
     #[test]

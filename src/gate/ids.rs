@@ -86,7 +86,8 @@ impl IdLine {
         self.origins.get(at).map_or(at, String::as_str)
     }
 
-    /// What a step gives to people of the registry in folder `at`, and was another's before it: ids, addresses, logins.
+    /// Returns the ids, addresses and logins that a step gives to people of the registry in folder `at`, and that belonged
+    /// to other people before.
     /// `parent` is the commit before the step, `before` its state.
     pub(super) fn former(
         &self,

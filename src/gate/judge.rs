@@ -54,7 +54,7 @@ pub struct StepJudgement {
 /// Returns messages about the oddities of a commit. The gate refuses such a commit; an earlier history may contain it.
 fn odd(commit: &Commit) -> impl Iterator<Item = String> + '_ {
     let id = commit.id.short();
-    commit.oddities.iter().map(move |oddity| format!("{id}: what an odd commit says: {oddity}"))
+    commit.oddities.iter().map(move |oddity| format!("{id}: the content of an unusual commit: {oddity}"))
 }
 
 impl Gate {
@@ -143,7 +143,7 @@ impl Gate {
             if before.registry_level(&actor.user)? < Some(PermissionLevel::CanManage) {
                 let message = format!("{} may not add another registry to this repository", actor.user);
                 let problem = Problem::of_file(format!("{at}greenroom.toml"), "registry", message);
-                let help = "let somebody with CAN_MANAGE of the registry that is there do it";
+                let help = "let a person with CAN_MANAGE on the existing registry do it";
                 judged.faults.push(Fault { problem: problem.help(help), class: RuleClass::Permission });
             }
         }
@@ -161,7 +161,7 @@ impl Gate {
         let places: BTreeSet<&String> = pairs.iter().flat_map(|(from, to)| [from, to]).collect();
         let candidates = folders::where_files_came(&self.repo, (before, after), &places)?;
         let Some(parent) = parent.filter(|_| !candidates.is_empty()) else { return Ok(()) };
-        // A registry that the step does not change may have lain there, at whatever depth it lies now.
+        // A registry that the step does not change may have been there, whatever its current depth is.
         let others = snapshot::registries(&self.repo, Some(before))?.into_iter();
         let others = others.filter(|at| pairs.iter().all(|(from, _)| from != at)).map(|at| (at.clone(), at));
         let others: Vec<(String, String)> = others.collect();
@@ -169,13 +169,13 @@ impl Gate {
             let past = past_folders(&self.repo, parent, from)?;
             for (at, left) in candidates.iter().filter(|(at, _)| past.contains(*at)) {
                 let message = format!(
-                    "the registry was moved from {} to {}, and this would lie where it was",
+                    "the registry was moved from {} to {}, and this file would be in its old folder",
                     folder(at),
                     folder(to)
                 );
                 let problem = Problem::of_file(left.clone(), "move", message);
                 let help = format!(
-                    "merge the branch into which this goes into yours first, and put the files below {}; `git mv` them",
+                    "merge the target branch into yours first, and move the files to {} with `git mv`",
                     folder(to)
                 );
                 judged.faults.push(Fault { problem: problem.help(help), class: RuleClass::History });
@@ -215,7 +215,7 @@ impl Gate {
         judged.actor = found.actor.or(judged.actor.take());
         judged.on_word = found.on_word.filter(|_| !diff.events.is_empty()).or(judged.on_word);
         if landing.bounded {
-            // What landed long ago is compared by the audit, which reads each file once.
+            // The audit compares the files of old steps, and reads each file once.
             self.judge_files((&before, &after), &diff, &mut ids.seen, judged)?;
         }
         judged.events.extend(diff.events);
@@ -253,7 +253,7 @@ impl Gate {
         found.on_word = on_word(authority, &actor.user, signer.as_ref(), pusher.as_ref());
         let proposal = match self.proposal(after, info, parent, &branch) {
             Err(GitError::Shallow) if !landing.bounded => {
-                let what = "the clone is shallow, so it is not known what the merged branch changed";
+                let what = "the clone is shallow, so the changes of the merged branch are not known";
                 found.unchecked.push(format!("{}: {what} (`git fetch --unshallow`)", info.id.short()));
                 found.actor = Some(actor);
                 return Ok(Some(found));
@@ -312,7 +312,9 @@ impl Gate {
         let Some(mut best) = best else { return Ok(strict) };
         best.unchecked = strict.unchecked;
         for fault in strict.faults.iter().filter(|f| !best.faults.contains(f)) {
-            best.unchecked.push(format!("only the record of pushes, which is not here, can tell: {fault}"));
+            best.unchecked.push(format!(
+                "a fault that only the record of pushes can decide, and that record is not in this clone: {fault}"
+            ));
         }
         if best.faults.len() < strict.faults.len() {
             // Names no person for an action that another person may have performed.
@@ -332,7 +334,7 @@ impl Gate {
         let mut out = Vec::new();
         for tip in merged {
             let Some(new) = self.repo.new_commits(*tip, &[parent], self.limits.commits)? else {
-                let message = format!("the merge brings in more than {} commits", self.limits.commits);
+                let message = format!("the merge adds more than {} commits", self.limits.commits);
                 let help = "merge in parts, or raise greenroom.maxCommits";
                 inquiry.fault("limit", Some(&info.id), message, help);
                 return Ok(out);
@@ -359,14 +361,14 @@ impl Gate {
     }
 }
 
-/// Who is nobody by files of people that cannot all be read may be one of them, and lacks that one's rights.
+/// Returns a fault if the actor is not a known person while a file of people cannot be read: it may be that person's.
 fn doubtful_person(before: &Snapshot<'_>, user: &UserName) -> Result<Option<Fault>, TreeError> {
     if before.person(user)?.is_some_and(|file| file.value.is_some()) {
         return Ok(None);
     }
     let Some(problem) = authority::unread(before)? else { return Ok(None) };
-    let message = format!("it cannot be read, so {user} may be this person: {}", problem.message);
-    let help = "mend the file first: `greenroom check` names each of its faults";
+    let message = format!("the file cannot be read, so {user} may be this person: {}", problem.message);
+    let help = "repair the file first: `greenroom check` lists its faults";
     let problem = Problem::of_file(problem.path, "identity", message).help(help);
     Ok(Some(Fault { problem, class: RuleClass::Permission }))
 }
@@ -395,11 +397,12 @@ fn on_word(
 ) -> Option<&'static str> {
     match authority {
         Authority::Author if signer == Some(actor) || pusher == Some(actor) => None,
-        Authority::Author if pusher.is_some() => {
-            Some("who acted: the author's word was taken (`authority = \"author\"`), though somebody else pushed it")
-        }
+        Authority::Author if pusher.is_some() => Some(
+            "who acted: the author field was trusted (`authority = \"author\"`), although another person pushed the \
+             commit",
+        ),
         Authority::Author => {
-            Some("who acted: the author's word was taken (`authority = \"author\"`); nothing proves it")
+            Some("who acted: the author field was trusted (`authority = \"author\"`); no proof exists")
         }
         Authority::Pusher | Authority::Signature => None,
     }

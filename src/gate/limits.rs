@@ -79,6 +79,6 @@ fn number(repo: &Repo, key: &'static str, usual: u64) -> Result<u64, GateError> 
     parsed.filter(|n| *n > 0).ok_or_else(|| GateError::Setting {
         key,
         value: quoted(&text),
-        why: "it must be a whole number above 0, such as 500 or 16m",
+        why: "it must be an integer above 0, such as 500 or 16m",
     })
 }

@@ -63,7 +63,7 @@ pub struct StepArrival {
     pub at: Timestamp,
     /// Whether the limits of a push apply; they do not apply to old steps.
     pub bounded: bool,
-    /// What is taken for proven of the authors of what a merge brings.
+    /// What is assumed to be proven about the authors of the commits that a merge adds.
     pub assumption: Assumption,
 }
 

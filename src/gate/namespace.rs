@@ -89,8 +89,8 @@ pub fn judge(
         let Some(new) = &update.new else { continue };
         let say = match repo.header(new)? {
             Some(header) if header.kind == ObjectKind::Commit => continue,
-            Some(header) => format!("it would name a {}, not a commit", header.kind.as_str()),
-            None => format!("it would name object {}, which is missing", new.short()),
+            Some(header) => format!("it would point to a {}, not to a commit", header.kind.as_str()),
+            None => format!("it would point to the object {}, which is missing", new.short()),
         };
         faults.push(fault(update, "ref-kind", say, "push a commit to it"));
     }
@@ -109,7 +109,7 @@ pub fn names(updates: &[Update], reserved: Reserved<'_>, existing: &[String], li
     let mut seen = BTreeSet::new();
     for update in updates {
         if !seen.insert(&update.name) {
-            faults.push(fault(update, "ref-twice", "the push names it twice", "push it once"));
+            faults.push(fault(update, "ref-twice", "the push updates it twice", "update it once"));
         }
         faults.extend(one(update, reserved, &others));
     }
@@ -120,42 +120,41 @@ fn one(update: &Update, reserved: Reserved<'_>, others: &OtherRefs<'_>) -> Optio
     let name = update.name.as_str();
     let named = |say: String, help: &str| Some(fault(update, "ref-name", say, help));
     if let Some(own) = OWN.iter().find(|own| is_in(&fold(name), own)) {
-        let say = format!("it is not for pushing: what lies in {own}/ is written by the server");
-        return Some(fault(update, "ref-own", say, "push without it"));
+        let say = format!("it may not be pushed: only the server writes references in {own}/");
+        return Some(fault(update, "ref-own", say, "leave it out of the push"));
     }
     if reserved.protects(name) && update.new.is_none() {
         let say = "a protected branch may not be deleted";
-        return Some(fault(update, "ref-delete", say, "protect another one first"));
+        return Some(fault(update, "ref-delete", say, "protect another branch first"));
     }
     if reserved.resembles_protected(name) {
-        let say = "it differs from a protected branch only by case or normalisation".to_owned();
-        return named(say, "give the branch a name of its own");
+        let say = "its name differs from a protected branch only by case or Unicode normalisation".to_owned();
+        return named(say, "give the branch a different name");
     }
     // An existing reference may be deleted.
     update.new.as_ref()?;
     if reserved.resembles_release(name) {
-        let say = "it differs from a release reference only by case or normalisation".to_owned();
-        return named(say, "give it a name of its own");
+        let say = "its name differs from a release reference only by case or Unicode normalisation".to_owned();
+        return named(say, "give it a different name");
     }
     if let Some(why) = odd(name) {
-        return named(format!("it {why}"), "give it a plainer name");
+        return named(format!("it {why}"), "give it a simpler name");
     }
     if let Some(what) = ambiguous(name, reserved) {
         let short = quoted(short(name).unwrap_or(name));
-        let say = format!("it has the name of a {what}, so that {short} would mean either");
-        return named(say, "give it a name of its own");
+        let say = format!("it has the same short name as a {what}, so {short} would be ambiguous");
+        return named(say, "give it a different name");
     }
     let other = others.clash(name, update.old.is_none()).or_else(|| {
         let is_new = update.old.is_none() && !reserved.covers(name);
         is_new.then(|| reserved.in_the_way(&fold(name))).flatten()
     })?;
-    let say = format!("it and {} cannot lie side by side on every system", quoted(other));
+    let say = format!("it and {} cannot exist together on every system", quoted(other));
     if reserved.covers(name) && !reserved.covers(other) {
-        let help =
-            format!("delete the other one first, as whoever pushes here may: `git push REMOTE --delete {other}`");
+        let help = format!("delete the other reference first: `git push REMOTE --delete {other}`");
         return named(say, &help);
     }
-    named(say, "give it a name that differs by more than case, and that is no folder of the other")
+    named(say, "give it a name that differs by more than case, and that is not a folder of the other name")
 }
 
 /// Returns a name without `refs/` and the folder after it.
@@ -188,13 +187,13 @@ fn odd(name: &str) -> Option<&'static str> {
     } else if !name.chars().all(is_plain) || !unicode_normalization::is_nfc(name) {
         Some("has an invisible character in its name, or one that is not in Unicode's composed form (NFC)")
     } else if name.split('/').any(|part| part.starts_with('-')) {
-        Some("has a name that programs take for an option")
+        Some("has a name that looks like a command-line option")
     } else if is_head(short) {
-        Some("has a name that git gives a meaning of its own")
+        Some("has a name with a special meaning in git")
     } else if ["refs/", "heads/", "tags/", "remotes/"].iter().any(|p| fold(short).starts_with(p)) && short != name {
-        Some("has a name that git reads as another's full name")
+        Some("has a name that git reads as the full name of another reference")
     } else if matches!(short.len(), 40 | 64) && short.bytes().all(|b| b.is_ascii_hexdigit()) {
-        Some("has a name that reads as the id of a commit")
+        Some("has a name that looks like the id of a commit")
     } else {
         None
     }
@@ -332,8 +331,8 @@ mod tests {
             "refs/internal/x",
             "refs/\u{ff52}eplace/x",
         ] {
-            refused(create(name), "not for pushing");
-            refused(delete(name), "not for pushing");
+            refused(create(name), "may not be pushed");
+            refused(delete(name), "may not be pushed");
         }
     }
 
@@ -342,15 +341,15 @@ mod tests {
         for name in
             ["refs/heads/Main", "refs/heads/MAIN", "refs/Heads/main", "refs/heads/Release/1", "refs/heads/m\u{ff41}in"]
         {
-            refused(create(name), "only by case or normalisation");
-            refused(delete(name), "only by case or normalisation");
+            refused(create(name), "only by case or Unicode normalisation");
+            refused(delete(name), "only by case or Unicode normalisation");
         }
-        refused(create("refs/heads/main/x"), "cannot lie side by side");
-        refused(create("refs/heads/Main/x"), "cannot lie side by side");
-        refused(create("refs/heads"), "cannot lie side by side");
-        refused(create("refs/notes"), "cannot lie side by side");
+        refused(create("refs/heads/main/x"), "cannot exist together");
+        refused(create("refs/heads/Main/x"), "cannot exist together");
+        refused(create("refs/heads"), "cannot exist together");
+        refused(create("refs/notes"), "cannot exist together");
         for name in ["refs/tags/main", "refs/tags/Main", "refs/remotes/main", "refs/tags/release/1"] {
-            refused(create(name), "would mean either");
+            refused(create(name), "would be ambiguous");
         }
     }
 
@@ -360,20 +359,20 @@ mod tests {
             refused(create(name), "differs from a release reference");
             assert_eq!(judged(&[delete(name)]), Vec::<String>::new(), "what is there may go");
         }
-        refused(create("refs/heads/prod/x"), "cannot lie side by side");
+        refused(create("refs/heads/prod/x"), "cannot exist together");
         refused(create("refs/tags/prod"), "the name of a release reference");
         assert_eq!(judged(&[create("refs/heads/prod"), create("refs/tags/v2")]), Vec::<String>::new());
         assert_eq!(judged(&[create("refs/heads/vera/topic")]), Vec::<String>::new());
         // A name from before this rule existed can be deleted by a person who needs the name.
-        refused(create("refs/heads/live/1"), "cannot lie side by side");
+        refused(create("refs/heads/live/1"), "cannot exist together");
         assert_eq!(judged(&[delete("refs/heads/Live"), create("refs/heads/live/1")]), Vec::<String>::new());
     }
 
     #[test]
     fn new_names_do_not_differ_from_others_by_case_alone() {
-        refused(create("refs/heads/Topic"), "cannot lie side by side");
-        refused(create("refs/heads/TOPIC/x"), "cannot lie side by side");
-        refused(create("refs/heads/odd"), "cannot lie side by side");
+        refused(create("refs/heads/Topic"), "cannot exist together");
+        refused(create("refs/heads/TOPIC/x"), "cannot exist together");
+        refused(create("refs/heads/odd"), "cannot exist together");
         refused(create("refs/tags/V1"), "differs from a release reference");
         let found = judged(&[create("refs/heads/new"), create("refs/heads/NEW")]);
         assert_eq!(found.len(), 2, "{found:?}");
@@ -384,11 +383,11 @@ mod tests {
     #[test]
     fn names_that_mean_something_else_are_refused() {
         for (name, words) in [
-            ("refs/heads/HEAD", "a meaning of its own"),
-            ("refs/heads/head", "a meaning of its own"),
-            ("refs/tags/FETCH_HEAD", "a meaning of its own"),
-            ("refs/heads/-rf", "for an option"),
-            ("refs/heads/x/--upload-pack", "for an option"),
+            ("refs/heads/HEAD", "a special meaning in git"),
+            ("refs/heads/head", "a special meaning in git"),
+            ("refs/tags/FETCH_HEAD", "a special meaning in git"),
+            ("refs/heads/-rf", "a command-line option"),
+            ("refs/heads/x/--upload-pack", "a command-line option"),
             ("refs/heads/refs/heads/main", "full name"),
             ("refs/heads/heads/main", "full name"),
             (&format!("refs/heads/{A}"), "id of a commit"),

@@ -9,11 +9,11 @@ use crate::rules::{BranchCommit, Proposal};
 use crate::snapshot::{Finder, Snapshot};
 use crate::tree::Oid;
 
-/// Reads the branch that ends in `tip` and is merged into `onto`; `commits` are those that it brings. The registry is
-/// the one of the state `now`, in whatever folder it lay then.
+/// Reads the branch that ends in `tip` and is merged into `onto`; `commits` are the commits that it adds. The registry is
+/// the one of the state `now`, in any folder.
 ///
-/// Returns `None` if it is not certain what the branch changed: there is no merge base, or several. Then the whole
-/// merge counts as the merger's.
+/// Returns `None` if the changes of the branch are not certain: there is no merge base, or there are several. Then the
+/// whole merge counts as a change of the person who merges.
 ///
 /// # Errors
 /// [`GitError::Shallow`] if the clone ends before the merge base.

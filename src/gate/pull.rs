@@ -135,7 +135,8 @@ impl<'r> PullRequest<'r> {
             [one] => Some(repo.tree_of(one)?),
             [] => None,
             _ => {
-                let message = "the branch and its target were merged crosswise, so what a merge gives is not certain";
+                let message =
+                    "the branch and its target were merged into each other, so the result of a merge is ambiguous";
                 self.cannot("", message, "merge the target into the branch first");
                 return Ok(());
             }
@@ -145,7 +146,7 @@ impl<'r> PullRequest<'r> {
         let at = old.at().to_owned();
         if at != new.at() {
             let message = format!(
-                "the registry lies in {} in the target and in {} in the branch, so what a merge gives is not certain",
+                "the registry is in {} in the target and in {} in the branch, so the result of a merge is ambiguous",
                 phrase::folder(&at),
                 phrase::folder(new.at())
             );
@@ -155,13 +156,17 @@ impl<'r> PullRequest<'r> {
         let within = |path: &str| path.starts_with(&at) || codeowners::is_place(path);
         let merged = merge::three_way(repo, ancestor, Some(ours), Some(theirs), &within)?;
         for path in merged.conflicts.iter().filter(|p| p.starts_with(&at)) {
-            let message = "the branch and its target both changed this file, and differently";
-            self.cannot(path, message, "merge the target into the branch, or rebase it, and settle the file there");
+            let message = "the branch and its target changed this file in different ways";
+            self.cannot(
+                path,
+                message,
+                "merge the target into the branch, or rebase the branch, and resolve the conflict there",
+            );
         }
         match repo.stage(Some(ours), &merged.patch) {
             Ok(tree) => self.result = tree,
             Err(StageError::Path { path, why }) => {
-                self.cannot(&path, &format!("the file cannot be merged: {why}"), "rename it, or take it out");
+                self.cannot(&path, &format!("the file cannot be merged: {why}"), "rename it or remove it");
             }
             Err(e @ StageError::Object(_)) => return Err(e.into()),
         }
@@ -203,7 +208,7 @@ impl<'r> PullRequest<'r> {
             made.former = self.registry.former_people(self.base, &diff)?;
         }
         if made.used.is_none() {
-            let message = "whether new ids were used in the past was not checked: the clone is shallow";
+            let message = "not checked: whether new ids were used before, because the clone is shallow";
             let help = "fetch the whole history: `git fetch --unshallow`, or `fetch-depth: 0`";
             made.warnings.push(Problem::of_file("", "shallow", message).help(help));
         }
@@ -285,7 +290,8 @@ impl<'r> PullRequest<'r> {
             let contribution = inquiry.contribution(commit)?;
             if contribution.person.is_none() {
                 let shown = crate::text::quoted(&commit.author.email);
-                let message = format!("commit {} is by {shown}, who is nobody in people/", commit.id.short());
+                let message =
+                    format!("commit {} is by {shown}, but no person in people/ has this address", commit.id.short());
                 let help = "greenroom person add ID --email ADDRESS";
                 made.warnings.push(Problem::of_file("", "identity", message).help(help));
             }
@@ -295,20 +301,20 @@ impl<'r> PullRequest<'r> {
         let unknown = inquiry.unchecked.into_iter().map(|message| Problem::of_file("", "signature", message));
         made.warnings.extend(unknown.map(|p| p.help("a key in people/ would prove who made it")));
         if self.cut {
-            let message = "the clone is cut within the branch, so not all of its authors are known";
+            let message = "the clone is shallow within the branch, so not all of its authors are known";
             let problem = Problem::of_file("", "shallow", message);
             made.warnings.push(problem.help("fetch the whole history: `git fetch --unshallow`, or `fetch-depth: 0`"));
         }
         made.is_whole = !self.cut;
         let unproven = made.branch.iter().any(|c| c.person.is_some() && !c.proven);
         if unproven && Pushes::open(repo).map_err(AuthorityError::from)?.tip().is_none() {
-            let message = "who pushed the branch is not known: there is no record of pushes in this clone";
-            let help = format!("fetch it where the host keeps one, as the gate does: `{FETCH}`; or sign the commits");
+            let message = "the pusher of the branch is not known: there is no record of pushes in this clone";
+            let help = format!("if the host keeps the record, fetch it: `{FETCH}`; or sign the commits");
             made.warnings.push(Problem::of_file("", "push-record", message).help(help));
         }
         if made.authority == Authority::Signature {
-            let message =
-                "the gate asks that who merges sign the merge with a key in people/; it will see whether it is";
+            let message = "the gate requires that the committer signs the merge with a key in people/; this is checked \
+                           when the merge is pushed";
             made.warnings.push(Problem::of_file("", "signature", message).help("`git merge --no-ff -S`"));
         }
         Ok(made)
@@ -337,7 +343,8 @@ impl<'r> PullRequest<'r> {
             // The merge will be signed later, or not. A rule that demands a signature cannot be decided yet.
             let unsigned = self.judge_as(user, false, (before, after), terms, (made, &judged.diff))?;
             for fault in unsigned {
-                let message = "a rule asks that who merges sign the merge; the gate will see whether it is";
+                let message = "a rule requires that the committer signs the merge; the gate checks this when the merge \
+                               is pushed";
                 judged.warnings.push(Problem { message: message.to_owned(), ..fault.problem });
             }
             return Ok(());
@@ -431,11 +438,11 @@ impl BranchAuthorship<'_> {
             (Authority::Author, _) | (Authority::Pusher, Some(_)) => return Ok(Vec::new()),
             (Authority::Signature, Some(person)) if person.keys.iter().any(counts) => return Ok(Vec::new()),
             (Authority::Pusher | Authority::Signature, None) => (
-                format!("{user} is no person of this registry"),
+                format!("{user} is not a person of this registry"),
                 format!("greenroom person add {user} --email ADDRESS"),
             ),
             (Authority::Signature, Some(_)) => (
-                format!("{user} has no key in people/, and `authority` asks for a signed merge"),
+                format!("{user} has no key in people/, and `authority` requires a signed merge"),
                 format!("greenroom person set {user} --key FILE"),
             ),
         };

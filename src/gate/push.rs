@@ -126,7 +126,7 @@ impl Gate {
         Ok(())
     }
 
-    /// What is wrong with the commits that are new to a protected branch, by themselves, side branches included.
+    /// Returns the faults in the structure of the commits that are new to a protected branch, side branches included.
     fn structure(
         &self,
         update: &Update,
@@ -237,23 +237,23 @@ impl Gate {
         let behind = |tip: Oid, known: Oid| self.repo.new_commits(tip, &[known], max);
         if behind(new, old)?.is_some_and(|c| c.is_empty()) {
             return Ok((
-                "a protected branch may not be rewound: its history is the record",
-                "undo a change by another change: `git pull --rebase && git push`",
+                "a protected branch may not be reset to an older commit: its history is the record",
+                "undo a change with a new commit: `git pull --rebase && git push`",
             ));
         }
         if behind(old, new)?.is_some_and(|c| c.is_empty()) {
             return Ok((
-                "the old tip would come in as a merged branch: that turns the first-parent line around",
-                "`git pull --rebase && git push`, or after `git fetch`: `git rebase origin/main && git push` (`git config \
-                 pull.rebase true` does so at each pull)",
+                "the old tip would become a merged branch, which changes the first-parent history",
+                "run `git pull --rebase && git push`, or after `git fetch`: `git rebase origin/main && git push` (`git \
+                 config pull.rebase true` makes each pull a rebase)",
             ));
         }
-        Ok(("the history would be replaced by another", "`git pull --rebase`, and push again without --force"))
+        Ok(("the push would replace the history", "run `git pull --rebase`, and push again without --force"))
     }
 }
 
 fn too_many(update: &Update, max: usize) -> Fault {
-    let message = format!("more than {max} commits come at once");
+    let message = format!("the push has more than {max} commits");
     fault(update, "limit", &message, "push in parts, or raise greenroom.maxCommits in the served repository")
 }
 

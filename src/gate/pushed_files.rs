@@ -94,15 +94,16 @@ impl Gate {
         seen: &mut CheckedObjects,
         judged: &mut StepJudgement,
     ) -> Result<(), GateError> {
-        let arrival = "send them first: `git lfs push --all REMOTE`, which `git lfs install` makes part of each push";
+        let arrival = "send the files first: `git lfs push --all REMOTE` (after `git lfs install`, each push does \
+                       this)";
         for (folder, mut found) in brought(after, &diff.events)? {
             judged.faults.append(&mut found.faults);
             let away = self.missing_files(&found.files, |file| self.not_arrived(file, seen));
             self.add_missing(missing_fault(&folder, "has not arrived", "have not arrived", &away, arrival), judged);
         }
-        let (one, many) = ("that the rule asks for is not in the store", "that the rule asks for are not in the store");
-        let loss =
-            "bring them back: `git lfs push --all REMOTE` from a clone that has them, or the store from a backup";
+        let (one, many) = ("that the rule requires is not in the store", "that the rule requires are not in the store");
+        let loss = "restore the files: `git lfs push --all REMOTE` from a clone that has them, or restore the store \
+                    from a backup";
         // Promoted versions are read only where a missing file matters.
         let promoted = if self.missing == MissingPolicy::Ignore { BTreeSet::new() } else { promoted(before, diff)? };
         for (model, number) in promoted {

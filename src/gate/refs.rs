@@ -15,7 +15,7 @@ pub struct Update {
 
 /// The error for a line that git would not write.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("git's list of references is not what it should be: {0}")]
+#[error("git's list of references is malformed: {0}")]
 pub struct BadLine(pub &'static str);
 
 /// The longest line that is read, in bytes.
@@ -48,7 +48,7 @@ impl Update {
             return Err(BadLine("a line has neither an old nor a new id"));
         }
         if !name.starts_with("refs/") || name.chars().any(|c| c.is_control() || c == ' ') {
-            return Err(BadLine("a name is none of a reference"));
+            return Err(BadLine("a name is not the name of a reference"));
         }
         Ok(Self { old, new, name: name.to_owned() })
     }

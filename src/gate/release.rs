@@ -36,7 +36,7 @@ impl Gate {
             }
             if update.name.starts_with("refs/tags/") && update.old.is_some() {
                 let message = "a release tag may not be moved or deleted".to_owned();
-                faults.push(fault(update, RuleClass::History, message, "set another tag"));
+                faults.push(fault(update, RuleClass::History, message, "create another tag"));
             }
             wanted.extend(update.new.map(|new| self.repo.peel(&new)).transpose()?.flatten());
         }
@@ -47,11 +47,11 @@ impl Gate {
                 Some(commit) if !wanted.contains(&commit) => {}
                 Some(commit) => {
                     let short = commit.short();
-                    let message = format!("it would name {short}, which is not a step of a protected branch");
-                    faults.push(fault(update, RuleClass::History, message, "let the commit land on the branch first"));
+                    let message = format!("it would point to {short}, which is not a step of a protected branch");
+                    faults.push(fault(update, RuleClass::History, message, "push the commit to the branch first"));
                 }
                 None => {
-                    let message = "it would name something other than a commit".to_owned();
+                    let message = "it would not point to a commit".to_owned();
                     faults.push(fault(update, RuleClass::Format, message, "tag a commit"));
                 }
             }
@@ -77,10 +77,13 @@ impl Gate {
 
     /// Returns why the pusher may not set release references, and what to do; `None` if they may.
     fn pusher_without_level(&self, pusher: Option<&Pusher>) -> Result<Option<(String, &'static str)>, GateError> {
-        const ASK: &str = "let somebody with CAN_MANAGE_PRODUCTION_VERSIONS of the registry push it";
+        const ASK: &str = "let a person with CAN_MANAGE_PRODUCTION_VERSIONS on the registry push it";
         let Some(pusher) = pusher else {
-            let help = "tell greenroom how this host names the pusher: `greenroom hook install --host …`";
-            return Ok(Some(("nobody says who pushes, so a release reference cannot be set".to_owned(), help)));
+            let help = "configure how this host names the pusher: `greenroom hook install --host …`";
+            return Ok(Some((
+                "the git host does not name the pusher, so a release reference cannot be set".to_owned(),
+                help,
+            )));
         };
         let why = self.lacks(Some(pusher), LEVEL, "set a release reference", None)?;
         Ok(why.map(|why| (why, ASK)))

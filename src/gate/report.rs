@@ -19,8 +19,8 @@ impl Judgement {
         let all: Vec<PushFault<'_>> = self.faults().collect();
         let mut out = match all.len() {
             0 => return String::new(),
-            1 => "greenroom: the push is refused, for it breaks a rule\n".to_owned(),
-            n => format!("greenroom: the push is refused, for it breaks {n} rules\n"),
+            1 => "greenroom: the push is refused because it breaks a rule\n".to_owned(),
+            n => format!("greenroom: the push is refused because it breaks {n} rules\n"),
         };
         let mut last = None;
         let shown = folded(all.iter().map(|one| (one.commit, &one.fault.problem)));

@@ -114,10 +114,10 @@ impl fmt::Display for CommitOddity {
             Self::Repeated(role) => write!(f, "it has more than one {}; the first counts", role.as_str()),
             Self::Identity(role) => write!(f, "its {} is not a name and an address", role.as_str()),
             Self::Time(role) => write!(f, "the time of its {} is not between the years 1970 and 9999", role.as_str()),
-            Self::Zone(role) => write!(f, "the time zone of its {} is none on earth", role.as_str()),
+            Self::Zone(role) => write!(f, "the time zone of its {} does not exist", role.as_str()),
             Self::Encoding => write!(f, "it is not UTF-8"),
-            Self::Nul => write!(f, "it holds a NUL byte"),
-            Self::NoMessage => write!(f, "no empty line ends its headers"),
+            Self::Nul => write!(f, "it contains a NUL byte"),
+            Self::NoMessage => write!(f, "it has no empty line after its headers"),
         }
     }
 }
@@ -227,7 +227,7 @@ impl<'b> CommitParts<'b> {
         let tree = take_id(&mut rest, b"tree ", hex).ok_or("it does not begin with the id of a tree")?;
         let mut parents = Vec::new();
         while rest.starts_with(b"parent ") {
-            parents.push(take_id(&mut rest, b"parent ", hex).ok_or("it names a parent that is no id")?);
+            parents.push(take_id(&mut rest, b"parent ", hex).ok_or("it names a parent with text that is not an id")?);
         }
         Ok(Self { tree, parents, rest })
     }

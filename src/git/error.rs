@@ -29,8 +29,8 @@ pub enum GitError {
     },
     /// A bare repository inside another work tree may have been cloned with it, including its settings.
     #[error(
-        "{0} is a bare repository inside the work tree of {1} and may have come with it; \
-         if it is yours, name it: GIT_DIR={0}", .git_dir.display(), .outer.display()
+        "{0} is a bare repository inside the work tree of {1} and may have been cloned with it; if it is yours, name \
+         it: GIT_DIR={0}", .git_dir.display(), .outer.display()
     )]
     Embedded {
         /// The bare repository.
@@ -62,7 +62,8 @@ pub enum GitError {
     },
     /// The user's settings allow bare repositories only when they are named explicitly.
     #[error(
-        "{0} is a bare repository, and safe.bareRepository says that those are used only when named: GIT_DIR={0}",
+        "{0} is a bare repository, and safe.bareRepository allows bare repositories only if they are named: \
+         GIT_DIR={0}",
         .git_dir.display()
     )]
     ImplicitBare {
@@ -92,7 +93,7 @@ pub enum GitError {
     #[error("HEAD is on no branch (detached), so there is no branch to write to; run `git switch <branch>`")]
     Detached,
     /// The text does not name a commit.
-    #[error("{} is no commit of this repository", .rev)]
+    #[error("{} is not a commit of this repository", .rev)]
     UnknownRevision {
         /// The text, quoted.
         rev: String,
@@ -127,7 +128,8 @@ pub enum GitError {
     },
     /// One of git's own locks is held.
     #[error(
-        "git's lock {0} is held; when no git process is running here, one was killed: remove it with `rm '{0}'`",
+        "git's lock {0} is held; if no git process is running here, an earlier one was killed: remove the lock with \
+         `rm '{0}'`",
         .path.display()
     )]
     Locked {
@@ -145,8 +147,8 @@ pub enum GitError {
     },
     /// Another work tree has the branch checked out. Moving the branch would look like a revert there.
     #[error(
-        "{branch} is checked out in the work tree {0}, which would seem to undo the change; \
-         run the command there, or run `git -C {0} switch --detach`", .path.display()
+        "{branch} is checked out in the work tree {0}, where the change would look like a revert; run the command \
+         there, or run `git -C {0} switch --detach`", .path.display()
     )]
     CheckedOut {
         /// The full name of the branch.
@@ -249,7 +251,7 @@ pub enum PublishError {
         paths: Vec<String>,
     },
     /// The branch moved, but the disk did not confirm that the commits would survive a power cut.
-    #[error("commit {commit} has landed, but the disk did not confirm it; check `git log` before trying again")]
+    #[error("commit {commit} is on the branch, but the disk did not confirm it; check `git log` before you try again")]
     Unconfirmed {
         /// The newest of the published commits.
         commit: Oid,

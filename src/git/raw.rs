@@ -50,7 +50,7 @@ pub struct Header {
 /// The file systems that the name of a tree entry must be safe for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameFilter {
-    /// The name is no spelling of `.git` on any system.
+    /// The name is not a spelling of `.git` on any system.
     Harmless,
     /// In addition, every file system can hold the name.
     Portable,

@@ -70,7 +70,7 @@ impl Repo {
         Ok(seen.map(|commit| Tracked { name: shown(&name), commit, main, is_main }))
     }
 
-    /// Whether the repository knows another one.
+    /// Returns whether the repository has a remote.
     pub fn has_remote(&self) -> bool {
         self.inner.config_snapshot().plumbing().sections_by_name("remote").into_iter().flatten().next().is_some()
     }
@@ -110,7 +110,7 @@ impl Repo {
         Some(Remote { name, url })
     }
 
-    /// Whether `git pull` on a branch (in full) puts commits of this repository on top of what it fetches, and makes no merge.
+    /// Returns whether `git pull` on a branch (its full name) rebases the commits of this repository instead of merging.
     pub fn rebases_on_pull(&self, branch: &str) -> bool {
         let short = branch.strip_prefix("refs/heads/").unwrap_or(branch);
         let settings = self.inner.config_snapshot();
@@ -122,7 +122,7 @@ impl Repo {
         })
     }
 
-    /// By what the pre-push hook notes a remote: a hash of its URL as git hands it to hooks.
+    /// Returns the key by which the pre-push hook notes a remote: a hash of its URL as git passes it to hooks.
     pub fn remote_key(&self, remote: &Remote) -> Option<Oid> {
         let folder = self.work_dir().unwrap_or_else(|| self.git_dir.clone());
         let said = program::ask(&folder, ["remote", "get-url", "--push", "--", &remote.name]).ok()?;

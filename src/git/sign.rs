@@ -25,7 +25,7 @@ impl Signer {
         commit.sign(self.options.clone()).map_err(|e| {
             let said = e.metadata_merged().get("stderr").map(|v| one_line(v.to_string().trim()).into_owned());
             let program = self.options.program.to_string_lossy().into_owned();
-            let why = said.map_or_else(|| format!("`{program}` failed"), |s| format!("`{program}` said: {s}"));
+            let why = said.map_or_else(|| format!("`{program}` failed"), |s| format!("`{program}` printed: {s}"));
             GitError::Signing { why, source: Some(Box::new(e)) }
         })
     }

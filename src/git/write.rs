@@ -50,7 +50,7 @@ pub enum Durability {
 
 /// Published commits.
 #[derive(Debug)]
-#[must_use = "the work tree may not have followed"]
+#[must_use = "the work tree may not have been updated"]
 pub struct PublishedCommits {
     /// Their ids, oldest first.
     pub commits: Vec<Oid>,

@@ -12,7 +12,7 @@ use crate::gate::Host;
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Ends the process with a refusal, unless it is dropped in time.
-pub(super) struct Alarm(#[expect(dead_code, reason = "dropping it is what counts")] Sender<()>);
+pub(super) struct Alarm(#[expect(dead_code, reason = "dropping it stops the alarm")] Sender<()>);
 
 impl Alarm {
     /// Starts an alarm that fires after `limit` and the grace period.
@@ -21,8 +21,8 @@ impl Alarm {
         let watch = move || {
             if dropped.recv_timeout(limit.saturating_add(GRACE)) == Err(RecvTimeoutError::Timeout) {
                 let text = format!(
-                    "greenroom: the push is refused, for judging it took longer than {} s\n\n    push less at once, or \
-                     whoever runs the server: raise greenroom.maxSeconds\n",
+                    "greenroom: the push is refused, because judging it took longer than {} s\n\n    push less at \
+                     once, or ask the administrator of the server to raise greenroom.maxSeconds\n",
                     limit.as_secs()
                 );
                 let _ = std::io::stderr().lock().write_all(to_client(&text, Some(host)).as_bytes());

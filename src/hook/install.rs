@@ -52,13 +52,13 @@ pub enum InstallError {
         source: io::Error,
     },
     /// The path is not UTF-8, so a script for `sh` cannot name it.
-    #[error("the path {} is not UTF-8; put greenroom where its path is", .0.display())]
+    #[error("the path {} is not UTF-8; install greenroom at a path that is", .0.display())]
     Path(PathBuf),
     /// The existing hook would be moved over another file.
-    #[error("{} is in the way: it is the place for the hook that is here already. Move one of them away", .0.display())]
+    #[error("{} exists, but the existing hook would be moved to this path; move one of the two away", .0.display())]
     InTheWay(PathBuf),
     /// A pattern of branches that git would not accept.
-    #[error("'{0}' is no pattern for branches; write names such as `main` or `release/*`")]
+    #[error("'{0}' is not a pattern of branches; write names such as `main` or `release/*`")]
     Pattern(String),
 }
 
@@ -79,14 +79,14 @@ pub fn install(repo: &Repo, setup: &Setup) -> Result<Report, InstallError> {
     if dir.shared {
         let path = dir.path.display();
         report.warnings.push(format!(
-            "core.hooksPath of the user or the system names {path}: the gate will run in every repository that uses it, \
-             and refuse pushes to those that have no {HOST}"
+            "core.hooksPath of the user or the system names {path}: the gate will run in every repository that uses \
+             it, and refuse pushes to those that have no {HOST}"
         ));
     }
     if repo.work_dir().is_some() {
         report.warnings.push(
-            "this repository has a work tree; what is committed here is not pushed, so the gate does not see it. \
-             Serve a bare repository"
+            "this repository has a work tree; commits that are made here are not pushed, so the gate does not see \
+             them. Serve a bare repository"
                 .to_owned(),
         );
     }
@@ -139,7 +139,7 @@ fn configure(repo: &Repo, setup: &Setup, report: &mut Report) -> Result<(), Inst
             Some(set) if set == value => {}
             Some(set) => {
                 let set = crate::text::one_line(&set).into_owned();
-                report.warnings.push(format!("{key} is {set} here and was left so; the gate is safest with {value}"));
+                report.warnings.push(format!("{key} is {set} and was not changed; the gate is safest with {value}"));
             }
             None => {
                 repo.set_own(&key, &[value])?;
@@ -148,7 +148,7 @@ fn configure(repo: &Repo, setup: &Setup, report: &mut Report) -> Result<(), Inst
         }
     }
     if written > 0 {
-        report.done.push(format!("wrote {written} settings of a served repository"));
+        report.done.push(format!("wrote {} of a served repository", crate::text::counted(written, "setting")));
     }
     let protected: Vec<&str> = setup.protected.iter().map(String::as_str).collect();
     for (key, values) in [(HOST, vec![setup.host.as_str()]), (PROTECTED, protected)] {
@@ -179,15 +179,15 @@ fn put(dir: &Path, hook: Hook, text: &str, report: &mut Report) -> Result<(), In
             }
             if path.is_symlink() {
                 report.warnings.push(format!(
-                    "{} was a symbolic link; if something makes it anew (gitolite does for its common hooks), the gate \
-                     is gone: install it there instead",
+                    "{} was a symbolic link; if a program creates the link again (as gitolite does for its common \
+                     hooks), the gate no longer runs: then install the gate in the folder of the link's target",
                     path.display()
                 ));
             }
             write(&folder.join(OWN), text, report)?;
             // Link first, so that a hook exists at each moment.
             fs::hard_link(&path, &moved).map_err(|source| io_error("move", &path, source))?;
-            report.done.push(format!("moved the hook that was there to {}", moved.display()));
+            report.done.push(format!("moved the existing hook to {}", moved.display()));
             write(&path, &hook.dispatcher(), report)
         }
     }
@@ -249,10 +249,10 @@ pub enum HookGap {
     #[error("it is not installed")]
     Absent,
     /// The hook is not executable, so git ignores it.
-    #[error("it is not executable, so git passes it over")]
+    #[error("it is not executable, so git ignores it")]
     Idle,
     /// The hook starts greenroom, but is not what this program would write.
-    #[error("it is not as this greenroom would write it, or starts another")]
+    #[error("it differs from the hook that this greenroom writes, or starts another greenroom")]
     Other,
 }
 
@@ -321,7 +321,7 @@ pub(super) fn io_error(what: &'static str, path: &Path, source: io::Error) -> In
 }
 
 pub(super) fn create_dir(path: &Path) -> Result<(), InstallError> {
-    fs::create_dir_all(path).map_err(|source| io_error("make the folder", path, source))
+    fs::create_dir_all(path).map_err(|source| io_error("create the folder", path, source))
 }
 
 fn remove(path: &Path, report: &mut Report) -> Result<(), InstallError> {

@@ -224,7 +224,7 @@ pub fn ensure(repo: &Repo) -> Result<Report, InstallError> {
     repo.make_state_dir(&repo.common_dir().join("greenroom"))?;
     if let Some(help) = foreign_hooks(repo) {
         if matches!(sending(repo)?, LfsUpload::Nothing(_)) {
-            report.warnings.push(format!("a push will leave the files of models behind. {help}"));
+            report.warnings.push(format!("a push does not send the files of models. {help}"));
         }
         return Ok(report);
     }
@@ -245,8 +245,8 @@ pub fn ensure(repo: &Repo) -> Result<Report, InstallError> {
     }
     if repo.tracks_folder(&places.dir)? {
         report.warnings.push(format!(
-            "{} is committed with the work tree, so no hook was put there: add `git lfs pre-push \"$@\"` to {}, or the \
-             files of models stay behind at a push",
+            "{} is committed with the work tree, so no hook was put there: add `git lfs pre-push \"$@\"` to {}, or a \
+             push does not send the files of models",
             places.dir.display(),
             places.path.display()
         ));
@@ -278,6 +278,6 @@ fn move_aside(places: &HookPaths, report: &mut Report) -> Result<(), InstallErro
         }
         Ok(_) | Err(_) => fs::hard_link(&places.path, &moved).map_err(failed)?,
     }
-    report.done.push(format!("moved the hook that was there to {}", moved.display()));
+    report.done.push(format!("moved the existing hook to {}", moved.display()));
     Ok(())
 }

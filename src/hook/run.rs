@@ -39,10 +39,13 @@ pub enum HookError {
     #[error("the push has more than {0} references; push fewer at once, or raise greenroom.maxRefs")]
     TooMany(usize),
     /// The kind of host is not set.
-    #[error("it is not set how this server says who pushes; whoever runs it: `greenroom hook install --host ...`")]
+    #[error(
+        "no setting says how this server names the pusher; the administrator of the server runs `greenroom hook \
+         install --host ...`"
+    )]
     Unset,
     /// The hook's command line and the repository name different kinds of host.
-    #[error("the hook is for a host of the kind {flag}, but the repository says {HOST} = {setting}; set one of them")]
+    #[error("the hook is for a host of the kind {flag}, but the repository says {HOST} = {setting}; make them equal")]
     Twice {
         /// The kind of host on the hook's command line.
         flag: Host,
@@ -160,7 +163,7 @@ fn answer(host: Option<Host>, judged: Result<HookAnswer, HookError>) -> HookAnsw
         Ok(HookAnswer::Warn(text)) => HookAnswer::Warn(to_client(&text, host)),
         Ok(HookAnswer::Refuse(text)) => HookAnswer::Refuse(to_client(&text, host)),
         Err(e) => {
-            let text = explained("greenroom: the push is refused, for it cannot be judged", &e);
+            let text = explained("greenroom: the push is refused, because it cannot be judged", &e);
             HookAnswer::Refuse(to_client(&text, host))
         }
     }
@@ -198,7 +201,7 @@ fn judge(
         let told: Vec<String> = judgement.warnings().map(|w| format!("    {w}\n      {}\n", w.problem.help)).collect();
         return Ok(match told.is_empty() {
             true => HookAnswer::Accept,
-            false => HookAnswer::Warn(format!("greenroom: the push is accepted, but\n\n{}", told.concat())),
+            false => HookAnswer::Warn(format!("greenroom: the push is accepted, with warnings:\n\n{}", told.concat())),
         });
     }
     let mut text = judgement.render();

@@ -46,8 +46,8 @@ impl Hook {
              # `greenroom hook install` wrote it and `greenroom hook uninstall` removes it. Changes are lost.\n\
              greenroom={program}\n\
              [ -x \"$greenroom\" ] || {{\n\
-             \x20   echo \"greenroom: the gate of this registry cannot run: $greenroom is not there.\" >&2\n\
-             \x20   echo \"greenroom: nothing is accepted until whoever runs the server has put it back.\" >&2\n\
+             \x20   echo \"greenroom: the gate of this registry cannot run: $greenroom does not exist.\" >&2\n\
+             \x20   echo \"greenroom: no push is accepted until the administrator of the server restores it.\" >&2\n\
              \x20   exit 1\n\
              }}\n\
              exec \"$greenroom\" hook {name}{flags}\n",
@@ -63,7 +63,7 @@ impl Hook {
              {DISPATCHER}\n\
              # `greenroom hook install` wrote it and `greenroom hook uninstall` removes it. Changes are lost.\n\
              [ -x \"$0.d/{OWN}\" ] || {{\n\
-             \x20   echo \"greenroom: the gate of this registry cannot run: $0.d/{OWN} is not there.\" >&2\n\
+             \x20   echo \"greenroom: the gate of this registry cannot run: $0.d/{OWN} does not exist.\" >&2\n\
              \x20   exit 1\n\
              }}\n\
              input=$(cat)\n\

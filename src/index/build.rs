@@ -97,7 +97,7 @@ pub(super) struct Encoded {
     pub(super) effects: Vec<(usize, Effect)>,
 }
 
-/// Under which ids it is found that a person came or went, or got an address or login.
+/// Returns the ids by which the index finds that a person was added or removed, or got an address or login.
 fn marks(event: &Event) -> Vec<Id> {
     let mut out = holder_marks(event);
     match event {
@@ -117,7 +117,8 @@ pub(super) fn encode(registry: &Registry, block: &StepRange<'_>) -> Result<Encod
         before = Some(step.tree);
         let record = CommitRecord::of(&entry);
         let bytes = record.encode()?;
-        let len = u32::try_from(bytes.len()).map_err(|_| damaged("a commit did more than a record can hold"))?;
+        let len =
+            u32::try_from(bytes.len()).map_err(|_| damaged("a commit has more changes than a record can hold"))?;
         out.steps.push((Step { time: entry.at, ..*step }, len, crc32fast::hash(&bytes)));
         out.records.extend_from_slice(&bytes);
         out.postings.extend(record.postings(number as u64));

@@ -34,10 +34,10 @@ pub enum IndexError {
         folder: PathBuf,
     },
     /// The registry changed between two pages of a search.
-    #[error("the registry changed since the page before this one; start the search again without a page token")]
+    #[error("the registry changed after the previous page; start the search again without a page token")]
     Moved,
     /// The commit is not in the first-parent history of the indexed branch.
-    #[error("commit {} is not on the first-parent line of the registry's branch", .0.short())]
+    #[error("commit {} is not in the first-parent history of the registry's branch", .0.short())]
     OffLine(crate::tree::Oid),
     /// The history cannot be read.
     #[error(transparent)]

@@ -100,7 +100,7 @@ impl LoadedIndex {
         }
         let at = |name: &str, extent| IndexPart::at(folder, name, extent);
         Ok(Some(Self {
-            tip: Some(Oid::from_bytes(&head.tip).ok_or_else(|| damaged("the head names no commit"))?),
+            tip: Some(Oid::from_bytes(&head.tip).ok_or_else(|| damaged("the head does not name a commit"))?),
             count: head.count,
             landed: head.landed,
             steps: at("steps", head.steps),

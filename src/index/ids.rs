@@ -184,7 +184,7 @@ fn read(reader: &mut IndexPartReader<'_>, run: Run, block: u64) -> Result<Vec<Ro
     let len = usize::try_from(rows).map_or(0, |rows| rows * Row::SIZE);
     let mut bytes = Vec::new();
     reader.read(run.at.saturating_add(block * whole), len + CRC, &mut bytes)?;
-    let (rows, crc) = bytes.split_at_checked(len).ok_or_else(|| damaged("a block of ids is cut off"))?;
+    let (rows, crc) = bytes.split_at_checked(len).ok_or_else(|| damaged("a block of ids is truncated"))?;
     if crc != crc32fast::hash(rows).to_le_bytes() {
         return Err(damaged("a block of ids does not match its checksum"));
     }

@@ -332,7 +332,7 @@ fn key_of(repo: &Repo, at: &str, branch: &str) -> String {
     let mailmap = Sha256::digest(repo.mailmap_text());
     let mailmap: String = mailmap.iter().take(8).map(|b| format!("{b:02x}")).collect();
     let version = env!("CARGO_PKG_VERSION");
-    // Another registry may have lain in the folder before. What cannot be read is told where it is asked for.
+    // Another registry may have lain in the folder before. An unreadable file is reported when it is requested.
     let id = repo.reference(branch).ok().flatten().and_then(|tip| id_in(repo, at, tip));
     let id = id.as_ref().map_or("-", Id::as_str);
     format!("{FORMAT} {version} {mailmap} {branch} {id} {at}")

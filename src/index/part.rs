@@ -96,7 +96,7 @@ impl IndexPart {
     /// Reads all valid bytes and compares them with the checksum.
     pub(super) fn whole(&self) -> Result<Vec<u8>, Fault> {
         let mut bytes = Vec::new();
-        let len = usize::try_from(self.extent.len).map_err(|_| damaged("a length that cannot be"))?;
+        let len = usize::try_from(self.extent.len).map_err(|_| damaged("a length is invalid"))?;
         self.reader()?.read(0, len, &mut bytes)?;
         if crc32fast::hash(&bytes) != self.extent.crc {
             return Err(damaged(format!("{} does not match its checksum", self.shown())));

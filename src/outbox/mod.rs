@@ -49,15 +49,15 @@ pub enum OutboxError {
     },
     /// The beginning of a journal is damaged, so the position of the channel's cursor is unknown.
     #[error(
-        "{} is damaged; move it away, and the channel goes on with what happens from then on; then send what it may \
-         have missed with `greenroom webhook replay --from`", .path.display()
+        "{} is damaged; move it away, and the channel continues with the events from then on; then send the events \
+         that it may have missed with `greenroom webhook replay --from`", .path.display()
     )]
     Damaged {
         /// The file.
         path: PathBuf,
     },
     /// The name of a channel is not a valid file name.
-    #[error("{0} is no name of a channel")]
+    #[error("{0} is not a channel name")]
     Name(String),
 }
 

@@ -132,10 +132,10 @@ pub fn why_not(profile: PayloadProfile, pattern: &EventPattern) -> Option<String
     let elsewhere: Vec<&str> =
         PayloadProfile::ALL.into_iter().filter(|p| carries(*p, pattern)).map(PayloadProfile::as_str).collect();
     Some(if elsewhere.is_empty() {
-        format!("no event is named {pattern}")
+        format!("there is no event named {pattern}")
     } else {
         let (profile, others) = (profile.as_str(), elsewhere.join(", "));
-        format!("the profile {profile} cannot tell of {pattern}; these can: {others}")
+        format!("the profile {profile} cannot send {pattern}; these profiles can: {others}")
     })
 }
 

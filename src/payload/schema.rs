@@ -91,7 +91,7 @@ fn databricks(name: &str) -> Value {
         }
         _ => {}
     }
-    put("text", json!({"type": "string", "description": "What happened as a sentence."}));
+    put("text", json!({"type": "string", "description": "The event as a sentence."}));
     object(Value::Object(keys))
 }
 
@@ -142,7 +142,10 @@ fn cloudevents() -> Value {
     object(json!({
         "specversion": only("1.0"),
         "id": string(),
-        "source": {"type": "string", "description": "/registries/<id>, and /models/<name> where there is one."},
+        "source": {
+            "type": "string",
+            "description": "/registries/<id>, followed by /models/<name> if the event is about a model.",
+        },
         "type": {"enum": types},
         "subject?": {"type": "string", "description": "The model, or model/version."},
         "time": time(),
@@ -154,15 +157,15 @@ fn cloudevents() -> Value {
 fn data() -> Value {
     object(json!({
         "registry": object(json!({"id": string(), "name": string()})),
-        "commit": {"type": "string", "description": "The commit that landed it."},
-        "by": {"type": "string", "description": "Who did it: a person of the registry."},
-        "landed_by?": {"type": "string", "description": "Who landed it, where that is somebody else."},
-        "comment?": {"type": "string", "description": "What was said besides."},
+        "commit": {"type": "string", "description": "The commit that made the change."},
+        "by": {"type": "string", "description": "The author of the change: a person of the registry."},
+        "landed_by?": {"type": "string", "description": "The committer, if it is another person."},
+        "comment?": {"type": "string", "description": "The comment on the change."},
         "model?": string(),
         "version?": {"type": "integer", "minimum": 1},
-        "text": {"type": "string", "description": "What happened in words."},
+        "text": {"type": "string", "description": "The event in words."},
         "event": {"$ref": "#/$defs/Event"},
-        "cut?": {"const": true, "description": "Something was too long and is not whole."},
+        "cut?": {"const": true, "description": "Present if a part was too long and was cut."},
     }))
 }
 

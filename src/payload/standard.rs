@@ -77,7 +77,7 @@ pub(super) fn text(told: &PayloadEvent<'_>) -> String {
         PayloadSubject::RuleViolated(faults) => {
             let list: Vec<String> = faults.iter().map(|(rule, say)| format!("{rule}: {say}")).collect();
             let list = crate::text::one_line(&list.join("; ")).into_owned();
-            format!("land a change that breaks rules and that no gate has judged: {list}")
+            format!("make a change that breaks rules and that no gate has judged: {list}")
         }
         PayloadSubject::HistoryRewritten(before) => {
             format!("rewrite the history: commit {} is no longer part of it", before.short())

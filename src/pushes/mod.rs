@@ -34,7 +34,8 @@ pub const FETCH: &str = "git fetch origin 'refs/notes/greenroom/*:refs/notes/gre
 #[derive(Debug, thiserror::Error)]
 pub enum PushesError {
     /// A note or message differs from what was recorded.
-    #[error("the record of pushes is damaged: {}; fetch it from the server anew, or restore it from a backup", .problem)]
+    #[error("the record of pushes is damaged: {}; fetch it from the server again, or restore it from a \
+             backup", .problem)]
     Damaged {
         /// The location, and what is wrong.
         problem: Problem,
@@ -48,7 +49,7 @@ pub enum PushesError {
         max: usize,
     },
     /// Concurrent writers kept changing the record.
-    #[error("the record of pushes changed again and again while it was written; its last push is not recorded")]
+    #[error("other writers kept changing the record of pushes while it was written; the last push is not recorded")]
     Contended,
     /// The record could not be published.
     #[error(transparent)]

@@ -107,7 +107,7 @@ impl FromToml for Id {
         let hex = node.string()?;
         let is_hex = hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         let id = Oid::from_hex(hex).filter(|_| is_hex);
-        node.check("value", id.map(Self).ok_or("an object id has 40 or 64 hexadecimal digits"))
+        node.check("value", id.map(Self).ok_or("an object id must have 40 or 64 hexadecimal digits"))
     }
 }
 
@@ -183,7 +183,7 @@ impl FromToml for Push {
         fields.finish();
         let push = push?;
         if push.number == 0 || (push.old.is_none() && push.new.is_none()) {
-            return node.wrong("value", "a push has a number from 1 on, and an old or a new id");
+            return node.wrong("value", "a push must have a number, 1 or greater, and an old or a new id");
         }
         Some(push)
     }
@@ -193,7 +193,7 @@ impl FromTable for PushTables {
     fn from_table(fields: &mut Fields<'_, '_>) -> Option<Self> {
         let some = |pushes: &Vec<Push>| match pushes.len() {
             1..=MAX_TABLES => Ok(()),
-            _ => Err("a record has one to a thousand tables"),
+            _ => Err("a record must have 1 to 1000 tables"),
         };
         fields.checked("push", some).map(|push| Self { push })
     }

@@ -91,7 +91,7 @@ impl<'r> Pushes<'r> {
             let entries = self.repo.tree(&id)?;
             if let Some(note) = entries.iter().find(|e| e.name == rest) {
                 if !note.kind.is_file() {
-                    let why = format!("a {} lies where a note belongs", note.kind.as_str());
+                    let why = format!("there is a {} in the place of a note", note.kind.as_str());
                     return Err(PushesError::wrong(&place_of(commit), why));
                 }
                 let bytes = self.repo.blob(&note.id, MAX_FILE)?;
@@ -125,11 +125,14 @@ impl OrderedPushes<'_> {
         let place = place_of_entry(&commit);
         let number = entry.pushes.first().map_or(0, |p| p.number);
         if self.number.is_some_and(|wanted| wanted != number) {
-            let why = format!("push {number} stands where push {} belongs", self.number.unwrap_or(0));
+            let why = format!("there is push {number} in the place of push {}", self.number.unwrap_or(0));
             return Err(PushesError::wrong(&place, why));
         }
         if entry.parent.is_none() != (number == 1) {
-            return Err(PushesError::wrong(&place, format!("the record begins, or goes on, before push {number}")));
+            return Err(PushesError::wrong(
+                &place,
+                format!("the record does not begin with push 1: at push {number}, its parent is missing or unexpected"),
+            ));
         }
         self.number = Some(number.saturating_sub(1));
         Ok(entry)
@@ -155,7 +158,7 @@ pub(super) fn entry(repo: &Repo, commit: Oid) -> Result<PushEntry, PushesError> 
     let info = repo.commit(&commit)?;
     let pushes = push::parse(&place, info.body.as_bytes()).map_err(|p| PushesError::damaged(&place, p))?;
     if pushes.windows(2).any(|w| matches!(w, [a, b] if !a.is_of_same_push(b))) {
-        return Err(PushesError::wrong(&place, "it tells of more than one push"));
+        return Err(PushesError::wrong(&place, "it records more than one push"));
     }
     let parent = match info.parents.as_slice() {
         [] => None,
@@ -185,16 +188,16 @@ impl PushEntry {
         let wrong = |why: &str| Err(PushesError::wrong(&place, why));
         let is_note = Oid::from_hex(&change.path.replace('/', "")).is_some();
         let Some(after) = change.after.as_ref().filter(|e| is_note && e.kind == EntryKind::File) else {
-            return wrong("something that is no note came, or a note was taken away");
+            return wrong("a file that is not a note was added, or a note was removed");
         };
         let bytes = repo.blob(&after.id, MAX_FILE)?;
         let old = match &change.before {
             Some(before) => repo.blob(&before.id, MAX_FILE)?,
             None => Vec::new(),
         };
-        let Some(added) = bytes.strip_prefix(old.as_slice()) else { return wrong("what it said was changed") };
+        let Some(added) = bytes.strip_prefix(old.as_slice()) else { return wrong("its content was changed") };
         let added = push::parse(&place, added).map_err(|p| PushesError::damaged(&place, p))?;
-        if added.iter().all(|p| self.pushes.contains(p)) { Ok(()) } else { wrong("it tells of another push") }
+        if added.iter().all(|p| self.pushes.contains(p)) { Ok(()) } else { wrong("it records a different push") }
     }
 }
 

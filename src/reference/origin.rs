@@ -47,7 +47,7 @@ impl SourceOrigin {
     }
 }
 
-/// Finds the version that a source names. Returns `None` if the source is no reference, or the version does not exist.
+/// Finds the version that a source names. Returns `None` if the source is not a reference, or the version does not exist.
 ///
 /// # Errors
 /// If an object of the tree cannot be read.

@@ -63,8 +63,8 @@ impl Registry {
         })
     }
 
-    /// The same for edits that are not committed yet: how a commit of them will be signed nobody knows, so the committer is
-    /// taken for the signer.
+    /// Returns the actor of edits that are not committed yet. The signature of their commit is not known, so the
+    /// committer counts as the signer.
     pub(super) fn presumed_actor(
         &self,
         (before, after): (&Snapshot<'_>, &Snapshot<'_>),
@@ -75,16 +75,18 @@ impl Registry {
             let person = inquiry.people.by_ident(names.committer)?;
             if person.is_none() && inquiry.identity.authority == Authority::Signature {
                 let shown = crate::text::quoted(&names.committer.email);
-                let message = format!("its committer {shown} is nobody in people/, so whoever signs it is another person");
-                let help = "set user.email to an address of yours in people/; or let somebody who manages the registry add it \
-                            (`greenroom person add ID --email ADDRESS`)";
+                let message = format!(
+                    "its committer {shown} is not a person in people/, so the signer will be a different person"
+                );
+                let help = "set user.email to one of your addresses in people/; or let an administrator of the \
+                            registry add your address (`greenroom person add ID --email ADDRESS`)";
                 inquiry.fault("committer", None, message, help);
             }
             Ok(person)
         })
     }
 
-    /// Whether the registry takes who signs a commit for who acts.
+    /// Returns whether the signer of a commit is the actor in this registry.
     pub(super) fn wants_signatures(&self, before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<bool, RegistryError> {
         Ok(authority::identity(before, after)?.is_some_and(|i| i.authority == Authority::Signature))
     }
@@ -110,7 +112,7 @@ impl Registry {
         })
     }
 
-    /// Returns the authors of the commits that a merge brought who are not proven to have made them.
+    /// Returns the authors of merged commits for whom there is no proof that they made these commits.
     ///
     /// # Errors
     /// [`RegistryError`] if the history cannot be read, as in a shallow clone.
@@ -131,7 +133,8 @@ impl Registry {
         Ok(out)
     }
 
-    /// A signature such as the committer's commits get here; none if they get none. It is made once.
+    /// Returns a signature like the one that the committer's commits get here; `None` if they are not signed. It is made
+    /// once.
     fn specimen(&self, committer: &Ident) -> Result<Option<Signed>, RegistryError> {
         if let Some((_, known)) = self.proofs.specimen.borrow().as_ref().filter(|(of, _)| *of == committer.email) {
             return Ok(known.clone());
@@ -146,13 +149,13 @@ impl Registry {
 /// person's permissions.
 fn not_the_callers(asker: &ChangeAuthor, actor: &UserName) -> Fault {
     let message = format!(
-        "{} asks for it, but the commit would count as the act of {actor}: the account that commits is not one of \
+        "{} requested it, but the commit would count as an action of {actor}: the account that commits is not in \
          identity.servers",
         asker.user
     );
     let help = format!(
-        "let the server commit with an account of its own that acts for its callers: a person whose address is its \
-         user.email, and `greenroom settings set --add-server {actor}`"
+        "let the server commit with its own account, which acts for its callers: a person with the address in its \
+         user.email, added by `greenroom settings set --add-server {actor}`"
     );
     Fault { problem: Problem::of_file("", "identity", message).help(help), class: RuleClass::Permission }
 }

@@ -13,21 +13,22 @@ use crate::tree::{StageError, TreeError};
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// The repository has no registry.
-    #[error("the repository at {} holds no registry; make one with `greenroom init`", .path.display())]
+    #[error("the repository at {} has no registry; make one with `greenroom init`", .path.display())]
     NotARegistry {
         /// Where the search began.
         path: PathBuf,
     },
     /// The repository has several registries, and none was named.
-    #[error("the repository holds several registries: {}; go into one, or name it with -C", .folders.join(", "))]
+    #[error("the repository has several registries: {}; change to the folder of one, or name it with \
+             -C", .folders.join(", "))]
     SeveralRegistries {
         /// The folders of the registries.
         folders: Vec<String>,
     },
     /// The branch was deleted, or renamed in a way that cannot be followed.
     #[error(
-        "the branch {} is gone, and HEAD ({}) does not go on from its last commit; bring the branch back, or put HEAD on \
-         the branch that holds the registry",
+        "the branch {} no longer exists, and HEAD ({}) does not continue from its last commit; restore the branch, or \
+         switch HEAD to the branch with the registry",
         short(.branch), short(.head)
     )]
     BranchGone {
@@ -38,8 +39,8 @@ pub enum RegistryError {
     },
     /// The newest commit no longer contains the registry.
     #[error(
-        "the newest commit of {} does not hold the registry any more, which was in {}; revert what removed it, or start \
-         again where it is",
+        "the newest commit of {} no longer contains the registry, which was in {}; revert the commit that removed it, \
+         or run the command in its new folder",
         short(.branch), if .at.is_empty() { "the root folder" } else { .at.as_str() }
     )]
     RegistryGone {
@@ -49,7 +50,8 @@ pub enum RegistryError {
         at: String,
     },
     /// An e-mail address does not belong to a person and cannot be an id.
-    #[error("the address {} is nobody's in this registry; `greenroom person add ID --email {email}` adds someone", crate::text::quoted(.email))]
+    #[error("the address {} does not belong to a person in this registry; to add a person, run `greenroom person add \
+             ID --email {email}`", crate::text::quoted(.email))]
     NoPerson {
         /// The address as git has it.
         email: String,
@@ -58,23 +60,22 @@ pub enum RegistryError {
     #[error("{0} is neither a time (2026-03-01, 2026-03-01T12:00:00Z, yesterday, 7d) nor a revision of the repository")]
     NoMoment(String),
     /// The text is an entry of git's reflog: the reflog is local to each clone and does not have the registry's past.
-    #[error(
-        "{0} would be an entry of git's reflog, which is this clone's own; write a time, or a revision such as HEAD~1"
-    )]
+    #[error("{0} refers to git's reflog, which exists in this clone only; write a time, or a revision such as HEAD~1")]
     Reflog(String),
     /// The text is a length of time and also the prefix of a commit id.
     #[error(
-        "{0} is a length of time, and the start of a commit's id; write '{0} ago' with a unit in full, or more of the id"
+        "{0} is both a duration and the start of a commit id; write '{0} ago' with the full name of the unit, or more \
+         digits of the id"
     )]
     AmbiguousMoment(String),
     /// The time is in the future.
-    #[error("{0} is still to come, and nobody knows the registry of then; leave the moment out for the newest state")]
+    #[error("{0} is in the future; omit the time to get the newest state")]
     Ahead(String),
     /// The registry has no commit as of that time.
     #[error("the history begins after {0}")]
     BeforeHistory(String),
     /// Git has an unfinished operation in the work tree, which a commit would disturb.
-    #[error("{0} is in progress in the work tree; finish it or give it up first: {way}", way = .0.way_out())]
+    #[error("{0} is in progress in the work tree; finish or abort it first: {way}", way = .0.way_out())]
     InProgress(Operation),
     /// The action cannot be applied.
     #[error(transparent)]
@@ -88,28 +89,28 @@ pub enum RegistryError {
         refusal: Refusal,
     },
     /// The rules refuse the change.
-    #[error("the change breaks {} rule(s)", .outcome.verdict.faults.len())]
+    #[error("the change breaks {}", crate::text::counted(.outcome.verdict.faults.len(), "rule"))]
     Denied {
         /// The effect of the change, and the verdict.
         outcome: Box<ChangeOutcome>,
     },
     /// The branch to be created exists already.
-    #[error("the branch {} exists already", crate::text::quoted(.branch))]
+    #[error("the branch {} already exists", crate::text::quoted(.branch))]
     BranchExists {
         /// The branch name without `refs/heads/`.
         branch: String,
     },
     /// A pull request has too many commits to be judged.
-    #[error("the branch brings more than {max} commits; split it, or merge its target into it first")]
+    #[error("the branch adds more than {max} commits; split it, or merge its target into it first")]
     TooManyCommits {
         /// The largest number of commits.
         max: usize,
     },
     /// It cannot be determined which ids were used before.
-    #[error("it cannot be told whether an id is new")]
+    #[error("greenroom could not determine whether an id is new")]
     Ids(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Concurrent writers kept changing the registry.
-    #[error("others changed the registry again and again meanwhile; try again")]
+    #[error("other writers kept changing the registry; try again")]
     Contended,
     /// The commit could not be published.
     #[error(transparent)]

@@ -1,7 +1,7 @@
 //! The folder of a registry in other snapshots than the newest: before or after the registry was moved.
 //!
-//! A registry is its id. Where its folder holds no registry, or another one, the id is looked for in the whole tree: so the
-//! cost is only paid for states in which the registry lay elsewhere.
+//! The id identifies a registry. If its folder has no registry, or another one, the id is searched in the whole tree. So
+//! only states in which the registry was in another folder cost time.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -32,8 +32,8 @@ pub fn named_folders(repo: &Repo) -> Vec<String> {
 }
 
 impl Registry {
-    /// The registry in a root tree of its history: in its folder, or where else in that tree it lies. A tree that holds
-    /// another registry in its folder and this one nowhere is from before it was made.
+    /// The registry in a root tree of its history: in its folder, or in another folder of that tree. A tree that holds
+    /// another registry in its folder, and this one in no folder, is older than this registry.
     pub(super) fn follow_in(&self, root: Option<Oid>) -> Result<Snapshot<'_>, RegistryError> {
         let here = Snapshot::new(&self.repo, root, &self.at)?;
         if root.is_none() {
@@ -56,8 +56,8 @@ impl Registry {
         }
     }
 
-    /// The registry in a root tree that somebody makes from its newest state: whatever its settings say, it is the one in
-    /// its folder, unless there is none.
+    /// Returns the registry in an edited root tree: the registry in its folder, whatever id its settings have, unless
+    /// the folder has no registry.
     pub fn edited_in(&self, root: Oid) -> Result<Snapshot<'_>, RegistryError> {
         let here = Snapshot::new(&self.repo, Some(root), &self.at)?;
         if here.entry("greenroom.toml")?.is_some() { Ok(here) } else { self.follow_in(Some(root)) }
@@ -139,7 +139,7 @@ impl Registry {
     }
 }
 
-/// The folders in which the registry that lies in folder `at` at a commit lay before, as far as the history is here.
+/// Returns the earlier folders of the registry that is in folder `at` at a commit, as far as the history is available.
 pub fn past_folders(repo: &Repo, tip: Oid, at: &str) -> Result<BTreeSet<String>, GitError> {
     let (mut out, finder) = (BTreeSet::new(), Finder::default());
     let Some(id) = Snapshot::new(repo, Some(repo.tree_of(&tip)?), at)?.id()?.cloned() else { return Ok(out) };

@@ -104,12 +104,13 @@ fn of_version(said: &str) -> Check {
     match (parts.next().flatten(), parts.next().flatten()) {
         (Some(major), Some(minor)) if (major, minor) < OLDEST_GIT => {
             let (major, minor) = OLDEST_GIT;
-            let message = format!("{said} is older than {major}.{minor}, the oldest that greenroom works with in full");
+            let message =
+                format!("{said} is older than {major}.{minor}, the oldest version that greenroom fully supports");
             Check::warn("git", message, format!("install git {major}.{minor} or newer"))
         }
         (Some(_), Some(_)) => Check::ok("git", said),
         (Some(_) | None, None) | (None, Some(_)) => {
-            Check::warn("git", format!("{said} names no version"), "install git as its makers publish it")
+            Check::warn("git", format!("{said} is not a version of git"), "install an official release of git")
         }
     }
 }
@@ -149,12 +150,12 @@ impl Registry {
         Ok(match (known, authority::unread(state)?) {
             (Some(user), _) => Check::ok(name, format!("{shown} is {user}")),
             (None, Some(problem)) => {
-                let message = format!("{} cannot be read, so who {shown} is is not certain", problem.path);
-                Check::fail(name, message, "greenroom check names each fault of the file")
+                let message = format!("{} cannot be read, so it is not certain which person {shown} is", problem.path);
+                Check::fail(name, message, "greenroom check lists the faults of the file")
             }
             (None, None) => {
-                let help = "greenroom person add ID --email ADDRESS, by somebody who manages the registry";
-                Check::warn(name, format!("{shown} is no person of this registry"), help)
+                let help = "an administrator can add the person: greenroom person add ID --email ADDRESS";
+                Check::warn(name, format!("{shown} is not a person of this registry"), help)
             }
         })
     }
@@ -163,7 +164,7 @@ impl Registry {
         let name = "history";
         if self.repo.is_shallow()? {
             let help = "git fetch --unshallow";
-            return Ok(Check::fail(name, "the clone is shallow: the past cannot be read", help));
+            return Ok(Check::fail(name, "the clone is shallow: the older history is not available", help));
         }
         if let Some(remote) = self.repo.promisor() {
             let tip: Vec<_> = self.head()?.into_iter().collect();
@@ -189,7 +190,7 @@ impl Registry {
         };
         let graph = ["objects/info/commit-graph", "objects/info/commit-graphs"].iter().any(|p| dir.join(p).exists());
         if commits >= MANY_COMMITS && !graph {
-            let help = "git commit-graph write --reachable, or `git maintenance start` for good";
+            let help = "git commit-graph write --reachable, or permanently: git maintenance start";
             return Ok(Check::warn(name, format!("{commits} commits and no commit-graph: the log is slow"), help));
         }
         let unit = if commits == 1 { "commit" } else { "commits" };
@@ -206,7 +207,7 @@ impl Registry {
         let packs = count(&folder.join("pack"), ".pack");
         let message = format!("{loose} loose objects, {packs} packs");
         if loose >= MANY_LOOSE || packs >= 50 {
-            return Check::warn("objects", message, "git maintenance run, or `git maintenance start` for good");
+            return Check::warn("objects", message, "git maintenance run, or permanently: git maintenance start");
         }
         Check::ok("objects", message)
     }
@@ -219,10 +220,10 @@ impl Registry {
         old.sort();
         old.dedup();
         if old.is_empty() {
-            return Check::ok("locks", "none was left behind");
+            return Check::ok("locks", "no old lock files");
         }
         let help = format!("if no git process runs here: rm {}", old.join(" "));
-        Check::fail("locks", format!("{} lock(s) stand since more than ten minutes", old.len()), help)
+        Check::fail("locks", format!("{} older than ten minutes", counted(old.len(), "lock")), help)
     }
 
     /// Checks that the store has the files of the newest snapshot's pointers.
@@ -246,7 +247,8 @@ impl Registry {
             }
         }
         if let Some(first) = unreadable.first() {
-            let message = format!("the files of {} version(s) cannot be listed; the first: {first}", unreadable.len());
+            let message =
+                format!("the files of {} cannot be listed; the first: {first}", counted(unreadable.len(), "version"));
             return Ok(Check::fail(name, one_line(&message), "greenroom check; git fsck"));
         }
         files.sort_by(|a, b| a.sha256.cmp(&b.sha256));
@@ -256,18 +258,22 @@ impl Registry {
             files.retain(|f| store.has(&f.sha256, f.size));
             if let Some((file, e)) = artifact::verify(&files, &store, progress).first() {
                 let message = one_line(&format!("{}: {e}", file.path)).into_owned();
-                return Ok(Check::fail(name, message, "restore it from a backup, or `git lfs fetch` it again"));
+                return Ok(Check::fail(
+                    name,
+                    message,
+                    "restore the file from a backup, or fetch it again with `git lfs fetch`",
+                ));
             }
         }
         let stored = files.len();
         if !missing.is_empty() {
-            let message = format!("{} of the stored files are not on this machine", missing.len());
+            let message = format!("not on this machine: {} of the stored files", missing.len());
             return Ok(Check::warn(name, message, "git lfs fetch"));
         }
         let how = if verify { ", every byte verified" } else { "" };
         let left = match swept {
             0 => String::new(),
-            n => format!("; {n} that an interrupted registration left unfinished were removed"),
+            n => format!("; removed {n} unfinished files of interrupted registrations"),
         };
         Ok(Check::ok(name, format!("{stored} stored files, all here{how}{left}")))
     }
@@ -280,15 +286,15 @@ impl Registry {
         let secrets = folder.join("secrets.toml");
         if mode(&folder).is_some_and(|m| m & 0o002 != 0) {
             let help = format!("chmod o-w {}", one_line(&folder.to_string_lossy()));
-            return Check::fail("secrets", "everybody on this machine may write to greenroom's own folder", help);
+            return Check::fail("secrets", "all users of this machine may write to greenroom's own folder", help);
         }
         match mode(&secrets) {
             Some(m) if m & 0o077 != 0 => {
                 let help = format!("chmod 600 {}", one_line(&secrets.to_string_lossy()));
-                Check::fail("secrets", "others on this machine may read secrets.toml", help)
+                Check::fail("secrets", "other users of this machine may read secrets.toml", help)
             }
-            Some(_) => Check::ok("secrets", "only you may read them"),
-            None => Check::ok("secrets", "none are kept here"),
+            Some(_) => Check::ok("secrets", "only you may read the secrets"),
+            None => Check::ok("secrets", "no secrets are stored here"),
         }
     }
 
@@ -311,10 +317,14 @@ impl Registry {
         match kept.first() {
             None => Check::ok(name, "the group of the repository may write to it, as core.sharedRepository says"),
             Some(first) => {
-                let message =
-                    format!("core.sharedRepository is set, but {} file(s) keep the group out: {first}", kept.len());
+                let message = format!(
+                    "core.sharedRepository is set, but the group cannot write to {}: {first}",
+                    counted(kept.len(), "file")
+                );
                 let folder = one_line(&common.to_string_lossy()).into_owned();
-                let help = format!("as their owner: chmod -R g+rwX {folder}/refs {folder}/logs, and so for the others");
+                let help = format!(
+                    "as the owner: chmod -R g+rwX {folder}/refs {folder}/logs, and the same for the other files"
+                );
                 Check::warn(name, message, help)
             }
         }
@@ -322,12 +332,12 @@ impl Registry {
 
     #[cfg(not(unix))]
     fn sharing(&self) -> Check {
-        Check::ok("sharing", "who may write is the system's to say")
+        Check::ok("sharing", "not checked on this operating system")
     }
 
     #[cfg(not(unix))]
     fn secrets(&self) -> Check {
-        Check::ok("secrets", "who may read them is the system's to say")
+        Check::ok("secrets", "not checked on this operating system")
     }
 }
 
@@ -350,16 +360,16 @@ fn kept_from_group(dir: &Path, depth: usize, out: &mut Vec<String>) {
 
 /// Converts an error to a failed check, so that the other checks still run.
 fn told(name: &'static str, made: Result<Check, RegistryError>) -> Check {
-    let help = "git fsck lists what is damaged; fetch it from another clone or restore it from a backup";
+    let help = "run git fsck to list the damaged objects; fetch them from another clone or restore them from a backup";
     made.unwrap_or_else(|e| Check::fail(name, one_line(&with_causes(&e)).into_owned(), help))
 }
 
 fn format(state: &Snapshot<'_>) -> Result<Check, RegistryError> {
     let name = "format";
     Ok(match state.settings()? {
-        None => Check::fail(name, "greenroom.toml cannot be read", "greenroom check says what is wrong with it"),
+        None => Check::fail(name, "greenroom.toml cannot be read", "greenroom check lists its faults"),
         Some(s) if !known_format(s) => {
-            let message = format!("the registry has format {}, which this greenroom does not know", s.format);
+            let message = format!("the registry has format {}, which this greenroom does not support", s.format);
             Check::fail(name, message, "use a newer greenroom")
         }
         Some(s) => Check::ok(name, format!("version {}", s.format)),
@@ -372,7 +382,7 @@ fn layout(state: &Snapshot<'_>) -> Result<Check, RegistryError> {
     let message = format!("{models} {unit}, {}", layout.as_str());
     Ok(match layout {
         Layout::Flat if models > MANY_MODELS => {
-            let help = "greenroom reshard sharded: commits stay small and fast with very many models";
+            let help = "greenroom reshard sharded: this keeps commits small and fast with very many models";
             Check::warn("layout", message, help)
         }
         Layout::Flat | Layout::Sharded => Check::ok("layout", message),
@@ -383,7 +393,7 @@ fn content(state: &Snapshot<'_>) -> Result<Check, RegistryError> {
     let mut faults = rules::lint(state)?.faults;
     faults.extend(artifact::recorded::all(state)?.0);
     Ok(match faults.first() {
-        None => Check::ok("content", "all files are as they should be"),
+        None => Check::ok("content", "all files are valid"),
         Some(first) => {
             let message = format!("{} in the newest commit; the first: {first}", counted(faults.len(), "fault"));
             Check::fail("content", message, "greenroom check lists all faults")

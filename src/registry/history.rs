@@ -183,7 +183,7 @@ impl Registry {
         brought.iter().map(|id| self.name_of(after, &self.repo().commit(id)?.author)).collect()
     }
 
-    /// The commits that the merge of some tips brings onto another commit; of very many, the tips.
+    /// Returns the commits that the merge of some tips adds to another commit; if there are very many, the tips.
     pub(super) fn brought(&self, merged: &[Oid], onto: Oid) -> Result<Vec<Oid>, RegistryError> {
         let mut out = Vec::new();
         for tip in merged {
@@ -192,7 +192,7 @@ impl Registry {
         Ok(out)
     }
 
-    /// The person of an identity; an address that can be nobody's id is shown with what an id may hold.
+    /// Returns the person of an identity. An address that is not a valid id is shown with the characters of an id.
     pub(super) fn name_of(&self, snapshot: &Snapshot<'_>, who: &Ident) -> Result<UserName, RegistryError> {
         let email = self.repo().resolve_ident(who).email;
         if let Some(user) = snapshot.person_by_email(&email)? {

@@ -69,7 +69,7 @@ impl Registry {
         lint.changed = diff.files.iter().map(|f| after.full_path(&f.path)).collect();
         let operation = self.repo.operation();
         if let Some(operation) = operation {
-            let message = format!("{operation} is in progress; what it brings is judged when it is committed");
+            let message = format!("{operation} is in progress; its changes are judged when it is committed");
             lint.warnings.push(Problem::of_file("", "merge", message).help(operation.way_out()));
         }
         // A half-finished merge is not a step.
@@ -95,8 +95,8 @@ impl Registry {
         Ok(lint)
     }
 
-    /// Judges what differs from the last commit as a step by `asker`. Whether the commit will be signed is not known before
-    /// it is made: what depends on that is said as not checked.
+    /// Judges the differences from the last commit as a step by `asker`. Whether the commit will be signed is not known
+    /// before it is made, so rules that depend on it are reported as not checked.
     fn lint_edits(
         &self,
         (head, after): (&Snapshot<'_>, &Snapshot<'_>),
@@ -128,8 +128,8 @@ impl Registry {
             wanted.insert(String::new());
         }
         for path in wanted {
-            let message =
-                "not checked: the signature is judged when you commit, and has to be by a key of yours in people/";
+            let message = "not checked: the signature, which is judged when you commit and must be made with one of \
+                           your keys in people/";
             let problem = Problem::of_file(path, "signature", message);
             lint.warnings.push(problem.help("`git commit -S`, or `git config commit.gpgSign true`; then check again"));
         }
@@ -186,7 +186,7 @@ impl Registry {
         let mut converter = None;
         for (path, file) in found {
             if let Some(why) = Repo::path_fault(&path) {
-                let help = "rename it, or take it out";
+                let help = "rename it or remove it";
                 let problem = Problem::of_file(path, "path", format!("the file cannot be committed: {why}")).help(help);
                 faults.push(Fault { problem, class: RuleClass::Format });
                 continue;
@@ -250,7 +250,7 @@ fn conflicted(path: &str, line: usize) -> Fault {
         "two people made a version with this number; do not mix their files: keep the one that is on the branch \
          (`git rebase --skip`, or `git merge --abort` and `git reset --keep @{upstream}`), then register yours again"
     } else {
-        "choose one of the two, take the marked lines out and `git add` the file; or give the merge up"
+        "keep one of the two sides, remove the marker lines and `git add` the file; or abort the merge"
     };
     let problem = Problem { line, column: 1, ..Problem::of_file(path, "conflict", message).help(help) };
     Fault { problem, class: RuleClass::Format }
@@ -319,10 +319,10 @@ fn warnings(state: &Snapshot<'_>, now: Timestamp) -> Result<Vec<Problem>, Regist
             None => "the file is missing, so editors cannot complete and check the registry's files",
             Some(e) => match state.objects().blob(&e.id, MAX_READ) {
                 Ok(bytes) if bytes == content.as_bytes() => continue,
-                Ok(_) | Err(_) => "the file is not what this version of greenroom writes",
+                Ok(_) | Err(_) => "the file differs from the one that this version of greenroom writes",
             },
         };
-        let help = "`greenroom schema --write` puts it right; commit the result";
+        let help = "run `greenroom schema --write` to update the file, and commit the result";
         out.push(Problem::of_file(state.full_path(&path), "schema", message).help(help));
     }
     for model in state.models()? {
@@ -351,13 +351,13 @@ fn open_though_approved(
     for (_, file) in version.requests()? {
         let Some(request) = file.value else { continue };
         if rules::obstacles::is_approved_and_open(state, model, (&name, version.number), &request)? {
-            let message = "the request has all approvals that it takes, and is open";
+            let message = "the request has all required approvals, but it is still open";
             let obstacles = rules::obstacles::missing(state, model, version.number, &request.to, now)?;
             let help = match obstacles.first() {
                 Some(first) => format!("the version does not move yet: {first}"),
                 None => format!(
-                    "a review moves no version by itself; one of those who approved completes it: greenroom request \
-                     approve '{name}' {} {}",
+                    "a review alone does not move the version; one of the approvers can complete the request: \
+                     greenroom request approve '{name}' {} {}",
                     version.number, request.to
                 ),
             };

@@ -85,7 +85,7 @@ impl Registry {
         };
         let before = self.repo.tree_of(&seen)?;
         let is_there = has(root, &self.at)?;
-        // Where nothing was seen of a registry, there is none to be missed; another one may lie there now.
+        // If there was no registry before, it cannot be lost; another one may be there now.
         if !has(before, &self.at)? || is_there && id(root, &self.at)? == id(before, &self.at)? {
             return Ok(self.at.clone());
         }

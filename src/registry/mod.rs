@@ -167,8 +167,8 @@ impl Registry {
         }
     }
 
-    /// What a step gives to people and was another's before it, by what is known of the history up to `tip`: ids, addresses,
-    /// logins. Nothing where that cannot be asked, as in a shallow clone: then the gate asks it.
+    /// Returns the ids, addresses and logins that a step gives to people and that belonged to other people in the history
+    /// up to `tip`. Returns nothing if the history is not available, as in a shallow clone; then the gate checks it.
     pub fn former_people(&self, tip: Option<Oid>, diff: &Diff) -> Result<FormerPeople, RegistryError> {
         let (Some(tip), Some(used)) = (tip, self.used) else { return Ok(FormerPeople::default()) };
         let is_used = |ids: &BTreeSet<Id>| -> Result<BTreeSet<Id>, RegistryError> {
@@ -416,8 +416,8 @@ impl Registry {
     }
 }
 
-/// Where a change is refused to somebody who is no person: whether all files of people could be read, for one of them may
-/// be that person's.
+/// Checks, if a change is refused to an unknown person, that all files of people could be read: one of them may be that
+/// person's.
 fn readable_people(before: &Snapshot<'_>, user: &UserName) -> Result<(), RegistryError> {
     if before.person(user)?.is_some_and(|file| file.value.is_some()) {
         return Ok(());
@@ -428,8 +428,8 @@ fn readable_people(before: &Snapshot<'_>, user: &UserName) -> Result<(), Registr
     }
 }
 
-/// Where a change is refused: whether the grants that decided it could be read, the registry's and those of the models that
-/// it is about. A file that cannot be read grants nothing, and then it is the reason.
+/// Checks, if a change is refused, that the grants of the registry and of the affected models could be read. A file that
+/// cannot be read grants nothing, so it is the reason of the refusal.
 fn readable_grants(before: &Snapshot<'_>, diff: &Diff) -> Result<(), RegistryError> {
     let mut files: Vec<_> = before.access_file()?.cloned().into_iter().collect();
     for name in diff.events.iter().filter_map(Event::model).collect::<BTreeSet<_>>() {

@@ -48,7 +48,7 @@ pub(super) fn permission(step: &StepContext<'_>, faults: &mut Faults) -> Result<
                 let has = step.before.registry_level(user)?;
                 if has < Some(level) {
                     let who = landers(step, None, level)?;
-                    let message = format!("{user} may not {what}: it needs {level} of the registry; {}", holds(has));
+                    let message = format!("{user} may not {what}: it needs {level} on the registry; {}", holds(has));
                     faults.add(path, message, who);
                 }
             }
@@ -58,7 +58,7 @@ pub(super) fn permission(step: &StepContext<'_>, faults: &mut Faults) -> Result<
             RequiredLevel::SelfOrManager(one) if one != *user => {
                 if step.before.registry_level(user)? < Some(PermissionLevel::CanManage) {
                     let who = landers(step, None, PermissionLevel::CanManage)?;
-                    let message = format!("{user} may not {what}: it needs {one}, or CAN_MANAGE of the registry");
+                    let message = format!("{user} may not {what}: it needs {one}, or CAN_MANAGE on the registry");
                     faults.add(path, message, who);
                 }
             }
@@ -67,7 +67,7 @@ pub(super) fn permission(step: &StepContext<'_>, faults: &mut Faults) -> Result<
                 if step.before.registry_level(user)? < Some(PermissionLevel::CanManage) {
                     let message = format!(
                         "{user} may not {what}: it would be sent a secret that was set for another target, and that \
-                         needs CAN_MANAGE of the registry"
+                         needs CAN_MANAGE on the registry"
                     );
                     let who = landers(step, None, PermissionLevel::CanManage)?;
                     faults.add(path, message, {
@@ -86,7 +86,8 @@ pub(super) fn permission(step: &StepContext<'_>, faults: &mut Faults) -> Result<
                          '{model}'"
                     );
                     let who = landers(step, Some(&model), level)?;
-                    faults.add(path, message, format!("cancel the request, add it and ask again; or {who}"));
+                    let help = format!("cancel the request, add the evidence and make a new request; or {who}");
+                    faults.add(path, message, help);
                 }
             }
             RequiredLevel::Maker(model, level) => {
@@ -151,7 +152,7 @@ pub(super) fn managers(
     let all = holders(step, model, level, besides)?;
     let names: Vec<String> = all.iter().take(8).map(Principal::to_string).collect();
     match names.as_slice() {
-        [] => Ok("nobody else has this level; whoever manages the registry can grant it".to_owned()),
+        [] => Ok("no other person has this level; an administrator of the registry can grant it".to_owned()),
         _ => Ok(format!("ask {}", names.join(", "))),
     }
 }
@@ -442,7 +443,7 @@ fn has_approvers(step: &StepContext<'_>, from: &Stage, to: &Stage) -> Result<boo
 }
 
 /// Returns whether a version makes way in a stage although neither the request of the entering version nor the stage
-/// rule asks for that. The person who completes the quorum would archive it on their own.
+/// rule requires that. The person who completes the quorum would archive it on their own.
 fn archives_unasked(step: &StepContext<'_>, model: &ModelName, entered: u64, stage: &Stage) -> Result<bool, TreeError> {
     let exclusive = step.before.settings()?.and_then(|s| s.rule(stage)).is_some_and(|r| r.exclusive);
     let request = step.diff.events.iter().find_map(|event| match event {
@@ -547,8 +548,8 @@ pub(super) fn manager_left(step: &StepContext<'_>, faults: &mut Faults) -> Resul
         },
     });
     if !someone {
-        let help = "keep a grant of CAN_MANAGE to a person in people/, or to a group with one";
-        faults.add(step.after.full_path("access.toml"), "nobody would manage the registry any more", help);
+        let help = "keep a grant of CAN_MANAGE to a person in people/, or to a group with such a person";
+        faults.add(step.after.full_path("access.toml"), "the registry would have no administrator", help);
     }
     Ok(())
 }

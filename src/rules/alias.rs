@@ -42,10 +42,10 @@ impl AliasMove<'_> {
         let (alias, model) = (&self.alias, &self.model);
         match self.to {
             Some(version) if self.way == AliasMovement::ModelRenamed => {
-                format!("lead models:/{model}@{alias} to version {version} of another model by renaming")
+                format!("point models:/{model}@{alias} at version {version} of another model by a rename")
             }
             None if self.way == AliasMovement::ModelRenamed => {
-                format!("take the alias '{alias}' from the name '{model}' by renaming the model")
+                format!("remove the alias '{alias}' from the name '{model}' by a rename of the model")
             }
             Some(version) => format!("point the alias '{alias}' of '{model}' at version {version}"),
             None => format!("delete the alias '{alias}' of '{model}'"),
@@ -144,8 +144,8 @@ fn demand(
     let level = rule.needed_level().map(|level| format!("{level} on '{model}'"));
     let asks = match (&level, named.is_empty()) {
         (Some(level), true) => level.clone(),
-        (Some(level), false) => format!("{level} and to be one of {}", named.join(", ")),
-        (None, _) => format!("to be one of {}", named.join(", ")),
+        (Some(level), false) => format!("{level} and membership in the rule's `approvers`: {}", named.join(", ")),
+        (None, _) => format!("membership in the rule's `approvers`: {}", named.join(", ")),
     };
     let help = match rule.needed_level().filter(|_| rule.approvers.is_none()) {
         Some(level) => super::access::managers(step, Some(owner), level, &[])?,
@@ -230,15 +230,16 @@ pub(super) fn approval(step: &StepContext<'_>, faults: &mut Faults) -> Result<()
                 format!("'{model}' may not be deleted while its guarded alias '{alias}' is set")
             }
             AliasMovement::ModelRenamed => format!(
-                "'{model}' has the guarded alias '{alias}' and is renamed only by the merge of somebody else's proposal"
+                "'{model}' has the guarded alias '{alias}' and may be renamed only by the merge of another person's \
+                 proposal"
             ),
             AliasMovement::Itself => {
-                format!("the alias '{alias}' of '{model}' is moved only by the merge of somebody else's proposal")
+                format!("the alias '{alias}' of '{model}' may be moved only by the merge of another person's proposal")
             }
         };
         let help = format!(
-            "`greenroom alias set --branch` makes a branch to push; somebody else who may move the alias merges it (the \
-             rule is in {})",
+            "`greenroom alias set --branch` makes a branch to push; another person who may move the alias merges it \
+             (the rule is in {})",
             source(step, alias)?
         );
         faults.add(moved.path(step)?, message, help);
@@ -290,9 +291,10 @@ pub(super) fn sensible(step: &StepContext<'_>, faults: &mut Faults) -> Result<()
     for (alias, rule) in &settings.aliases {
         let line = line_of(step.after, &path, &format!("[aliases.{alias}"))?;
         if rule.approvals > 1 {
-            let message = format!("the alias '{alias}' asks for {} approvals; it can have 1", rule.approvals);
-            let help = "transition requests carry no alias: the one approval is the merge of somebody else's branch. For \
-                        more, let `from` name a stage that takes as many approvals";
+            let message =
+                format!("the rule of the alias '{alias}' requires {} approvals; 1 is the maximum", rule.approvals);
+            let help = "the merge of another person's branch is the only approval, because a transition request is for \
+                        a stage, not for an alias. For more approvals, set `from` to a stage that requires them";
             faults.at((path.clone(), line), message, help);
         }
         if let Some(unknown) = rule.from.iter().flatten().find(|s| !known.contains(s)) {

@@ -21,10 +21,9 @@ pub(super) fn usable(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), 
     let is_switch = before.as_ref().is_none_or(|b| b.authority != identity.authority);
     let place = step.after.full_path("greenroom.toml");
     if is_switch && identity.authority == Authority::Signature && !step.actor.signed {
-        let message =
-            "the change to `authority = \"signature\"` is not signed, so nothing shows that signing works here";
-        let help = "give yourself a key (`greenroom person set ID --key FILE`), let git sign (`git config commit.gpgSign \
-                    true`, `gpg.format`, `user.signingKey`), and make the change again";
+        let message = "the change to `authority = \"signature\"` is not signed, so it does not show that you can sign";
+        let help = "add your key (`greenroom person set ID --key FILE`), configure git to sign (`git config \
+                    commit.gpgSign true`, `gpg.format`, `user.signingKey`), and make the change again";
         faults.add(place.clone(), message, help);
     }
     let can = |state: &Snapshot<'_>, identity: &IdentitySettings| -> Result<bool, TreeError> {
@@ -44,10 +43,14 @@ pub(super) fn usable(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), 
         return Ok(());
     };
     let message = format!(
-        "nobody who manages the registry could change it any more: by `authority = \"{}\"` it takes {lacking}",
+        "no administrator could change the registry any more: `authority = \"{}\"` requires {lacking}",
         identity.authority.as_str()
     );
-    faults.add(place, message, "greenroom person set ID --email ADDRESS --key FILE, for somebody who manages it");
+    faults.add(
+        place,
+        message,
+        "run `greenroom person set ID --email ADDRESS --key FILE` for an administrator of the registry",
+    );
     Ok(())
 }
 
@@ -96,7 +99,7 @@ fn lacks(person: &Person, identity: &IdentitySettings, now: Timestamp) -> Option
     let commits = !person.emails.is_empty() || !identity.web.is_empty();
     match identity.authority {
         Authority::Author => None,
-        Authority::Pusher | Authority::Signature if !commits => Some("an e-mail address to commit with"),
+        Authority::Pusher | Authority::Signature if !commits => Some("an e-mail address for commits"),
         Authority::Pusher => None,
         Authority::Signature => {
             let usable = |key: &SigningKey| {
@@ -104,7 +107,7 @@ fn lacks(person: &Person, identity: &IdentitySettings, now: Timestamp) -> Option
                     && key.revoked_at.is_none_or(|t| t > now)
                     && PublicKey::parse(key.key.as_str()).is_ok_and(|key| key.vet().is_ok())
             };
-            (!person.keys.iter().any(usable)).then_some("a key that signs")
+            (!person.keys.iter().any(usable)).then_some("a valid signing key")
         }
     }
 }

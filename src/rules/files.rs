@@ -14,12 +14,12 @@ fn written<'s>(step: &'s StepContext<'_>) -> impl Iterator<Item = (&'s FileChang
     step.diff.files.iter().filter_map(|f| Some((f, f.after.as_ref()?)))
 }
 
-/// What to do about a file that is none of a registry's: which others may lie beside those.
+/// Returns the hint for a file that does not belong to a registry. It names the other files that are allowed.
 fn beside() -> String {
     let folders: Vec<String> = path::COMPANION_FOLDERS.iter().map(|folder| format!("{folder}/")).collect();
     format!(
-        "take the file out, or put the registry into a folder of its own (`greenroom move FOLDER`); beside a registry's files \
-         there may be {}, and anything in {}",
+        "remove the file, or move the registry to its own folder (`greenroom move FOLDER`); other files that may be \
+         beside a registry's files are {}, and all files in {}",
         path::COMPANIONS.join(", "),
         folders.join(", ")
     )
@@ -42,7 +42,7 @@ pub(super) fn paths(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), T
             Ok(_) if entry.kind == EntryKind::File => {}
             Ok(Location::Artifact(..)) if entry.kind == EntryKind::Executable => {}
             Ok(_) => {
-                let message = format!("a {} lies where a plain file belongs", entry.kind.as_str());
+                let message = format!("this is a {}; it must be a plain file", entry.kind.as_str());
                 faults.add(path, message, "commit it as a plain file with mode 100644");
             }
         }
@@ -82,16 +82,20 @@ pub(super) fn readable(step: &StepContext<'_>, faults: &mut Faults) -> Result<()
     // Settings with a fault, read leniently, may demand less than intended, so no other change is judged by them.
     let doubtful = step.before.settings_file()?.filter(|f| f.value.is_none() || !f.problems.is_empty());
     if let Some(file) = doubtful.filter(|_| step.diff.files.iter().any(|f| f.path != "greenroom.toml")) {
-        let help = "mend greenroom.toml first, in a step of its own";
-        faults.add(file.path.clone(), "the settings have faults, so that no change can be judged by them", help);
+        let help = "repair greenroom.toml first, in a separate commit";
+        faults.add(file.path.clone(), "the settings have faults, so no change can be judged by them", help);
     }
     if let Some(file) = step.after.settings_file()? {
         if file.value.as_ref().is_some_and(|s| !known_format(s)) {
-            let help = "use a newer greenroom, which knows this format";
-            faults.add(file.path.clone(), "the registry has a format that this program does not know", help);
+            let help = "use a newer greenroom that supports this format";
+            faults.add(file.path.clone(), "this program does not support the format of the registry", help);
         }
     } else if step.before.settings_file()?.is_some() {
-        faults.add(step.after.full_path("greenroom.toml"), "the registry's settings are gone", "keep greenroom.toml");
+        faults.add(
+            step.after.full_path("greenroom.toml"),
+            "greenroom.toml, the registry's settings, was deleted",
+            "restore greenroom.toml",
+        );
     }
     Ok(())
 }
@@ -105,7 +109,7 @@ fn git_attributes(path: &str, bytes: &[u8]) -> Vec<Problem> {
     if std::str::from_utf8(bytes).is_ok_and(attributes::is_of_version) {
         return Vec::new();
     }
-    let message = "a version's .gitattributes may only say which of its files are Git LFS pointers";
+    let message = "the .gitattributes of a version may only mark its files that are Git LFS pointers";
     vec![Problem::of_file(path.to_owned(), "file", message.to_owned())]
 }
 
@@ -124,8 +128,8 @@ pub(super) fn places(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), 
             Location::Model(dir) => {
                 let model = step.after.file::<Model>(&file.path)?.and_then(|f| f.value);
                 if let Some(model) = model.filter(|m| ModelDir::of(&m.name) != dir) {
-                    let message = format!("the file names the model '{}', but lies in the folder '{dir}'", model.name);
-                    faults.add(at(), message, format!("name the folder '{}'", ModelDir::of(&model.name)));
+                    let message = format!("the file names the model '{}', but it is in the folder '{dir}'", model.name);
+                    faults.add(at(), message, format!("rename the folder to '{}'", ModelDir::of(&model.name)));
                 }
             }
             Location::Webhook(id) => {
@@ -163,7 +167,11 @@ pub(super) fn places(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), 
 
 fn agree(said: Option<crate::name::Id>, id: &crate::name::Id, path: String, faults: &mut Faults) {
     if let Some(said) = said.filter(|s| s != id) {
-        faults.add(path, format!("the file holds the id {said}, but its name is another"), "make the two agree");
+        faults.add(
+            path,
+            format!("the file contains the id {said}, but the file name is a different id"),
+            "use the same id in both places",
+        );
     }
 }
 
@@ -179,7 +187,11 @@ fn whole(
         faults.add(format!("{}/model.toml", view.path), "the model has no model.toml", "add it, or delete the folder");
     }
     if let Some(file) = view.access()?.filter(|f| f.value.as_ref().is_some_and(|a| !a.groups.is_empty())) {
-        faults.add(file.path, "groups belong in the registry's own access.toml", "move them there");
+        faults.add(
+            file.path,
+            "a model's access.toml may not contain groups; they belong in the access.toml of the registry",
+            "move the groups there",
+        );
     }
     for number in versions {
         if let Some(version) = view.version(*number)?.filter(|v| matches!(v.file(), Ok(None))) {
@@ -198,10 +210,10 @@ pub(super) fn artifacts(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
         let keeper = folder.is_some() && name == model_file::EMPTY_FOLDER && entry.kind == EntryKind::File;
         let mut names = folder.into_iter().flat_map(|f| f.split('/')).chain((!keeper).then_some(name));
         if let Some(bad) = names.find(|s| model_file::decode(s).is_none()) {
-            let message = format!("{} is no name for a model file", crate::text::quoted(bad));
+            let message = format!("{} is not a valid name for a model file", crate::text::quoted(bad));
             let help = match model_file::encode(bad) {
                 Ok(stored) if !bad.contains('%') => {
-                    format!("in the tree it is named '{stored}'; `greenroom register` does so")
+                    format!("in the tree its name must be '{stored}'; `greenroom register` writes it so")
                 }
                 Ok(_) | Err(_) => NAME_HELP.to_owned(),
             };
@@ -210,8 +222,8 @@ pub(super) fn artifacts(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
             match step.after.objects().blob(&entry.id, 0) {
                 Ok(_) => {}
                 Err(TreeError::TooLarge { .. }) => {
-                    let message = "the file that keeps an empty folder holds something";
-                    faults.add(step.after.full_path(&file.path), message, "take the file out");
+                    let message = "the file that marks an empty folder is not empty";
+                    faults.add(step.after.full_path(&file.path), message, "remove the file");
                 }
                 Err(
                     e @ (TreeError::Missing(_)
@@ -225,4 +237,5 @@ pub(super) fn artifacts(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
     Ok(())
 }
 
-const NAME_HELP: &str = "rename the file; control characters, `\\`, drives and what is no percent-encoded name are out";
+const NAME_HELP: &str = "rename the file; a name may not have control characters, `\\`, a drive or an invalid \
+                         percent-encoding";

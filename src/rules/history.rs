@@ -22,7 +22,7 @@ fn version_path(step: &StepContext<'_>, model: &ModelName, version: u64, rest: &
 }
 
 pub(super) fn immutable(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    const HELP: &str = "put it back as it was";
+    const HELP: &str = "restore the old content";
     for event in &step.diff.events {
         match event {
             Event::SettingsChanged { before, after } if before.id != after.id => {
@@ -44,13 +44,12 @@ pub(super) fn immutable(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
             }
             Event::VersionAltered { before, after, .. } if after.completes(before) => {}
             Event::VersionAltered { model, version, before, after } => {
-                let message =
-                    format!("what was recorded of version {version} may not change: {}", altered(before, after));
+                let message = format!("the record of version {version} may not change: {}", altered(before, after));
                 faults.add(version_path(step, model, *version, "version.toml")?, message, HELP);
             }
             Event::ArtifactsChanged { model, version, .. } if !completes(step, model, *version)? => {
                 let message = format!("the files of version {version} may not change");
-                let help = "put them back, and register the changed files as a new version";
+                let help = "restore the files, and register the changed files as a new version";
                 faults.add(version_path(step, model, *version, "artifacts")?, message, help);
             }
             Event::CommentAltered { model, version, after, .. } => {
@@ -60,7 +59,7 @@ pub(super) fn immutable(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
             Event::RequestAltered { model, version, before, after } => {
                 let path = version_path(step, model, *version, &format!("requests/{}.toml", after.id))?;
                 let message = if before.state == RequestState::Pending {
-                    "a request is only reviewed or closed; what it asks may not change"
+                    "an open request may only be reviewed or closed; its other fields may not change"
                 } else {
                     "a closed request may not change"
                 };
@@ -79,7 +78,7 @@ pub(super) fn immutable(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
                 ..
             } => {
                 let message = format!("version {version} is registered; it cannot be pending again");
-                let help = "register what shall replace it as a new version";
+                let help = "register the replacement as a new version";
                 faults.add(version_path(step, model, *version, "version.toml")?, message, help);
             }
             Event::ModelDescribed { .. } | Event::StatusChanged { .. } | Event::VersionDescribed { .. } => {}
@@ -165,11 +164,14 @@ pub(super) fn numbers(step: &StepContext<'_>, faults: &mut Faults) -> Result<(),
         let retired = view.file()?.and_then(|f| f.value).and_then(|m| m.retired).unwrap_or(0);
         let highest = numbers.iter().next_back().copied().unwrap_or(0);
         if highest > view.highest()? && retired < highest {
-            let message = format!("version {highest} was the highest; its number would be free again");
+            let message = format!("version {highest} was the highest version; its number would become free again");
             faults.add(
                 model_path(step, model)?,
                 message,
-                format!("write `retired = {highest}` in model.toml with the deletion; where that landed already, in a step after it"),
+                format!(
+                    "write `retired = {highest}` in model.toml in the commit of the deletion, or in a later commit if \
+                     the deletion is already on the branch"
+                ),
             );
         }
     }
@@ -181,9 +183,9 @@ pub(super) fn numbers(step: &StepContext<'_>, faults: &mut Faults) -> Result<(),
         let old = step.before.model(&step.before_name(model))?;
         let next = old.map(|view| view.next_version()).transpose()?;
         if after.retired < before.retired || after.retired > before.retired.max(highest).max(next) {
-            let message = "`retired` is the highest number of a deleted version: it never falls, and rises with a \
-                           deletion, or by the next number to mend one";
-            faults.add(model_path(step, model)?, message, "put it back as it was");
+            let message = "`retired` is the highest number of a deleted version: it never decreases, and increases \
+                           only with a deletion, or by one number to repair an earlier deletion";
+            faults.add(model_path(step, model)?, message, "restore the old content");
         }
     }
     Ok(())
@@ -201,7 +203,7 @@ pub(super) fn requests(step: &StepContext<'_>, faults: &mut Faults) -> Result<()
                     faults.add(
                         path.clone(),
                         "a request starts pending, without reviews",
-                        "let others review it in a later step",
+                        "let other people review it in a later commit",
                     );
                 }
                 one_open(step, model, *version, request, path, faults)?;
@@ -210,7 +212,7 @@ pub(super) fn requests(step: &StepContext<'_>, faults: &mut Faults) -> Result<()
                 let path = version_path(step, model, *version, &format!("requests/{}.toml", request.id))?;
                 reviewed_by_actor(step, &request.id, review, path.clone(), faults)?;
                 if review.verdict == ReviewVerdict::Rejected {
-                    faults.add(path, "a rejection closes the request", "write state = \"rejected\"");
+                    faults.add(path, "a rejection must close the request", "write state = \"rejected\"");
                 }
             }
             Event::RequestApproved { model, version, request } => {
@@ -224,7 +226,7 @@ pub(super) fn requests(step: &StepContext<'_>, faults: &mut Faults) -> Result<()
                 if !moved {
                     let message =
                         format!("the request is approved, but version {version} does not enter {}", request.to);
-                    faults.add(path, message, "approve and move in the same change");
+                    faults.add(path, message, "approve the request and move the version in the same commit");
                 }
             }
             Event::RequestRejected { model, version, request } => {
@@ -261,16 +263,12 @@ fn one_open(
             && r.created_by == request.created_by
     });
     if let Some(twin) = twin.filter(|_| request.state == RequestState::Pending) {
-        let message = format!("{} has an open request for {} already: {}", twin.created_by, twin.to, twin.id);
-        faults.add(path, message, "cancel one of the two");
+        let message = format!("{} already has an open request for {}: {}", twin.created_by, twin.to, twin.id);
+        faults.add(path, message, "cancel one of the two requests");
     }
     if view.stage_of(version.number)? == request.to && request.state == RequestState::Pending {
         let at = format!("{}/requests/{}.toml", version.path, request.id);
-        faults.add(
-            at,
-            format!("version {} is in {} already", version.number, request.to),
-            "there is nothing to ask for",
-        );
+        faults.add(at, format!("version {} is already in {}", version.number, request.to), "remove the request");
     }
     Ok(())
 }
@@ -303,8 +301,8 @@ fn reviewed_by_actor(
     faults: &mut Faults,
 ) -> Result<(), TreeError> {
     if !step.is_review_by(request, review)? {
-        let message = format!("the review is {}'s, but {} acts", review.by, step.actor.user);
-        faults.add(path, message, "let everyone review for himself");
+        let message = format!("the review is by {}, but the change is by {}", review.by, step.actor.user);
+        faults.add(path, message, "let each reviewer add their own review");
     }
     Ok(())
 }
@@ -312,13 +310,18 @@ fn reviewed_by_actor(
 /// Checks that a closed request says by whom and when, and ends with the review that closed it.
 fn closed(request: &Request, verdict: Option<ReviewVerdict>, path: &str, faults: &mut Faults) {
     if request.closed_by.is_none() || request.closed_at.is_none() {
-        faults.add(path, "a closed request has closed_by and closed_at", "add who closed it and when");
+        faults.add(
+            path,
+            "a closed request must have closed_by and closed_at",
+            "add the person who closed it and the time",
+        );
     }
     let Some(verdict) = verdict else { return };
     match request.review.last() {
         Some(last) if last.verdict == verdict && Some(&last.by) == request.closed_by.as_ref() => {}
         Some(_) | None => {
-            let message = format!("a request that is {} ends with that review by who closed it", verdict.as_str());
+            let message =
+                format!("the last review of a request that is {} must be by the person in closed_by", verdict.as_str());
             faults.add(path, message, "add the [[review]]");
         }
     }
@@ -332,17 +335,17 @@ pub(super) fn times(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), T
             if at > latest {
                 faults.add(
                     path.clone(),
-                    format!("{what} {at} lies after the step, which is of {}", step.at),
-                    "set your clock",
+                    format!("{what} {at} is later than the time of the commit, {}", step.at),
+                    "correct your clock",
                 );
             }
             if step.since.is_some_and(|since| at < since.plus_millis(-SKEW)) {
-                let message = format!("{what} {at} lies before the commit that brings it");
-                faults.add(path.clone(), message, "write the time at which it is made");
+                let message = format!("{what} {at} is earlier than the commit that adds it");
+                faults.add(path.clone(), message, "write the time of the change");
             }
             // A made-up id could equal another one, so the time in the id must be the time of creation.
             if id.and_then(Id::millis).is_some_and(|millis| (millis - at.as_millis()).abs() > SKEW) {
-                faults.add(path, "the time in the id is not created_at", "let greenroom make the id");
+                faults.add(path, "the time in the id is not the time in created_at", "let greenroom make the id");
             }
         };
         match event {
@@ -362,7 +365,7 @@ pub(super) fn times(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), T
                 if after.edited_at <= before.edited_at.or(Some(before.created_at)) && after.text != before.text {
                     unsaid.push((
                         path.clone(),
-                        "an edited comment says when, in edited_at",
+                        "an edited comment needs the time of the edit in edited_at",
                         "write the time of the edit",
                     ));
                 }

@@ -1,5 +1,5 @@
-//! Whose an e-mail address or login was: while its former holder is a person, it goes to nobody else where approvals count.
-//! Who acts by it would be another person from then on, and could approve what the same human asked for.
+//! Former holders of e-mail addresses and logins: if approvals count, an address or login of a person who stays may not
+//! go to another person. Otherwise one human could act as both people, and approve their own requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,23 +12,23 @@ use crate::name::{Id, UserName};
 use crate::snapshot::Snapshot;
 use crate::tree::TreeError;
 
-/// What by the history belonged to others, of what a step gives to people.
+/// The ids, addresses and logins that a step gives to people and that belonged to other people earlier in the history.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FormerPeople {
-    /// People who come under an id that was a person's before, each with the person's file as it was last; none where that
+    /// Added people whose id belonged to a person before, each with the last file of that person; `None` if that file
     /// cannot be read.
     pub files: BTreeMap<UserName, Option<Person>>,
-    /// The e-mail addresses and logins that a person gets and another one had who is a person still.
+    /// The e-mail addresses and logins that a person gets, and the current person who had them before.
     pub holders: BTreeMap<(UserName, String), UserName>,
 }
 
-/// The e-mail addresses and logins of a person, in words.
+/// Returns the e-mail addresses and logins of a person as text.
 fn handles(person: &Person) -> BTreeSet<String> {
     let emails = person.emails.iter().map(|e| format!("e-mail address {}", e.as_str().to_lowercase()));
     emails.chain(person.logins.iter().map(|l| format!("login {l}"))).collect()
 }
 
-/// What an event gives to a person.
+/// Returns the addresses and logins that an event gives to a person.
 fn given(event: &Event) -> Option<(&UserName, BTreeSet<String>)> {
     match event {
         Event::PersonAdded { user, person } => Some((user, handles(person))),
@@ -37,32 +37,33 @@ fn given(event: &Event) -> Option<(&UserName, BTreeSet<String>)> {
     }
 }
 
-/// Under which the history is asked whether somebody had an address or login.
+/// Returns the key by which the history knows whether any person had an address or login.
 fn mark(handle: &str) -> Id {
     Id::of_text("person.handle", handle)
 }
 
-/// Under which it is asked whether this person had it.
+/// Returns the key by which the history knows whether this person had it.
 fn mark_of(user: &UserName, handle: &str) -> Id {
     Id::of_text("person.holder", &format!("{user} {handle}"))
 }
 
-/// Under which ids the history finds what an event gives to a person.
+/// Returns the keys by which the history finds the addresses and logins that an event gives to a person.
 pub fn holder_marks(event: &Event) -> Vec<Id> {
     let Some((user, given)) = given(event) else { return Vec::new() };
     given.iter().flat_map(|handle| [mark(handle), mark_of(user, handle)]).collect()
 }
 
-/// Whether some rule asks for an approval by another person.
+/// Returns whether a rule requires an approval by another person.
 fn asks_approvals(settings: &Settings) -> bool {
     let stages = settings.stages.values().any(|rule| rule.needed() > 0 || rule.approvals_to_leave > 0);
     !settings.identity.self_approval && (stages || settings.aliases.values().any(|rule| rule.approvals > 0))
 }
 
-/// Of what a step gives to people, what another person had by the history; `used` says which marks it knows.
+/// Returns the addresses and logins that a step gives to people and that another person had. `used` returns the known
+/// keys of some keys.
 ///
 /// # Errors
-/// Those of `used`, and where an object cannot be read.
+/// The errors of `used`, or if an object cannot be read.
 pub fn former_holders<E: From<TreeError>>(
     before: &Snapshot<'_>,
     diff: &Diff,
@@ -87,9 +88,9 @@ pub fn former_holders<E: From<TreeError>>(
     Ok(out)
 }
 
-/// An e-mail address or login of a person who stays goes to nobody else.
+/// Checks that no e-mail address or login of a person who stays goes to another person.
 pub(super) fn kept(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    // What landed before there was this rule stays.
+    // Steps before this rule existed stay valid.
     if step.is_past || !step.before.settings()?.is_some_and(asks_approvals) {
         return Ok(());
     }
@@ -100,18 +101,19 @@ pub(super) fn kept(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), Tr
             let now = people.iter().find(|(other, file)| *other != user && file.value.as_ref().is_some_and(had));
             let former = step.former.holders.get(&(user.clone(), handle.clone()));
             let Some(other) = now.map(|(other, _)| other).or(former) else { continue };
-            // That two have it at once is refused by another rule.
+            // Another rule refuses that two people have it at the same time.
             let stays = step.after.person(other)?.is_some_and(|file| !file.value.as_ref().is_some_and(had));
             if !stays {
                 continue;
             }
             let message = format!(
-                "the {handle} was {other}'s: whoever has it could approve as {user} what was asked for as {other}"
+                "the {handle} belonged to {other}: its holder could approve as {user} the requests that were made as \
+                 {other}"
             );
             let help = format!(
-                "give {user} another one. If {other} and {user} are one human, remove {other} \
-                 (`greenroom person remove {other}`); if it was {other}'s by mistake, remove {other}, give it to {user}, and \
-                 add {other} again"
+                "give {user} a different one. If {other} and {user} are the same human, remove {other} (`greenroom \
+                 person remove {other}`); if {other} had it by mistake, remove {other}, give it to {user}, and add \
+                 {other} again"
             );
             faults.add(step.after.full_path(&path::person(user)), message, help);
         }

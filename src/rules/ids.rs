@@ -15,8 +15,9 @@ use crate::snapshot::Snapshot;
 use crate::tree::{CompareLimits, TreeError};
 
 /// The hint for an id that is not new.
-const HELP: &str = "let greenroom make the ids; what was deleted is registered anew, under a new id. If the id was copied from an \
-                    open branch, make that branch's change anew from main, and let a manager of the registry delete the copy";
+const HELP: &str = "let greenroom make the ids; register a deleted object again under a new id. If the id was copied \
+                    from an open branch, make the change of that branch again from main, and let an administrator of \
+                    the registry delete the copy";
 
 /// An id that a step brings into the registry, and its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub(super) fn new(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), Tre
         return Ok(());
     }
     for NewId { id, path } in new.iter().filter(|new| new.id.millis().is_none()) {
-        faults.add(path, format!("the id {id} is no UUID of version 7"), "let greenroom make the ids");
+        faults.add(path, format!("the id {id} is not a UUID of version 7"), "let greenroom make the ids");
     }
     let found;
     let used = match &step.used {
@@ -72,7 +73,7 @@ pub(super) fn new(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), Tre
 fn in_state(state: &Snapshot<'_>) -> Result<UsedIds, TreeError> {
     let nothing = Snapshot::new(state.objects(), None, state.at())?;
     let all = new_ids(state, &diff::diff(&nothing, state, CompareLimits::default())?)?;
-    Ok(all.into_iter().map(|new| (new.id, format!("{} holds it", new.path))).collect())
+    Ok(all.into_iter().map(|new| (new.id, format!("it is in {}", new.path))).collect())
 }
 
 /// Returns the file that an event of an id is about, as a path from the root of the repository.

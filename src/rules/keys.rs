@@ -8,7 +8,7 @@ use crate::signature::PublicKey;
 use crate::tree::TreeError;
 
 /// The hint for a key that cannot be used.
-const HELP: &str = "greenroom person set <user> --key FILE takes a public key as it should be";
+const HELP: &str = "`greenroom person set <user> --key FILE` adds a valid public key";
 
 pub(super) fn keys(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let mut touched = false;
@@ -45,11 +45,11 @@ fn one_owner(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeErro
             let live = given.revoked_at.is_none();
             let (owner, lives) = owners.entry(key.fingerprint().to_owned()).or_insert((user, false));
             if *owner != user {
-                let message = format!("the key {} is {owner}'s already", key.fingerprint());
-                faults.add(file.path.clone(), message, "give it to one person only");
+                let message = format!("the key {} already belongs to {owner}", key.fingerprint());
+                faults.add(file.path.clone(), message, "keep the key for one person only");
             } else if live && *lives {
-                let message = format!("the key {} is there twice", key.fingerprint());
-                faults.add(file.path.clone(), message, "keep one of the two, or revoke one");
+                let message = format!("the key {} is listed twice", key.fingerprint());
+                faults.add(file.path.clone(), message, "remove or revoke one of the two");
             }
             *lives |= live;
         }

@@ -38,7 +38,7 @@ pub(super) fn leaving(step: &StepContext<'_>, faults: &mut Faults) -> Result<(),
             Event::StatusChanged { model, version, status, before: VersionStatus::Ready, .. }
                 if *status != VersionStatus::Ready =>
             {
-                let what = "take out of use";
+                let what = "change the status of";
                 taken_away(step, settings, &step.before_name(model), Some(*version), what, faults)?;
             }
             _ => {}
@@ -59,10 +59,14 @@ fn made_way(
         return Ok(());
     }
     let message = format!(
-        "version {} of '{}' would make way in {} for version {for_version}, which enters without an approval",
+        "version {} of '{}' would leave {} because version {for_version} replaces it, and that version enters without \
+         an approval",
         e.version, e.model, e.from
     );
-    let help = format!("ask for both moves, or let entering take approvals (the rule is in {})", source(step, e.from)?);
+    let help = format!(
+        "request both moves, or require approvals to enter the stage (the rule is in {})",
+        source(step, e.from)?
+    );
     faults.add(pointer(step, e)?, message, help);
     Ok(())
 }
@@ -86,11 +90,14 @@ fn approved(
             return Ok(());
         }
         let message = format!(
-            "version {} of '{}' may leave {} only through a request with {needed} approval(s)",
-            e.version, e.model, e.from
+            "version {} of '{}' may leave {} only through a request with {}",
+            e.version,
+            e.model,
+            e.from,
+            counted_approvals(needed)
         );
         let help = format!(
-            "`greenroom request create {} {} {}`, then others approve: {} (the rule is in {})",
+            "run `greenroom request create {} {} {}`, then let others approve the request: {} (the rule is in {})",
             e.model,
             e.version,
             e.to,
@@ -110,19 +117,24 @@ fn approved(
             e.from,
             altered.join(", ")
         );
-        faults.add(path, message, "land that change by itself, have it approved, and complete the request then");
+        faults.add(path, message, "commit that change separately, have it approved, and then complete the request");
         return Ok(());
     }
     let subject = subject(step.before, &view, e.version, e.to)?;
     let tally = tally(step, e, &request, settings, &subject, StageSide::Out)?;
     if (tally.counted.len() as u64) < needed {
-        let mut message = format!("{} of {needed} approval(s) to leave {} count", tally.counted.len(), e.from);
+        let mut message = format!("valid approvals to leave {}: {} of {needed}", e.from, tally.counted.len());
         for (by, why) in &tally.void {
-            message.push_str(&format!("; {by}'s does not: {why}"));
+            message.push_str(&format!("; the approval by {by} does not count: {why}"));
         }
         faults.add(path, message, format!("others can approve: {}", who(step, settings, e)?));
     }
     Ok(())
+}
+
+/// Returns a number of approvals as text: `1 approval` or `2 approvals`.
+pub(super) fn counted_approvals(count: u64) -> String {
+    format!("{count} approval{}", if count == 1 { "" } else { "s" })
 }
 
 /// Returns the people who can approve that a version leaves.
@@ -145,9 +157,11 @@ fn taken_away(
         let guards = |stage: &Stage| settings.approvals_to_leave(stage) > 0;
         if guards(&stage) && only.is_none_or(|only| only == version) {
             let message = format!(
-                "you may not {what} version {version} of '{model}': it is in {stage}, which a version leaves with approvals"
+                "you may not {what} version {version} of '{model}': it is in {stage}, and a version needs approvals to \
+                 leave that stage"
             );
-            let help = format!("move it out by a request first (the rule is in {})", source(step, &stage)?);
+            let help =
+                format!("move it out of the stage with a request first (the rule is in {})", source(step, &stage)?);
             faults.add(format!("{}/stages/{stage}.toml", view.path), message, help);
         }
     }

@@ -47,7 +47,7 @@ pub(super) fn names(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), T
                 let path = step.after.full_path(&format!("{}/model.toml", step.after.paths()?.model(model)));
                 for other in step.after.confusable(model)? {
                     let message = format!("'{model}' and '{other}' differ only by case or Unicode normalisation");
-                    faults.add(path.clone(), message, "choose a name that people and file systems tell apart");
+                    faults.add(path.clone(), message, "choose a name that people and file systems can distinguish");
                 }
             }
             Event::AliasSet { model, alias, before: None, .. } => {
@@ -57,7 +57,7 @@ pub(super) fn names(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), T
                 if let Some((twin, file)) = twin {
                     let message =
                         format!("the aliases '{alias}' and '{twin}' differ only by case or Unicode normalisation");
-                    faults.add(file.path, message, "choose one of the two");
+                    faults.add(file.path, message, "remove one of the two");
                 }
             }
             _ => {}
@@ -66,7 +66,7 @@ pub(super) fn names(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), T
             && let path = super::ids::file(step.after, event)?
             && let Some(other) = ids.insert(id, path.clone())
         {
-            faults.add(path, format!("the id {id} is used in {other} too"), "let greenroom make the ids");
+            faults.add(path, format!("the id {id} is also used in {other}"), "let greenroom make the ids");
         }
     }
     super::people::one_owner(step, faults)
@@ -86,7 +86,7 @@ pub(super) fn principals(step: &StepContext<'_>, faults: &mut Faults) -> Result<
             for member in members {
                 if after.person(member)?.is_none() {
                     let line = line_of(after, &file.path, group.as_str())?;
-                    let message = format!("'{member}' in the group '{group}' is no person of this registry");
+                    let message = format!("'{member}' in the group '{group}' is not a person of this registry");
                     faults.at((file.path.clone(), line), message, format!("greenroom person add {member} --email …"));
                 }
             }
@@ -115,7 +115,7 @@ pub(super) fn principals(step: &StepContext<'_>, faults: &mut Faults) -> Result<
             for to in rule.approvers.iter().flatten() {
                 if !exists(after, to)? {
                     let line = line_of(after, &path, &format!("[aliases.{alias}"))?;
-                    let message = format!("'{to}', who may move the alias '{alias}', does not exist");
+                    let message = format!("the approver '{to}' of the alias '{alias}' does not exist");
                     faults.at((path.clone(), line), message, "add the person or group first");
                 }
             }
@@ -132,7 +132,7 @@ pub(super) fn principals(step: &StepContext<'_>, faults: &mut Faults) -> Result<
             let asked = rule.approvals.max(rule.approvals_to_leave);
             if able.is_some_and(|n| (n as u64) < asked) {
                 let line = line_of(after, &path, &format!("[stages.{stage}"))?;
-                let message = format!("{stage} asks for {asked} approvals, but fewer people may approve");
+                let message = format!("{stage} requires {asked} approvals, but fewer people may approve");
                 faults.at((path.clone(), line), message, "name more approvers");
             }
         }
@@ -166,7 +166,7 @@ fn check_access(after: &Snapshot<'_>, path: &str, access: &Access, faults: &mut 
     let mut seen = BTreeSet::new();
     for grant in &access.grants {
         if !seen.insert(&grant.to) {
-            faults.add(path, format!("'{}' has two grants here", grant.to), "keep the one that counts");
+            faults.add(path, format!("'{}' has two grants here", grant.to), "keep one of them");
         }
         if !exists(after, &grant.to)? {
             let help = match &grant.to {
@@ -194,30 +194,30 @@ pub(super) fn webhooks(step: &StepContext<'_>, faults: &mut Faults) -> Result<()
             faults.add(path.clone(), "a webhook has either a url or a job", "keep one of the two");
         }
         if webhook.secrets().any(|name| name.as_str() == MAIL_SECRET) {
-            let why = format!("the secret '{MAIL_SECRET}' is the mail server's, and is sent to no webhook");
-            faults.add(path.clone(), why, "name another secret");
+            let why = format!("the secret '{MAIL_SECRET}' is for the mail server and is never sent to a webhook");
+            faults.add(path.clone(), why, "choose another secret");
         }
         if webhook.events.is_empty() {
-            faults.add(path.clone(), "a webhook needs at least one event", "name the events");
+            faults.add(path.clone(), "a webhook needs at least one event", "add the names of the events");
         }
         for event in &webhook.events {
             if let Some(why) = payload::why_not(webhook.profile, event) {
                 faults.add(path.clone(), why, "`greenroom webhook create --help` lists the events of each profile");
             }
             if webhook.model.is_some() && event.as_str() == "REGISTERED_MODEL_CREATED" {
-                let why = "a webhook of one model is never told of REGISTERED_MODEL_CREATED";
-                faults.add(path.clone(), why, "leave the event out, or the model");
+                let why = "a webhook of one model never gets REGISTERED_MODEL_CREATED";
+                faults.add(path.clone(), why, "remove the event or the model");
             }
         }
         if let Some(why) = webhook.url.as_ref().and_then(|url| bad_url(step, url.as_str())) {
             faults.add(
                 path.clone(),
                 format!("the url {why}"),
-                "write https://host/path; secrets are named, not written",
+                "write https://host/path; give secrets by their names only",
             );
         }
         if let Some(why) = webhook.job.as_ref().and_then(|job| bad_url(step, job.workspace_url.as_str())) {
-            let help = "write workspace_url = \"https://host\"; secrets are named, not written";
+            let help = "write workspace_url = \"https://host\"; give secrets by their names only";
             faults.add(path, format!("the workspace_url of the job {why}"), help);
         }
     }
@@ -232,14 +232,14 @@ fn bad_url(step: &StepContext<'_>, url: &str) -> Option<&'static str> {
     };
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if host.is_empty() {
-        Some("names no host")
+        Some("has no host")
     } else if host.contains('@') {
-        Some("holds credentials")
+        Some("contains credentials")
     } else if super::sources::credentials(url).is_some_and(|why| why.is_grave() || !step.is_past) {
-        Some("holds a signature, password or token in its query")
+        Some("contains a signature, password or token in its query")
     } else if url.contains('#') || url.len() > 2048 || !url.chars().all(|c| c.is_ascii_graphic()) || url.contains('\\')
     {
-        Some("has a fragment, a character that URLs do not have, or more than 2048 bytes")
+        Some("has a fragment, a character that is not allowed in URLs, or more than 2048 bytes")
     } else {
         None
     }

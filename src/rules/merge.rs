@@ -26,8 +26,8 @@ pub(super) fn creators_kept(step: &StepContext<'_>, faults: &mut Faults) -> Resu
         let Some((event, by)) = landed else { continue };
         if *by != made.by {
             let path = super::ids::file(step.after, event)?;
-            let message = format!("the merge says that {by} created it, but {} did so on the branch", made.by);
-            faults.add(path, message, "merge it as the branch has it");
+            let message = format!("the merge names {by} as the creator, but {} created it on the branch", made.by);
+            faults.add(path, message, "merge it without changes to the branch's content");
             continue;
         }
         let Event::ModelCreated { model, .. } = event else { continue };
@@ -38,8 +38,8 @@ pub(super) fn creators_kept(step: &StepContext<'_>, faults: &mut Faults) -> Resu
         if made.is_granted && !is_granted {
             let path = step.after.full_path(&format!("{}/access.toml", step.after.paths()?.model(model)));
             let message =
-                format!("the merge takes CAN_MANAGE of '{model}' from {}, who created it on the branch", made.by);
-            faults.add(path, message, "merge the file as the branch has it");
+                format!("the merge removes CAN_MANAGE on '{model}' from {}, who created it on the branch", made.by);
+            faults.add(path, message, "merge the file without changes to the branch's content");
         }
     }
     Ok(())

@@ -73,7 +73,7 @@ pub struct StepContext<'a> {
     /// The ids of the step that were used before, with the place of the use; `None` if the history was not searched:
     /// then the rule searches the state before.
     pub used: Option<UsedIds>,
-    /// What by the history belonged to others of what the step gives to people, as far as that was asked.
+    /// The ids, addresses and logins of the step that belonged to other people, as far as the history was searched.
     pub former: FormerPeople,
     moves: OnceCell<Moves>,
     levels: RefCell<BTreeMap<ModelName, Option<PermissionLevel>>>,
@@ -83,9 +83,9 @@ pub struct StepContext<'a> {
 /// Ids that were used before, each with the place of its use.
 pub type UsedIds = BTreeMap<Id, String>;
 
-/// Returns the place of the use of an id, for an id that a commit brought.
+/// Returns the place of the use of an id that a commit added.
 pub fn brought_by(commit: Oid) -> String {
-    format!("commit {} brought it", commit.short())
+    format!("commit {} added it", commit.short())
 }
 
 /// The models that the step creates, and the former names of the models that it renames.
@@ -186,7 +186,7 @@ impl<'a> StepContext<'a> {
         }
     }
 
-    /// Returns whether the step creates the registry: nobody has permissions yet, and its content was not made step by
+    /// Returns whether the step creates the registry: no person has permissions yet, and its content was not made step by
     /// step.
     fn founds(&self) -> Result<bool, TreeError> {
         Ok(self.before.settings_file()?.is_none())
@@ -203,8 +203,8 @@ pub struct Actor {
     /// The proven ones of these authors: they signed their commits, or pushed them here themselves. In a merge they
     /// have a right to the changes that the [`Proposal`] attributes to them; without a proposal they have none.
     pub vouched: BTreeSet<UserName>,
-    /// The author of a commit that is no merge, if the actor is an administrator. Administrators may commit words of
-    /// others, as an import does. It gives no right to requests and reviews.
+    /// The author of a commit that is not a merge, if the actor is an administrator. Administrators may commit texts of
+    /// other people, as an import does. It gives no permission for requests and reviews.
     pub imported: Option<UserName>,
     /// Whether the actor signed the step.
     pub signed: bool,
@@ -309,25 +309,25 @@ pub static RULES: &[Rule] = &[
     Rule {
         name: "path",
         class: RuleClass::Format,
-        about: "Only files that the registry knows lie in it, as plain files.",
+        about: "A registry contains only files that it knows, as plain files.",
         check: files::paths,
     },
     Rule {
         name: "file",
         class: RuleClass::Format,
-        about: "Each changed file is TOML 1.0 in UTF-8 with known keys and right types; at most 256 KiB.",
+        about: "Each changed file is TOML 1.0 in UTF-8 with known keys and correct types; at most 256 KiB.",
         check: files::readable,
     },
     Rule {
         name: "place",
         class: RuleClass::Format,
-        about: "A file says what its path says: names and ids agree.",
+        about: "The names and ids in a file agree with its path.",
         check: files::places,
     },
     Rule {
         name: "artifact",
         class: RuleClass::Format,
-        about: "Model files are plain files with names that every file system can hold.",
+        about: "Model files are plain files with names that are valid on every file system.",
         check: files::artifacts,
     },
     Rule {
@@ -345,31 +345,32 @@ pub static RULES: &[Rule] = &[
     Rule {
         name: "rewrite",
         class: RuleClass::Permission,
-        about: "Files are moved or reworded without a change of meaning by who may change what they say.",
+        about: "Only people who may change the content of a file move it, or reword it without a change of meaning.",
         check: rewrite::rewrites,
     },
     Rule {
         name: "move",
         class: RuleClass::History,
-        about: "A registry is moved to another folder with all its files, in a step in which nothing else happens.",
+        about: "A registry moves to another folder with all its files, in a step without other changes.",
         check: moved::alone,
     },
     Rule {
         name: "manager",
         class: RuleClass::Policy,
-        about: "Somebody keeps CAN_MANAGE of the registry.",
+        about: "At least one person keeps CAN_MANAGE on the registry.",
         check: access::manager_left,
     },
     Rule {
         name: "authority",
         class: RuleClass::Policy,
-        about: "Somebody who manages the registry can act by its `authority`; who turns it to `signature` signs that.",
+        about: "At least one administrator can act by `authority`; the step that sets it to `signature` is signed.",
         check: authority::usable,
     },
     Rule {
         name: "author",
         class: RuleClass::Permission,
-        about: "Nobody writes in another's name: creators, reviewers and closers are who acts, or proven authors of that change.",
+        about: "No person writes in another person's name: creators, reviewers and closers are the actor, or proven \
+                authors of that change.",
         check: access::authors,
     },
     Rule {
@@ -388,25 +389,26 @@ pub static RULES: &[Rule] = &[
     Rule {
         name: "stage-approvals",
         class: RuleClass::Policy,
-        about: "A version enters a stage with the approvals that its rule asks for, given to what is there before and after.",
+        about: "A version enters a stage with the required approvals of its content before and after the step.",
         check: stage::approvals,
     },
     Rule {
         name: "stage-name",
         class: RuleClass::Policy,
-        about: "A rename leads no reference to a stage to a version that was not approved under the new name, or in a freeze.",
+        about: "A rename never points a stage reference at a version that was not approved under the new name, nor \
+                during a freeze.",
         check: renaming::renamed,
     },
     Rule {
         name: "review",
         class: RuleClass::Policy,
-        about: "An approval that is added to an open request is of what is there: its subject says so.",
+        about: "An approval that is added to an open request has the subject of the current state.",
         check: stage::reviews,
     },
     Rule {
         name: "stage-leaving",
         class: RuleClass::Policy,
-        about: "A version leaves a stage with the approvals that its rule asks for, or makes way for one that was approved.",
+        about: "A version leaves a stage with the required approvals, or because an approved version replaces it.",
         check: leaving::leaving,
     },
     Rule {
@@ -418,55 +420,57 @@ pub static RULES: &[Rule] = &[
     Rule {
         name: "stage-evidence",
         class: RuleClass::Policy,
-        about: "A version enters a stage with the evidence that its rule asks for.",
+        about: "A version enters a stage with the evidence that its rule requires.",
         check: stage::evidence,
     },
     Rule {
         name: "stage-frozen",
         class: RuleClass::Policy,
-        about: "Nothing enters a stage in a freeze.",
+        about: "No version enters a stage during a freeze.",
         check: stage::frozen,
     },
     Rule {
         name: "ready",
         class: RuleClass::Policy,
-        about: "Only READY versions enter active stages and take aliases, unless the registry allows others.",
+        about: "Only READY versions enter active stages and get aliases, unless the registry allows others.",
         check: ready::ready,
     },
     Rule {
         name: "ready-files",
         class: RuleClass::Policy,
-        about: "A version that entered a stage by approvals or evidence, or took a guarded alias, without its files gets none there.",
+        about: "A version without files that entered a stage by approvals or evidence, or got a guarded alias, gets no \
+                files there.",
         check: ready::completed,
     },
     Rule {
         name: "alias",
         class: RuleClass::Policy,
-        about: "A guarded alias names versions that its rule allows, and is not moved in a freeze.",
+        about: "A guarded alias names versions that its rule allows, and does not move during a freeze.",
         check: alias::guarded,
     },
     Rule {
         name: "alias-approval",
         class: RuleClass::Policy,
-        about: "An alias whose rule asks for an approval is moved by the merge of what somebody else proposed.",
+        about: "An alias whose rule requires an approval moves only by the merge of another person's proposal.",
         check: alias::approval,
     },
     Rule {
         name: "active",
         class: RuleClass::Policy,
-        about: "What is in an active stage is not deleted, nor its model renamed or deleted, unless the registry allows it.",
+        about: "A version in an active stage is not deleted, nor its model renamed or deleted, unless the registry \
+                allows it.",
         check: stage::active,
     },
     Rule {
         name: "immutable",
         class: RuleClass::History,
-        about: "What was recorded stays: identity, source, files, evidence, reviews, closed requests.",
+        about: "Recorded facts do not change: identity, source, files, evidence, reviews, closed requests.",
         check: history::immutable,
     },
     Rule {
         name: "id",
         class: RuleClass::Link,
-        about: "Each id is a UUID of version 7, and is used once: in the registry as it is and in all of its history.",
+        about: "Each id is a UUID of version 7, and is used once: in the current registry and in all of its history.",
         check: ids::new,
     },
     Rule {
@@ -478,19 +482,19 @@ pub static RULES: &[Rule] = &[
     Rule {
         name: "request",
         class: RuleClass::History,
-        about: "A request starts open and is closed by the act that its state names.",
+        about: "A request starts open and is closed by the action that its state names.",
         check: history::requests,
     },
     Rule {
         name: "time",
         class: RuleClass::History,
-        about: "Times are those of the step; none lies in the future.",
+        about: "Times are those of the step; no time is in the future.",
         check: history::times,
     },
     Rule {
         name: "pointer",
         class: RuleClass::Link,
-        about: "Stages and aliases point at versions that are there.",
+        about: "Stages and aliases point at versions that exist.",
         check: links::pointers,
     },
     Rule {
@@ -508,26 +512,27 @@ pub static RULES: &[Rule] = &[
     Rule {
         name: "person",
         class: RuleClass::Link,
-        about: "Nobody is shown as, or known by, what is another person's id, name or login.",
+        about: "No person is shown or identified by the id, name or login of another person.",
         check: people::distinct,
     },
     Rule {
         name: "person-id",
         class: RuleClass::Link,
-        about: "The id of a person who was removed is given to nobody else, nor a handle of one who stays where approvals count.",
+        about: "The id of a removed person goes to no other person, nor a former address or login of a person if \
+                approvals count.",
         check: people::one_holder,
     },
     Rule {
         name: "alias-rule",
         class: RuleClass::Link,
-        about: "Rules of aliases name known stages and ask for what can be given.",
+        about: "Rules of aliases name known stages and require only what is possible.",
         check: alias::sensible,
     },
     Rule { name: "freeze", class: RuleClass::Link, about: "A freeze ends after it begins.", check: windows::windows },
     Rule {
         name: "source",
         class: RuleClass::Link,
-        about: "Where a version comes from is an address without `..` and credentials, under a prefix that is allowed.",
+        about: "The source of a version is an address without `..` and credentials, under an allowed prefix.",
         check: sources::sources,
     },
     Rule {
@@ -539,7 +544,7 @@ pub static RULES: &[Rule] = &[
 ];
 
 impl Rule {
-    /// Returns whether the rule judges a state by itself, whatever steps led to it and whoever made them.
+    /// Returns whether the rule judges a state by itself, independent of its steps and of the people who made them.
     pub fn of_state(&self) -> bool {
         match self.class {
             RuleClass::Format => true,

@@ -10,7 +10,7 @@ use crate::tree::TreeError;
 /// How many of the other changes are named at most.
 const SHOWN: usize = 5;
 
-const HELP: &str = "move it with `greenroom move`, and make the other changes in steps of their own";
+const HELP: &str = "move it with `greenroom move`, and make the other changes in separate commits";
 
 pub(super) fn alone(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     if !step.after.was_elsewhere(step.before)? {
@@ -21,18 +21,23 @@ pub(super) fn alone(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), T
     let mut is_alone = true;
     for event in others.take(SHOWN) {
         is_alone = false;
-        let message = format!("the registry is moved, and nothing else may happen in the step: {}", phrase::act(event));
+        let message = format!("the step moves the registry, so it may not make other changes: {}", phrase::act(event));
         faults.add(file.clone(), message, HELP);
     }
     let layout = step.after.layout()?;
     let is_own = |path: &str| !matches!(Location::parse(path, layout), Ok(Location::Companion(_)) | Err(_));
     if let Some(other) = step.diff.files.iter().find(|f| is_alone && is_own(&f.path)) {
         let path = step.after.full_path(&other.path);
-        faults.add(path, "the registry is moved, and this file of it is another one after the step", HELP);
+        faults.add(path, "the step moves the registry, but it also changes this file", HELP);
     }
     for left in step.after.left_at(step.before.at())? {
-        let message = format!("{} is left where the registry was, though the registry is moved", quoted(&left));
-        faults.add(left.clone(), message, "move all of its files: `greenroom move` does, or take the rest out");
+        let message =
+            format!("{} is still in the old folder of the registry, although the registry is moved", quoted(&left));
+        faults.add(
+            left.clone(),
+            message,
+            "move all files of the registry (`greenroom move` does this), or remove the rest",
+        );
     }
     Ok(())
 }

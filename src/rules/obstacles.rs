@@ -13,11 +13,11 @@ use crate::stage::Stage;
 use crate::time::Timestamp;
 use crate::tree::TreeError;
 
-/// Something that stands against a transition, approvals aside.
+/// A reason against a transition, except missing approvals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Obstacle {
     kind: ObstacleKind,
-    /// What it is, as a sentence.
+    /// The reason as a sentence.
     pub message: String,
 }
 
@@ -33,20 +33,20 @@ enum ObstacleKind {
 }
 
 impl Obstacle {
-    /// The same for somebody who approves: what becomes of the approval when the obstacle is removed.
+    /// Returns the reason for an approver, with the effect of its removal on the approval.
     pub fn to_reviewer(&self) -> String {
         let what = match self.kind {
             ObstacleKind::Stage => "moving it there voids this approval",
             ObstacleKind::Version => "changing that voids this approval",
             ObstacleKind::Time => {
-                "the approval counts when that is over, and whoever approved completes the request then"
+                "the approval counts when that is over, and an approver can then complete the request"
             }
         };
         format!("{}; {what}", self.message)
     }
 }
 
-/// What a version lacks to enter a stage, approvals aside; a sentence for each.
+/// Returns the obstacles of a version for a stage, a sentence for each.
 pub fn missing(
     snapshot: &Snapshot<'_>,
     view: &ModelView<'_>,
@@ -57,7 +57,7 @@ pub fn missing(
     Ok(obstacles(snapshot, view, number, to, now)?.into_iter().map(|obstacle| obstacle.message).collect())
 }
 
-/// Whether a version lacks nothing to enter a stage, approvals aside.
+/// Returns whether a version has no obstacle for a stage.
 pub fn may_enter(
     snapshot: &Snapshot<'_>,
     view: &ModelView<'_>,
@@ -68,7 +68,7 @@ pub fn may_enter(
     Ok(obstacles(snapshot, view, number, to, now)?.is_empty())
 }
 
-/// What stands against a transition, approvals aside. Whether a commit will be signed is not known before it is made.
+/// Returns the obstacles of a transition. Whether a commit will be signed is not known before it is made.
 pub fn obstacles(
     snapshot: &Snapshot<'_>,
     view: &ModelView<'_>,
@@ -138,7 +138,7 @@ pub fn is_approved_and_open(
 }
 
 /// Returns why a person's approval of their own request would not count. Returns `None` if it would count, if no
-/// approval is required, or if the person is no approver.
+/// approval is required, or if the person is not an approver.
 ///
 /// # Errors
 /// If an object of the tree cannot be read.
@@ -157,7 +157,7 @@ pub fn own_approval(
     }
     let who = if needed > 0 { named(settings, to) } else { named(settings, from) };
     let others = if many == 1 { "1 approval".to_owned() } else { format!("{many} approvals") };
-    Ok(Some(format!("your own approval does not count: it takes {others} by others{who}")))
+    Ok(Some(format!("your own approval does not count: the request needs {others} by other people{who}")))
 }
 
 /// Returns the approvers that a stage rule names.

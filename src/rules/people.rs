@@ -12,7 +12,7 @@ use crate::name::{UserName, fold};
 use crate::signature::PublicKey;
 use crate::tree::TreeError;
 
-/// The people whom a step adds.
+/// Returns the people whom a step adds.
 pub fn added_people(diff: &Diff) -> impl Iterator<Item = &UserName> {
     diff.events.iter().filter_map(|event| match event {
         Event::PersonAdded { user, .. } => Some(user),
@@ -36,9 +36,11 @@ pub fn is_same_person(one: &Person, other: &Person) -> bool {
 
 /// Returns the finding for a user name that was another person's.
 pub fn taken_over(user: &UserName, file: String) -> Fault {
-    let message = format!("the id {user} was another person's, whose requests, approvals and comments name it");
-    let help = "choose an id that nobody had; if it is the same person, give an e-mail address, login or key of the \
-                file that was removed";
+    let message = format!(
+        "the id {user} belonged to another person, and the requests, approvals and comments of that person name it"
+    );
+    let help = "choose an id that was never used; if it is the same person, add an e-mail address, login or key from \
+                the removed file";
     Fault { problem: Problem::of_file(file, "person-id", message).help(help), class: RuleClass::Link }
 }
 
@@ -71,7 +73,11 @@ pub(super) fn one_owner(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
         let marks = person.emails.iter().map(|e| format!("e-mail address {}", e.as_str().to_lowercase()));
         for mark in marks.chain(person.logins.iter().map(|l| format!("login {l}"))) {
             if let Some(other) = owners.insert(mark.clone(), user.to_string()) {
-                faults.add(file.path.clone(), format!("the {mark} is {other}'s already"), "give it to one person only");
+                faults.add(
+                    file.path.clone(),
+                    format!("the {mark} already belongs to {other}"),
+                    "keep it for one person only",
+                );
             }
         }
     }
@@ -165,7 +171,7 @@ pub(super) fn distinct(step: &StepContext<'_>, faults: &mut Faults) -> Result<()
             };
             let shown = crate::text::quoted(text);
             let message = format!("the {} {shown} of {user} is the {} of {other}", mark.as_str(), theirs.as_str());
-            let help = "choose one that nobody takes for the other person";
+            let help = "choose one that cannot be confused with the other person";
             faults.add(step.after.full_path(&crate::format::path::person(user)), message, help);
         }
     }

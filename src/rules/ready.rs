@@ -11,7 +11,8 @@ use crate::name::ModelName;
 use crate::tree::TreeError;
 
 /// The hint for a version that is not READY.
-const HELP: &str = "complete or register it again first, or allow it: `greenroom settings set --unready allow`";
+const HELP: &str = "complete it or register it again first, or allow versions that are not READY: `greenroom settings \
+                    set --unready allow`";
 
 /// Checks that a version without files gets none while it is in a stage with approvals or evidence, or has a guarded
 /// alias: the files would be neither approved nor checked.
@@ -39,7 +40,8 @@ pub(super) fn completed(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
         // A version that leaves the stage in the same step is judged by the rules of its new stage.
         if settings.rule(&stage).is_some_and(asks) && after.stage_of(*version)? == stage {
             let message = format!(
-                "version {version} of '{model}' is in {stage}, where what was approved and asked for did not have these files"
+                "version {version} of '{model}' is in {stage}, and these files were not there when it was approved and \
+                 checked"
             );
             let help = "move it out of the stage, complete it, and have it approved with its files";
             faults.add(path.clone(), message, help);
@@ -50,9 +52,10 @@ pub(super) fn completed(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
             let stays = names(after.alias(&alias)?.and_then(|f| f.value));
             if stays && !super::alias::moves_alone(step, &owner, rule)? {
                 let message = format!(
-                    "the guarded alias '{alias}' names version {version} of '{model}', and was set without these files"
+                    "the guarded alias '{alias}' names version {version} of '{model}', and these files were not there \
+                     when it was set"
                 );
-                let help = "let who may move the alias delete it first, and set it anew afterwards";
+                let help = "let a person who may move the alias delete it first and set it again afterwards";
                 faults.add(path.clone(), message, help);
             }
         }
@@ -83,7 +86,7 @@ pub(super) fn ready(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), T
             Event::AliasSet { model, alias, version, .. } => {
                 let file = crate::format::path::alias_file(alias);
                 let path = step.after.full_path(&format!("{}/aliases/{file}", step.after.paths()?.model(model)));
-                judge(step, model, *version, &format!("take the alias '{alias}'"), path, faults)?;
+                judge(step, model, *version, &format!("get the alias '{alias}'"), path, faults)?;
             }
             _ => {}
         }

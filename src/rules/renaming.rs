@@ -31,15 +31,16 @@ pub(super) fn renamed(step: &StepContext<'_>, faults: &mut Faults) -> Result<(),
             if let Some(freeze) = rule.frozen.iter().find(|f| f.holds_at(step.at)) {
                 let reason = if freeze.reason.is_empty() { String::new() } else { format!(" ({})", freeze.reason) };
                 let message = format!(
-                    "{stage} is frozen at {}{reason}: version {version} of '{from}' may not be there as '{model}'",
+                    "{stage} is frozen at {}{reason}: version {version} of '{from}' may not be in it under the name \
+                     '{model}'",
                     step.at.short()
                 );
-                faults.add(path.clone(), message, format!("wait until it ends (the window is in {place})"));
+                faults.add(path.clone(), message, format!("wait until the freeze ends (the window is in {place})"));
             }
             if rule.needed() > 0 {
                 let message = format!(
-                    "version {version} of '{from}' is in {stage} by an approval under that name: it may not be there \
-                     as '{model}'"
+                    "version {version} of '{from}' was approved for {stage} under that name: it may not be in it under \
+                     the name '{model}'"
                 );
                 let help = format!(
                     "move it to Archived, rename the model, and have the version approved under its new name (the rule \

@@ -19,7 +19,7 @@ pub(super) fn rewrites(step: &StepContext<'_>, faults: &mut Faults) -> Result<()
         return Ok(());
     }
     if step.before.layout()? != step.after.layout()? {
-        let message = format!("{user} may not change the layout: it needs CAN_MANAGE of the registry");
+        let message = format!("{user} may not change the layout: it needs CAN_MANAGE on the registry");
         let help = super::access::managers(step, None, PermissionLevel::CanManage, &[])?;
         faults.add(step.after.full_path("greenroom.toml"), message, help);
         return Ok(());
@@ -38,7 +38,7 @@ pub(super) fn rewrites(step: &StepContext<'_>, faults: &mut Faults) -> Result<()
             }
             (RewriteRight::Person(person), _) => {
                 let who = super::access::managers(step, None, PermissionLevel::CanManage, &[])?;
-                (format!("{person}, whose words it holds, or CAN_MANAGE of the registry"), who)
+                (format!("CAN_MANAGE on the registry, or {person}, who wrote the text"), who)
             }
             (RewriteRight::Level(_), None) | (RewriteRight::Manager, _) => (
                 PermissionLevel::CanManage.to_string(),

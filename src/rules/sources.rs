@@ -95,13 +95,15 @@ impl BadAddress {
     /// Returns what is wrong, as the end of a sentence.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Climbs => "leads out of its folder: `..`, also as %2e%2e, and NUL are refused",
-            Self::Unreadable => "holds a control or invisible character, or bytes that are not UTF-8, also as %0a",
-            Self::Vague => "is not the absolute address of a folder: name one within the store, without `#` or `\\`",
-            Self::Foreign => "has a scheme that leads to no files",
-            Self::Password => "holds a user and password",
-            Self::Signed => "holds a signature, password or token in its query",
-            Self::Disguised => "holds what looks like a password, signature or token",
+            Self::Climbs => "leads out of its folder: `..` (also as %2e%2e) and NUL are refused",
+            Self::Unreadable => {
+                "contains a control or invisible character, or bytes that are not UTF-8 (also percent-encoded, as %0a)"
+            }
+            Self::Vague => "is not the absolute address of a folder: give a folder in the store, without `#` or `\\`",
+            Self::Foreign => "has a scheme that does not lead to files",
+            Self::Password => "contains a user and password",
+            Self::Signed => "contains a signature, password or token in its query",
+            Self::Disguised => "contains text that looks like a password, signature or token",
         }
     }
 
@@ -113,12 +115,13 @@ impl BadAddress {
             }
             Self::Foreign => "write the address of the files, such as s3://bucket/models/churn or runs:/RUN/model",
             Self::Password => {
-                "write the address without it: who reads the files has credentials of their own (environment, \
+                "write the address without it: people who read the files use their own credentials (environment, \
                  instance role, git-credential); revoke the password if it was pushed or shown"
             }
             Self::Signed | Self::Disguised => {
                 "write the plain address (s3://bucket/path, https://account.blob.core.windows.net/container/path) \
-                 without the query: a signed address is a password, and ends; revoke it if it was pushed or shown"
+                 without the query: a signed address works like a password, and expires; revoke it if it was pushed or \
+                 shown"
             }
         }
     }
@@ -311,15 +314,15 @@ fn reference(
         _ if !is_reference && location.is_empty() => None,
         _ if !is_reference => Some((
             "location",
-            "the location of the source may stand only beside a uri that names a version of this registry".to_owned(),
-            "take the location out; the uri alone says where the files are".to_owned(),
+            "the source may have a location only if its uri names a version of this registry".to_owned(),
+            "remove the location; the uri alone names the place of the files".to_owned(),
         )),
         // A version named in the past may be deleted or its model renamed since; the location is recorded for that
         // case.
         None if step.is_past => None,
         None => Some((
             "uri",
-            "the uri of the source names no version of this registry".to_owned(),
+            "the uri of the source does not name a version of this registry".to_owned(),
             "name a version that exists, such as models:/churn/3".to_owned(),
         )),
         // A state alone does not tell what the name meant when the version was registered.
@@ -328,14 +331,15 @@ fn reference(
             "location",
             format!("the location of the source is not the place of the files of {}", origin.uri()),
             match origin.place().as_str() {
-                "" => "take the location out".to_owned(),
-                place => format!("write location = {}, or take it out", crate::text::double_quoted(place)),
+                "" => "remove the location".to_owned(),
+                place => format!("write location = {}, or remove it", crate::text::double_quoted(place)),
             },
         )),
         Some(origin) if !step.is_past && origin.uri() != uri.as_str() => Some((
             "uri",
-            "the uri of the source names a version by what may move: a stage, an alias or `latest`".to_owned(),
-            format!("write uri = \"{}\"; `greenroom register` and the server do so", origin.uri()),
+            "the uri of the source names a version by a reference that can move: a stage, an alias or `latest`"
+                .to_owned(),
+            format!("write uri = \"{}\", as `greenroom register` and the server do", origin.uri()),
         )),
         Some(_) => None,
     };
@@ -369,9 +373,9 @@ fn allowed(
     for (key, address) in [("uri", source.uri.as_str()), ("location", source.location.as_str()), ("uri", place)] {
         if !own(address) && !allowed(address) {
             let line = super::line_of(step.after, path, key)?;
-            let message = format!("the {key} of the source lies under no prefix that the registry allows");
-            let help = "`greenroom settings show` lists them; who manages the registry adds one: \
-                        `greenroom settings set --add-source PREFIX`";
+            let message = format!("the {key} of the source is not under a prefix that the registry allows");
+            let help = "`greenroom settings show` lists the prefixes; an administrator can add one: `greenroom \
+                        settings set --add-source PREFIX`";
             faults.at((path.to_owned(), line), message, help);
         }
     }

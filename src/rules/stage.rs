@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::leaving::counted_approvals;
 use super::proposal::VersionMove;
 use super::subject::{content, differences, subject};
 use super::{Faults, StepContext, line_of};
@@ -80,8 +81,8 @@ pub(super) fn known(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), T
         let dropped: Vec<Stage> = before.known_stages().into_iter().filter(|s| !known.contains(s)).collect();
         for view in if dropped.is_empty() { Vec::new() } else { step.after.models()? } {
             for (stage, file) in view.stages()?.into_iter().filter(|(s, _)| dropped.contains(s)) {
-                let message = format!("versions are in '{stage}', which would no longer be declared");
-                faults.add(file.path, message, "move them first");
+                let message = format!("there are versions in '{stage}', so its declaration may not be removed");
+                faults.add(file.path, message, "move the versions to other stages first");
             }
         }
     }
@@ -93,11 +94,12 @@ pub(super) fn known(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), T
                 let line = line_of(step.after, &path, &format!("[stages.{stage}"))?;
                 faults.at(
                     (path, line),
-                    format!("`from` of {stage} names '{unknown}', which is no stage"),
+                    format!("`from` of {stage} names '{unknown}', which is not a stage"),
                     help.clone(),
                 );
             } else if *stage == Stage::None {
-                faults.add(path, "None takes no rule: a version is in None when it is in no stage", "take it out");
+                let message = "the stage None cannot have a rule: a version is in None if it is in no other stage";
+                faults.add(path, message, "remove the rule");
             }
         }
     }
@@ -120,7 +122,7 @@ pub(super) fn one(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), Tre
             for version in file.value.unwrap_or_default().versions {
                 if let Some(other) = seen.insert(version, stage.clone()) {
                     let message = format!("version {version} is in {other} and in {stage}");
-                    faults.add(file.path.clone(), message, "take it out of one of the two files");
+                    faults.add(file.path.clone(), message, "remove it from one of the two files");
                 }
             }
         }
@@ -152,7 +154,7 @@ pub(super) fn exclusive(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
         let Some(view) = step.after.model(e.model)? else { continue };
         let there = view.stage_map()?.values().filter(|s| *s == e.to).count();
         if there > 1 {
-            let message = format!("{} holds one version of a model; '{}' would have {there} there", e.to, e.model);
+            let message = format!("{} may have only one version of a model; '{}' would have {there}", e.to, e.model);
             let help = format!("archive the others in the same change (the rule is in {})", source(step, e.to)?);
             faults.add(pointer(step, &e)?, message, help);
         }
@@ -169,7 +171,7 @@ pub(super) fn frozen(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), 
             faults.add(
                 pointer(step, &e)?,
                 message,
-                format!("wait until it ends (the window is in {})", source(step, e.to)?),
+                format!("wait until the freeze ends (the window is in {})", source(step, e.to)?),
             );
         }
     }
@@ -214,10 +216,8 @@ pub fn lacking(v: &Version, asked: &Evidence, signed: bool) -> Vec<(String, Stri
         out.push(("its files are not in the registry".to_owned(), help.to_owned()));
     }
     if asked.signed && !signed {
-        out.push((
-            "the commit must be signed by who makes it".to_owned(),
-            "sign it (`git config commit.gpgSign true`)".to_owned(),
-        ));
+        let help = "sign it (`git config commit.gpgSign true`)";
+        out.push(("the committer must sign the commit".to_owned(), help.to_owned()));
     }
     for (key, wanted) in &asked.tags {
         let any = wanted.as_str() == "*";
@@ -236,7 +236,7 @@ pub fn lacking(v: &Version, asked: &Evidence, signed: bool) -> Vec<(String, Stri
                 .push((format!("the metric '{key}' is missing"), format!("record '{key}', which must be {threshold}"))),
             Some(metric) if !threshold.holds(metric.value()) => {
                 let what = format!("the metric '{key}' is {metric}, which is not {threshold}");
-                out.push((what, "promote a version that reaches it".to_owned()));
+                out.push((what, "use a version that meets the threshold".to_owned()));
             }
             Some(_) => {}
         }
@@ -295,16 +295,17 @@ pub(super) fn approvals(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
             if needed == 1 && merged(step, &e)? {
                 continue;
             }
+            let approvals = counted_approvals(needed);
             let mut message = format!(
-                "version {} of '{}' may enter {} only through a request with {needed} approval(s)",
+                "version {} of '{}' may enter {} only through a request with {approvals}",
                 e.version, e.model, e.to
             );
             if needed == 1 && step.proposal.is_some_and(|p| p.authors().contains(&step.actor.user)) {
-                let own = "; this merge is no approval, for a commit of the branch is by";
+                let own = "; this merge is not an approval, because a commit of the branch is by";
                 message.push_str(&format!("{own} {}, who merges it", step.actor.user));
             }
             let help = format!(
-                "`greenroom request create {} {} {}`, then others approve: {} (the rule is in {})",
+                "run `greenroom request create {} {} {}`, then let others approve the request: {} (the rule is in {})",
                 e.model,
                 e.version,
                 e.to,
@@ -326,16 +327,16 @@ pub(super) fn approvals(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
                 e.to,
                 altered.join(", ")
             );
-            faults.add(path, message, "land that change by itself, have it approved, and complete the request then");
+            faults.add(path, message, "commit that change separately, have it approved, and then complete the request");
             continue;
         }
         let subject = subject(step.before, &view, e.version, e.to)?;
         let tally = tally(step, &e, &request, settings, &subject, StageSide::In)?;
         let needed = rule.needed();
         if (tally.counted.len() as u64) < needed {
-            let mut message = format!("{} of {needed} approval(s) count", tally.counted.len());
+            let mut message = format!("valid approvals: {} of {needed}", tally.counted.len());
             for (by, why) in &tally.void {
-                message.push_str(&format!("; {by}'s does not: {why}"));
+                message.push_str(&format!("; the approval by {by} does not count: {why}"));
             }
             let mut done: Vec<UserName> = tally.counted.iter().cloned().collect();
             done.push(request.created_by.clone());
@@ -435,14 +436,14 @@ pub(super) fn reviews(step: &StepContext<'_>, faults: &mut Faults) -> Result<(),
                      is {}",
                     review.subject, request.to, now.current
                 ),
-                format!("look at the version as it is now, then approve it; {ask} with its subject"),
+                format!("review the current version, then approve it; {ask} with its subject"),
             ),
             // A later rule may decide differently about who can approve; `request approve` and `request show` report
             // that.
             _ if later == now.current => continue,
             _ => (
                 "the approval cannot count: the same step changes what is approved".to_owned(),
-                "land that change first, and approve then".to_owned(),
+                "commit that change first, and approve afterwards".to_owned(),
             ),
         };
         faults.add(request_path(step, model, *version, request)?, message, help);
@@ -512,16 +513,16 @@ fn created_by_another(step: &StepContext<'_>, id: &Id) -> Result<bool, TreeError
 }
 
 /// The reason why an approval of one's own request does not count.
-pub const OWN: &str = "nobody approves an own request";
+pub const OWN: &str = "people cannot approve their own requests";
 /// The reason why an approval of an earlier state does not count.
-pub const CHANGED: &str = "the version, its stage or the rule changed since";
+pub const CHANGED: &str = "the version, its stage or the rule changed after the approval";
 
 /// The reason why the approval of a person without the right does not count.
-pub const NO_RIGHT: &str = "there is no right to approve this";
+pub const NO_RIGHT: &str = "this person may not approve it";
 
 /// The reason why no approval counts of a request whose requester was removed: the same human may have another user
 /// name now, and would approve their own request.
-pub const GONE: &str = "who asked is no longer a person of the registry; cancel the request and ask anew";
+pub const GONE: &str = "the requester is no longer a person of the registry; cancel the request and make a new one";
 
 /// Returns whether an actor is not in `people/` any more. With `authority = "author"` people need no file.
 fn is_gone(snapshot: &Snapshot<'_>, user: &UserName) -> Result<bool, TreeError> {
@@ -575,7 +576,7 @@ pub(super) fn who(
             let mut all = list.clone();
             super::access::others(step, &mut all, besides);
             match all.as_slice() {
-                [] => Ok("nobody else is named in the rule's `approvers`".to_owned()),
+                [] => Ok("the rule's `approvers` names no other person".to_owned()),
                 all => Ok(all.iter().map(Principal::to_string).collect::<Vec<_>>().join(", ")),
             }
         }

@@ -26,7 +26,7 @@ pub(super) fn windows(step: &StepContext<'_>, faults: &mut Faults) -> Result<(),
         for window in frozen.iter().filter(|w| w.is_backwards() && !known(w)) {
             let line = line_of(step.after, &path, &table)?;
             let message = format!("a freeze of {subject} ends before it begins: {window}");
-            faults.at((path.clone(), line), message, "let `from` be the earlier of the two");
+            faults.at((path.clone(), line), message, "set `from` to the earlier time");
         }
     }
     Ok(())

@@ -127,7 +127,7 @@ pub enum SearchError {
     #[error("Invalid page token, parsed value={0}")]
     TokenFields(String),
     /// This registry did not make the page token for this search.
-    #[error("Invalid page token, it was not made for this search; ask for the first page again")]
+    #[error("Invalid page token, it was not made for this search; request the first page again")]
     TokenForeign,
     /// The search exceeds a limit.
     #[error("Invalid search: {what} has {given} {unit}; at most {most} are allowed")]

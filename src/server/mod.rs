@@ -134,8 +134,8 @@ pub enum ServeError {
     Watch(#[from] WatchError),
     /// The address is reachable from other machines, and the connection is not encrypted.
     #[error(
-        "{bind} can be reached from other machines, where tokens would travel in the clear: put a proxy with TLS in \
-         front of greenroom and say --behind-proxy, or bind to 127.0.0.1"
+        "{bind} can be reached from other machines, and tokens would be sent unencrypted: put a proxy with TLS in \
+         front of greenroom and give --behind-proxy, or bind to 127.0.0.1"
     )]
     InTheClear {
         /// The address.
@@ -143,15 +143,15 @@ pub enum ServeError {
     },
     /// No caller could authenticate.
     #[error(
-        "callers need a token here, and there is none: make one with `greenroom token create --person ID`, or name the \
-         header in which the proxy says who calls with --proxy-user-header"
+        "callers need a token, and no token exists: create one with `greenroom token create --person ID`, or give the \
+         header in which the proxy names the caller with --proxy-user-header"
     )]
     NoTokens,
     /// A header name is invalid.
-    #[error("{0} is no name of a header")]
+    #[error("{0} is not a valid header name")]
     Header(String),
     /// One header would have two meanings.
-    #[error("the header {0} says something else already; name another one with --person-header")]
+    #[error("the header {0} already has another meaning; give another header with --person-header")]
     HeaderTwice(String),
     /// The server cannot listen on the address.
     #[error("cannot listen at {bind}")]
@@ -491,7 +491,7 @@ fn watched(
 /// Writes the server file into the repository. If that fails, the server runs without it.
 fn put_up(state_dir: &std::path::Path, address: SocketAddr, log: Log) -> Option<Notice> {
     Notice::put_up(state_dir, &format!("http://{address}")).unwrap_or_else(|e| {
-        log.warn("others cannot find this server by its notice", &e);
+        log.warn("other programs cannot find this server, because its server file could not be written", &e);
         None
     })
 }

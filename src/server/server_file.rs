@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// The server file of this process, until it is dropped.
 #[derive(Debug)]
-#[must_use = "the notice is taken down when the value is dropped"]
+#[must_use = "the server file is removed when the value is dropped"]
 pub struct Notice {
     path: PathBuf,
     /// Holds the lock.
@@ -72,7 +72,7 @@ impl Notice {
             file.write_all(format!("{notice}\n").as_bytes())?;
             return Ok(Some(Self { path, _file: file }));
         }
-        Err(io::Error::other("others keep removing the file"))
+        Err(io::Error::other("other processes keep removing the file"))
     }
 }
 

@@ -16,7 +16,7 @@ pub fn allowed_signers<'p>(people: impl IntoIterator<Item = (&'p UserName, &'p P
             let public = PublicKey::parse(key.key.as_str()).ok()?;
             Some(match public.ssh_line() {
                 Some(line) => format!("{} namespaces=\"git\"{} {line}", principals(user, person), validity(key)),
-                None => format!("# {user} has the OpenPGP key {}, which gpg has to know", public.fingerprint()),
+                None => format!("# {user} has the OpenPGP key {}; gpg must know it", public.fingerprint()),
             })
         })
     });

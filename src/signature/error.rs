@@ -7,16 +7,17 @@ pub const MAX_KEY: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The text is a private key, which must stay secret.
-    #[error("this is a private key, which belongs into no repository; give the public one, and make a new pair")]
+    #[error("this is a private key, which must not be in a repository; give the public key, and create a new key pair")]
     Private,
     /// The text is longer than [`MAX_KEY`].
     #[error(
-        "the key has more than {MAX_KEY} bytes; export it without the signatures of others (gpg --export-options export-minimal)"
+        "the key has more than {MAX_KEY} bytes; export it without the signatures of others (gpg --export-options \
+         export-minimal)"
     )]
     TooLarge,
     /// The text is neither an SSH key nor an OpenPGP key.
     #[error(
-        "this is no public key: give a line such as `ssh-ed25519 AAAA…` or a block that begins with \
+        "this is not a public key: give a line such as `ssh-ed25519 AAAA…` or a block that begins with \
          `-----BEGIN PGP PUBLIC KEY BLOCK-----`"
     )]
     Unreadable,
@@ -32,12 +33,12 @@ pub enum KeyError {
         max: usize,
     },
     /// The block holds several keys.
-    #[error("the block holds several keys; give each its own")]
+    #[error("the block holds several keys; give a block of its own for each key")]
     Several,
     /// The primary key has no valid signature of its own on its properties.
-    #[error("the OpenPGP key is not signed by itself, or with SHA-1 or MD5; renew it (gpg --quick-set-expire)")]
+    #[error("the OpenPGP key has no self-signature, or only one with SHA-1 or MD5; renew it (gpg --quick-set-expire)")]
     SelfSignature,
     /// Neither the primary key nor a subkey may sign.
-    #[error("the OpenPGP key has no part that may sign")]
+    #[error("neither the OpenPGP key nor one of its subkeys may sign")]
     NotForSigning,
 }

@@ -60,19 +60,19 @@ pub enum SignatureFinding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyInvalidity {
     /// The key was added to the person later.
-    #[error("the key counts from {0} on only")]
+    #[error("the key is valid only from {0} on")]
     NotYet(Timestamp),
     /// The registry revoked the key.
     #[error("the key was revoked on {0}")]
     Revoked(Timestamp),
     /// The owner revoked the key in the OpenPGP key itself.
-    #[error("the OpenPGP key says that it was revoked on {0}")]
+    #[error("the OpenPGP key was revoked by its owner on {0}")]
     RevokedByOwner(Timestamp),
     /// The OpenPGP key expired.
-    #[error("the OpenPGP key expired on {0}; renew it and give it anew (greenroom person set … --key FILE)")]
+    #[error("the OpenPGP key expired on {0}; renew it and set it again (greenroom person set … --key FILE)")]
     Expired(Timestamp),
     /// The OpenPGP key does not allow this part of it to sign, or has no valid binding signature for it.
-    #[error("the OpenPGP key does not vouch for the part that signed, or not for signing")]
+    #[error("the OpenPGP key does not certify the subkey that signed, or does not allow it to sign")]
     NotForSigning,
 }
 
@@ -95,16 +95,18 @@ pub enum BadSignature {
     #[error("the signature uses a weak hash such as SHA-1 or MD5")]
     Hash,
     /// The signature has a critical condition that this program does not know.
-    #[error("the signature has conditions that are not understood")]
+    #[error("the signature has critical conditions that greenroom does not know")]
     Conditions,
     /// The signature has an expiry time, which has passed.
     #[error("the signature expired on {0}")]
     Expired(Timestamp),
     /// The content was changed after signing, or another key made the signature.
-    #[error("the signature does not fit the content: it was changed after it was signed, or the signature is made up")]
+    #[error(
+        "the signature does not match the content: the content was changed after signing, or the signature is forged"
+    )]
     Mismatch,
     /// Several people have the key, so the signature identifies no one of them.
-    #[error("several people have the key {0}, so it proves nobody")]
+    #[error("several people have the key {0}, so it identifies none of them")]
     Shared(String),
 }
 

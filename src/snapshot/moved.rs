@@ -36,8 +36,8 @@ pub fn folders(objects: &dyn Objects, root: Option<Oid>, named: &[String]) -> Re
 }
 
 impl<'o> Snapshot<'o> {
-    /// The registry with an id, in folder `at` if it lies there, or else in the folder where it lies in this tree; where it
-    /// lies in none, what is in folder `at`.
+    /// Returns the registry with an id: in folder `at`, or else in another folder of this tree. If no folder has it,
+    /// returns what is in folder `at`.
     pub fn follow(
         objects: &'o dyn Objects,
         root: Option<Oid>,

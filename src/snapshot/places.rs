@@ -10,7 +10,7 @@ use super::Snapshot;
 use crate::name::Id;
 use crate::tree::{EntryKind, Objects, Oid, TreeEntry, TreeError};
 
-/// The entries of a registry that may not stay behind where it is moved from.
+/// The entries of a registry that may not stay in its old folder after a move.
 pub(super) const CORE: [&str; 7] =
     ["greenroom.toml", "access.toml", "models", "people", "webhooks", ".greenroom", ".taplo.toml"];
 
@@ -52,12 +52,12 @@ pub fn changed_registries(
     Ok(out)
 }
 
-/// A search for registries in many trees of one repository: a subtree in which none lies is looked at once.
+/// A search for registries in many trees of one repository. A subtree without registries is read once.
 #[derive(Debug, Default)]
 pub struct Finder {
-    /// Subtrees in which no registry lies.
+    /// Subtrees without registries.
     barren: RefCell<HashSet<Oid>>,
-    /// The folder in which a registry was found last: mostly it lies there in the next tree, too.
+    /// The folder in which a registry was found last; usually the next tree has it there too.
     last: RefCell<Option<String>>,
 }
 

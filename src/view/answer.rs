@@ -1,4 +1,5 @@
-//! The answers of the HTTP API `/api/greenroom`: pages, single things with the state that they are of, and mail preferences.
+//! Output types of the HTTP API `/api/greenroom`: pages, single records with the state they belong to, and mail
+//! preferences.
 
 use std::collections::BTreeSet;
 
@@ -12,18 +13,18 @@ use crate::entity::person::{Cadence, ModelNotifications, Notify};
 use crate::name::{Id, ModelName, UserName};
 use crate::text::Text;
 
-/// An answer with the state that it is of.
+/// A response with the state that it shows.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Dated<T> {
-    /// What was asked for.
+    /// The requested data.
     #[serde(flatten)]
     pub found: T,
-    /// The state; absent before the first commit.
+    /// The state. Absent before the first commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub as_of: Option<AsOf>,
 }
 
-/// A registered model as an answer.
+/// The response for a registered model.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct FoundModel {
     /// The model.
@@ -35,12 +36,12 @@ pub struct FoundModel {
 pub struct ModelPage {
     /// The models, by name.
     pub models: Vec<RegisteredModel>,
-    /// The `page_token` of the next page; absent at the end.
+    /// The `page_token` of the next page. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_page_token: Option<ModelName>,
 }
 
-/// A model version as an answer.
+/// The response for a model version.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct FoundVersion {
     /// The version.
@@ -59,7 +60,7 @@ pub struct CommentList {
 pub struct ActivityPage {
     /// The activities, newest first.
     pub activities: Vec<Activity>,
-    /// The `page_token` of the next page; absent at the end.
+    /// The `page_token` of the next page. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_page_token: Option<String>,
 }
@@ -69,68 +70,68 @@ pub struct ActivityPage {
 pub struct RequestPage {
     /// The requests, oldest first.
     pub requests: Vec<TransitionRequest>,
-    /// The `page_token` of the next page; absent at the end.
+    /// The `page_token` of the next page. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_page_token: Option<Id>,
 }
 
-/// What mail the caller gets.
+/// The mail settings of the caller.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct MailPreferences {
     /// The caller.
     pub person: UserName,
-    /// Where mail goes to; null where there is no address.
+    /// The address that gets the mail. Null if the caller has no address.
     pub address: Option<Text>,
     /// Whether the caller turned all mail off.
     pub off: bool,
     /// Whether the registry turned all mail off.
     pub registry_off: bool,
-    /// How mail is collected.
+    /// The frequency of mail.
     pub digest: Cadence,
-    /// Whether no mail comes because a request waits for approval.
+    /// Whether the caller gets no mail for the sole reason that a request waits for their approval.
     pub mute_approvals: bool,
-    /// How many mails a day come about one kind of activity on one model; null for no limit.
+    /// The most mails a day about one kind of activity on one model. Null for no limit.
     pub daily_cap: Option<u64>,
-    /// What was chosen for models that the caller may read.
+    /// The settings for models that the caller may read.
     pub models: Vec<ModelChoice>,
 }
 
-/// What a person chose for a model.
+/// The settings of a person for a model.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ModelChoice {
     /// The registered model.
     pub model: ModelName,
-    /// What the person's file says.
+    /// The settings in the person's file.
     pub said: ModelNotifications,
 }
 
-/// What mail the caller gets about a model, and about one version of it where that was asked for.
+/// The mail settings of the caller for a model, and for one of its versions if the request names one.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ModelMailPreferences {
     /// The registered model.
     pub model: ModelName,
-    /// How much.
+    /// The amount of mail about the model.
     pub notify: Notify,
-    /// Whether the caller chose that.
+    /// Whether the caller chose `notify`. Otherwise it is the default.
     pub chosen: bool,
-    /// The versions that are followed by choice.
+    /// The versions that the caller chose to follow.
     pub follow: BTreeSet<u64>,
-    /// The versions that are not followed, by choice.
+    /// The versions that the caller chose not to follow.
     pub unfollow: BTreeSet<u64>,
-    /// The same in Databricks' words: ALL_EVENTS, DEFAULT, SUBSCRIBED or UNSUBSCRIBED.
+    /// The same settings in Databricks' words: ALL_EVENTS, DEFAULT, SUBSCRIBED or UNSUBSCRIBED.
     pub email_subscription_status: &'static str,
-    /// The version that was asked for.
+    /// The requested version.
     #[serde(flatten)]
     pub version: Option<VersionFollowing>,
 }
 
-/// Whether a version is followed.
+/// The caller's subscription to a version.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct VersionFollowing {
     /// The version's number.
     pub version: u64,
-    /// Whether the caller follows it.
+    /// Whether the caller follows the version.
     pub follows: bool,
-    /// Why; null where the caller does not.
+    /// The reason why the caller follows the version. Null if the caller does not follow it.
     pub because: Option<String>,
 }

@@ -35,9 +35,9 @@ pub struct LogEntry {
     pub landed_by: Option<String>,
     /// The authors of the merged commits, if the commit is a merge; otherwise empty.
     pub asked_by: Vec<String>,
-    /// Those of `asked_by` of whom nothing proves that they made it: neither a signature nor the record of pushes.
+    /// The authors in `asked_by` without proof, which is a signature or the record of pushes.
     pub unproven: Vec<String>,
-    /// The recorded push that landed it, where there is one; `show` does not look for it.
+    /// The recorded push that put the commit on the branch. Null if there is none, and in the output of `show`.
     pub push: Option<Push>,
     /// Whether the commit carries a signature.
     pub signed: bool,
@@ -51,7 +51,7 @@ pub struct LogEntry {
 }
 
 impl LogEntry {
-    /// An entry of the index, with the push that landed it.
+    /// Makes the output for an entry of the index, with the push that put it on the branch.
     pub fn new(entry: &HistoryEntry, push: Option<Push>, unproven: &BTreeSet<UserName>) -> Self {
         let event = |json: &str| serde_json::from_str(json).unwrap_or(Value::Null);
         Self {

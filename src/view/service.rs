@@ -86,7 +86,7 @@ pub struct StoredSecret {
     pub encrypted: bool,
     /// Whether the secret is in the environment.
     pub environment: bool,
-    /// The id of the webhook that it belongs to; null where it is no webhook's own.
+    /// The id of the webhook that owns the secret. Null if no webhook owns it.
     pub webhook: Option<String>,
 }
 

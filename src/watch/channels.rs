@@ -194,7 +194,7 @@ impl Runner<'_> {
     fn pass_over(&mut self, name: &str, e: WatchError) -> Result<(), WatchError> {
         match e {
             WatchError::Outbox(error @ (OutboxError::Damaged { .. } | OutboxError::Name(_))) => {
-                let text = "what is stored of a channel cannot be used; nothing is sent to it";
+                let text = "the stored state of a channel cannot be used; nothing is sent to the channel";
                 self.say(Message::new(MessageLevel::Error, text).with("channel", name).because(&error));
                 let found = found(&error);
                 self.unusable.push(UnusableChannel { error, found });
@@ -222,7 +222,7 @@ impl Runner<'_> {
         let gone = self.served.remove(name);
         if webhook_file(tip, name)?.is_none() && name != "mail" {
             self.outbox.forget(name, &self.lead)?;
-            let text = "a channel is gone; its deliveries are forgotten";
+            let text = "a channel was deleted; its deliveries are dropped";
             self.say(Message::new(MessageLevel::Info, text).with("channel", name));
             return Ok(());
         }
@@ -236,7 +236,7 @@ impl Runner<'_> {
             let why = if is_readable { "it is switched off" } else { "its file cannot be read" };
             ledger.suspend(self.options.clock.now(), why, OFF)?;
             if !is_readable {
-                let text = "a webhook's file cannot be read; what happens until it can is not told to it";
+                let text = "a webhook's file cannot be read; events until its repair are not sent to the webhook";
                 self.say(Message::new(MessageLevel::Error, text).with("channel", name));
             }
         }
@@ -255,7 +255,7 @@ impl Runner<'_> {
             None => self.outbox.begin(name, Cursor::after(self.first_of(name, true)?), &self.lead)?,
         };
         if ledger.dropped() > 0 {
-            let text = "the end of a channel's journal was cut off by a crash; what followed is done again";
+            let text = "the end of a channel's journal was damaged by a crash and cut off; deliveries may be repeated";
             self.say(Message::new(MessageLevel::Warn, text).with("channel", name).with("bytes", ledger.dropped()));
         }
         if ledger.state().suspended().is_some_and(|s| s.settings == OFF) {
@@ -332,7 +332,7 @@ impl Runner<'_> {
         if changed {
             served.ledger.resume()?;
             self.say(
-                Message::new(MessageLevel::Info, "a suspended channel goes on, for its settings changed")
+                Message::new(MessageLevel::Info, "a suspended channel was resumed, because its settings changed")
                     .with("channel", name),
             );
         }

@@ -95,7 +95,7 @@ impl Runner<'_> {
         };
         if let Err(e) = noted {
             self.leave_alone(&channel, &lane);
-            self.complain("what came of a delivery cannot be written down; it may be sent again", &e);
+            self.complain("the result of a delivery cannot be recorded; the delivery may be made again", &e);
         }
     }
 
@@ -134,7 +134,7 @@ impl Runner<'_> {
         // With many queues that take turns, the time may end long before any job was tried often enough.
         let is_over = state.failing().is_some_and(|failing| self.backoff.is_over(failing, now));
         if is_over || put.given_up.is_some_and(|landed| !state.arrived_since(landed)) {
-            let why = format!("nothing arrived for as long as deliveries are tried; the last time: {why}");
+            let why = format!("no delivery arrived for as long as deliveries are retried; the last error: {why}");
             return self.suspend(channel, &why);
         }
         Ok(())
@@ -197,7 +197,7 @@ impl Runner<'_> {
         served.ledger.died(id, now, why)?;
         self.options.counters.died();
         self.summary.dead += 1;
-        let text = "a delivery is given up; `greenroom webhook replay --dead` tries it again";
+        let text = "a delivery is given up; `greenroom webhook replay --dead` sends it again";
         self.say(Message::new(MessageLevel::Error, text).with("channel", channel).with("id", id).with("why", why));
         Ok(())
     }

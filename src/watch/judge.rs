@@ -130,7 +130,7 @@ impl Runner<'_> {
         let Some(happening) = self.reader.violation(&registry, &step)? else { return Ok(()) };
         self.add_jobs(&registry, &happening, origin, tip)?;
         self.options.counters.violated();
-        let text = "a step that no gate has seen breaks rules; `greenroom verify` tells which";
+        let text = "a step that no gate has judged breaks rules; `greenroom verify` shows which";
         self.say(Message::new(MessageLevel::Error, text).with("commit", commit).with("by", &happening.by));
         Ok(())
     }

@@ -168,7 +168,7 @@ pub enum WatchError {
     #[error("there is no channel {0}")]
     NoChannel(String),
     /// The watcher's thread panicked.
-    #[error("the watcher failed inside (a bug)")]
+    #[error("the watcher's thread panicked (a bug)")]
     Panicked,
 }
 

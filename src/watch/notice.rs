@@ -10,7 +10,7 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use crate::outbox::wake_file;
 
 /// The notifications of one repository. They end when this is dropped.
-pub(super) struct Notices(#[expect(dead_code, reason = "dropping it ends the notices")] RecommendedWatcher);
+pub(super) struct Notices(#[expect(dead_code, reason = "dropping it ends the notifications")] RecommendedWatcher);
 
 /// Starts to call `wake` when something may have changed: a branch moved, or the wake file was written.
 pub(super) fn start(common_dir: &Path, state_dir: &Path, wake: impl Fn() + Send + 'static) -> Result<Notices, String> {

@@ -122,7 +122,7 @@ impl Runner<'_> {
     /// Reports that a channel could not determine its jobs. The channel is asked again later, and does not delay other
     /// channels.
     fn cannot_say(&mut self, name: &str, e: &WatchError) {
-        let text = "a channel cannot say what has to be sent; it is asked again";
+        let text = "a channel cannot determine its deliveries; it is asked again later";
         self.say(Message::new(MessageLevel::Error, text).with("channel", name).because(e));
         self.summary.failed += 1;
         let until = self.options.clock.elapsed() + DEAF;
@@ -135,9 +135,9 @@ impl Runner<'_> {
     fn tell_of_rewrite(&self, before: Oid, tip: Oid, names: &[(String, u32)]) {
         let there = self.registry.repo().has(&before);
         let text = if there {
-            "the history was rewritten: what was told of last is no longer in it; the difference is told"
+            "the history was rewritten: the last delivered commit is no longer in it; the difference is delivered"
         } else {
-            "the history was rewritten and what was told of last is gone; nobody can say what differs"
+            "the history was rewritten, and the last delivered commit no longer exists; the difference is unknown"
         };
         let told: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
         let message = Message::new(MessageLevel::Error, text).with("before", before).with("after", tip);

@@ -228,11 +228,11 @@ fn gather(registry: &Registry, reader: &mut StepReader, jobs: &[PendingJob]) -> 
                 due.push((job.clone(), happening));
             }
             Ok(None) if due.is_empty() && job.event == SUSPENDED => {
-                return Ok(JobBatch::Past("not sent: it goes on already"));
+                return Ok(JobBatch::Past("not sent: the webhook was resumed meanwhile"));
             }
             Ok(None) if due.is_empty() => return Ok(JobBatch::Gone("it is no longer in the history".to_owned())),
             Err(e) if due.is_empty() && is_missing(&e) => {
-                return Ok(JobBatch::Gone(format!("its commit is gone: {}", crate::text::with_causes(&e))));
+                return Ok(JobBatch::Gone(format!("its commit no longer exists: {}", crate::text::with_causes(&e))));
             }
             Err(e) if due.is_empty() => return Err(e),
             // The jobs before this one can be sent. This one follows as the first of the next attempt.
@@ -271,6 +271,6 @@ fn attempt(
     let moment = around.moment(clock.now());
     catch_unwind(AssertUnwindSafe(|| channel.send(&due, &moment))).unwrap_or_else(|_| BatchOutcome {
         taken: 1,
-        outcome: AttemptOutcome::Retry { why: "the channel failed inside (a bug)".to_owned(), after: None },
+        outcome: AttemptOutcome::Retry { why: "the channel panicked (a bug)".to_owned(), after: None },
     })
 }

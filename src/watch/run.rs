@@ -42,7 +42,7 @@ const AT_ONCE: usize = 1000;
 const LOOKED: &str = "_looked";
 
 /// The message when the registry cannot be followed.
-const LATER: &str = "the registry cannot be followed just now; it is tried again";
+const LATER: &str = "the registry cannot be followed now; the watcher tries again";
 
 /// The whole state of the watcher's thread.
 pub(super) struct Runner<'o> {
@@ -89,7 +89,7 @@ pub(super) fn run(
         match run_at(&home, options, own.clone(), signals)? {
             RunEnd::Done(summary) => return Ok(summary),
             RunEnd::Moved(place) => {
-                let text = "the registry is at another place now, and is followed there";
+                let text = "the registry has moved, and the watcher follows it";
                 let message =
                     Message::new(MessageLevel::Info, text).with("branch", &place.branch).with("folder", &place.at);
                 (options.tell)(&message);
@@ -148,7 +148,7 @@ fn take_over(registry: &Registry, outbox: &Outbox, options: &WatchOptions) -> Re
         let told = state.cursor().origin.commit;
         let goes_on = registry.repo().first_parents(tip)?.any(|step| step.is_ok_and(|s| s.commit == told));
         if goes_on && other.hand_over(outbox)? {
-            let text = "goes on with what was told from the place where the registry was before";
+            let text = "continues with the state of deliveries from the registry's former location";
             (options.tell)(&Message::new(MessageLevel::Info, text).with("commit", told.short()));
             break;
         }
@@ -164,7 +164,7 @@ fn begin_notices(
     match notice::start(registry.repo().common_dir(), &registry.state_dir(), wake) {
         Ok(notices) => Some(notices),
         Err(why) => {
-            let text = "no notices of the file system; the branch is looked at every few seconds";
+            let text = "no notifications of the file system; the branch is checked every few seconds";
             (options.tell)(&Message::new(MessageLevel::Warn, text).with("error", why));
             None
         }
@@ -187,7 +187,7 @@ fn stand_by(
             return Ok(None);
         }
         if !told {
-            let text = "another process delivers for this registry; standing by";
+            let text = "another process delivers for this registry; this process stands by";
             (options.tell)(&Message::new(MessageLevel::Info, text));
             told = true;
         }
@@ -214,7 +214,7 @@ impl<'o> Runner<'o> {
             Some(looked) => looked,
             None => {
                 // On the first start, earlier events are not sent.
-                let text = "the first start here: what happens from now on is told";
+                let text = "first start for this registry: only events from now on are delivered";
                 (options.tell)(&Message::new(MessageLevel::Info, text).with("commit", tip.short()));
                 outbox.begin(LOOKED, Cursor::after(tip), &lead)?
             }

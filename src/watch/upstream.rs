@@ -29,7 +29,8 @@ pub(super) fn start(
         // New commits must be delivered in this run.
         let fetched = fetch(&home);
         if let Err(why) = &fetched {
-            tell(&Message::new(MessageLevel::Error, "what is new upstream could not be had").with("error", why));
+            let text = "new commits of the upstream could not be fetched";
+            tell(&Message::new(MessageLevel::Error, text).with("error", why));
         }
         return Ok(Upstream { alive, is_behind: fetched.is_err() });
     }
@@ -44,7 +45,7 @@ pub(super) fn start(
                     }
                 }
                 Err(why) if last.as_ref() != Some(&why) => {
-                    let text = "what is new upstream could not be had; it is tried again";
+                    let text = "new commits of the upstream could not be fetched; the watcher tries again";
                     tell(&Message::new(MessageLevel::Error, text).with("error", &why));
                     last = Some(why);
                 }
@@ -62,12 +63,12 @@ pub(super) fn start(
 /// Fetches once. Returns whether the branch moved. The error is a sentence that says why not.
 fn fetch(home: &WatchedBranch) -> Result<bool, String> {
     let repo = Repo::open_beside(&home.git_dir).map_err(|e| crate::text::with_causes(&e))?;
-    let short = home.branch.strip_prefix("refs/heads/").ok_or("HEAD is on no branch")?;
+    let short = home.branch.strip_prefix("refs/heads/").ok_or("HEAD names no branch")?;
     let setting = |key: &str| repo.own_setting(&format!("branch.{short}.{key}"));
     let remote = setting("remote").unwrap_or_else(|| "origin".to_owned());
     let theirs = setting("merge").unwrap_or_else(|| home.branch.clone());
     if remote.starts_with('-') || theirs.starts_with('-') {
-        return Err(format!("branch.{short} names no remote"));
+        return Err(format!("the git config branch.{short} names no valid remote"));
     }
     let got = format!("refs/greenroom/upstream/{short}");
     let branch = format!("+{theirs}:{got}");
@@ -87,7 +88,7 @@ fn fetch(home: &WatchedBranch) -> Result<bool, String> {
         [base] if *base == old => forward(&repo, home, &got, old, new).map(|()| true),
         // Local commits that are not upstream yet: they may be pushed later.
         [base] if *base == new => Ok(false),
-        _ => Err(format!("{remote} has another history of {short} than this clone; merge or reset by hand")),
+        _ => Err(format!("the branch {short} has diverged between {remote} and this clone; merge or reset by hand")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What commands advise where something is named wrongly, and how they say much in few lines.
+//! The advice of commands about wrong names, and the short form of long lists.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -94,7 +94,7 @@ fn register_names_all_that_cannot_be_stored_and_says_what_is_no_model_folder() {
         10
     );
     refused(&sandbox, "register m s3://bucket/m", 2, &["'s3://bucket/m' is an address", "--source URI"]);
-    refused(&sandbox, "register m file:///srv/m", 2, &["give the folder alone: /srv/m"]);
+    refused(&sandbox, "register m file:///srv/m", 2, &["give the path of the folder: /srv/m"]);
     let local = ["register", "m", "runs:/0123/model", "--tracking-uri", "sqlite:///x.db"];
     let said = sandbox.alice().within("r").greenroom(local).code(2).stderr().to_owned();
     assert!(said.contains("reached by http or https") && said.contains("folder of the model's artifacts"), "{said}");
@@ -105,10 +105,10 @@ fn register_names_all_that_cannot_be_stored_and_says_what_is_no_model_folder() {
     sandbox.write("hub/refs/main", "0a1b\n");
     sandbox.write("hub/blobs/f00d", "weights");
     symlink("../../blobs/f00d", sandbox.path("hub/snapshots/0a1b/model.bin")).expect("a link");
-    refused(&sandbox, "register m ../hub", 2, &["Hugging Face hub", "give one of them: ../hub/snapshots/0a1b"]);
+    refused(&sandbox, "register m ../hub", 2, &["Hugging Face hub", "give a snapshot: ../hub/snapshots/0a1b"]);
     run(&sandbox, "register m ../hub/snapshots/0a1b", 0);
     let again = run(&sandbox, "register m ../hub/snapshots/0a1b", 0);
-    assert!(again.stderr().contains("these are the same files as those of version 1"), "{}", again.stderr());
+    assert!(again.stderr().contains("the files are the same as those of version 1"), "{}", again.stderr());
     sandbox.write("other/model.bin", "other weights");
     assert!(!run(&sandbox, "register m ../other", 0).stderr().contains("same files"), "they are others");
 }
@@ -128,7 +128,7 @@ fn a_name_of_another_kind_or_time_is_hinted_at() {
     ] {
         refused(&sandbox, line, 3, &["the model credit was called 'churn' before"]);
     }
-    refused(&sandbox, "show later@{HEAD~1}", 3, &["`greenroom log later` tells since when"]);
+    refused(&sandbox, "show later@{HEAD~1}", 3, &["`greenroom log later` shows when"]);
     refused(&sandbox, "show credlt", 3, &["did you mean 'credit'?"]);
     refused(&sandbox, "search versions colour='red'", 2, &["also alias, stage, description", "metrics.KEY"]);
     let typo = run(&sandbox, "stage set Prodution --approvals 1 -n", 0);
@@ -161,7 +161,7 @@ fn what_is_said_twice_or_with_nothing_is_refused() {
     let said = apply(r#"[{"do": "model.create", "model": "a", "tags": {"x": "1", "x": "2"}}]"#);
     assert!(said.contains("the key 'x' is given twice"), "{said}");
     let said = sandbox.alice().within("r").greenroom(["settings", "set", "--name", " "]).code(2).stderr().to_owned();
-    assert!(said.contains("a registry has a name"), "{said}");
+    assert!(said.contains("the name is empty"), "{said}");
     assert_eq!(run(&sandbox, "model list -o json", 0).json(), json!([]));
 }
 

@@ -267,7 +267,7 @@ fn what_an_interrupted_registration_left_goes_with_the_next_and_with_doctor() {
     left();
     let said = alice.greenroom(["doctor"]);
     let said = said.ended().0;
-    assert!(said.contains("an interrupted registration left"), "{said}");
+    assert!(said.contains("unfinished files of interrupted registrations"), "{said}");
     assert!(!sandbox.path("registry/.git/lfs/incoming/put-left").exists());
 }
 
@@ -276,18 +276,19 @@ fn what_is_wrong_with_mlmodel_stays_with_the_version() {
     let sandbox = bench();
     sandbox.write(
         "model/MLmodel",
-        "flavors: {sklearn: {sklearn_version: 1.10}}\nrun_id: [1]\nsignature: {inputs: '[{\"type\":\"double\",\"name\":\"x\"}]', \
-         params: '[{\"name\":\"clip\",\"default\":Infinity,\"shape\":null,\"type\":\"double\"}]'}\n",
+        "flavors: {sklearn: {sklearn_version: 1.10}}\nrun_id: [1]\nsignature: {inputs: \
+         '[{\"type\":\"double\",\"name\":\"x\"}]', params: \
+         '[{\"name\":\"clip\",\"default\":Infinity,\"shape\":null,\"type\":\"double\"}]'}\n",
     );
     let alice = sandbox.alice().within("registry");
     let said = alice.greenroom(["register", "wine", "../model"]).success();
-    assert!(said.stderr().contains("run_id is no text"), "{}", said.stderr());
+    assert!(said.stderr().contains("run_id is not text"), "{}", said.stderr());
     let shown = alice.greenroom(["version", "show", "wine", "1"]).success();
-    for part in ["Findings", "MLmodel: run_id is no text", "sklearn 1.10", "Infinity"] {
+    for part in ["Findings", "MLmodel: run_id is not text", "sklearn 1.10", "Infinity"] {
         assert!(shown.stdout().contains(part), "{part}: {}", shown.stdout());
     }
     let file = sandbox.read("registry/models/wine/versions/1/version.toml");
-    assert!(file.contains("findings = [\"MLmodel: run_id is no text\"]"), "{file}");
+    assert!(file.contains("findings = [\"MLmodel: run_id is not text\"]"), "{file}");
     alice.greenroom(["check"]).success();
 }
 
@@ -362,7 +363,11 @@ fn a_git_folder_is_left_out_unless_it_is_asked_for() {
     sandbox.write("model/code/.git", "gitdir: ../../zq7elsewhere\n");
     let alice = sandbox.alice().within("registry");
     let said = alice.greenroom(["register", "wine", "../model"]).success();
-    assert!(said.stderr().contains("left out, as no part of the model: .git/, code/.git"), "{}", said.stderr());
+    assert!(
+        said.stderr().contains("left out, because they are not part of the model: .git/, code/.git"),
+        "{}",
+        said.stderr()
+    );
     let all = alice.git(["log", "--all", "-p", "--format="]).success().stdout().to_owned();
     assert!(!all.contains("zq7canary") && !all.contains("zq7elsewhere"));
     alice.greenroom(["register", "wine", "../model", "--with-git"]).success();

@@ -88,7 +88,7 @@ impl World {
 #[test]
 fn where_the_pusher_counts_the_committer_must_be_a_person() {
     let world = World::new("pusher");
-    let outsider = ["nobody in people/", "set user.email", "--branch"];
+    let outsider = ["not a person in people/", "set user.email", "--branch"];
     world.refused(&world.by("dave"), "access grant bob CAN_MANAGE", &outsider);
     world.refused(&world.by("mallory"), "comment add churn 1 hello", &outsider);
     world.lands(&world.by("bob"), "transition churn 1 Production");
@@ -102,7 +102,7 @@ fn where_the_pusher_counts_nobody_lands_in_anothers_name() {
     world.refused(
         &world.by("bob"),
         "access grant bob CAN_MANAGE --as alice",
-        &["bob lands it, but its author is alice", "without --as"],
+        &["bob puts it on the branch, but its author is alice", "without --as"],
     );
     // Alice manages the registry, so the gate accepts another person's work from her. But it stays her action, and is
     // no second approval.
@@ -123,7 +123,7 @@ fn where_signatures_count_the_signer_acts() {
     world.refused(
         &world.signing("bob", "alice"),
         "transition churn 1 Staging",
-        &["alice lands it, but its committer is bob"],
+        &["alice puts it on the branch, but its committer is bob"],
     );
     world.lands(&world.signing("bob", "bob"), "transition churn 1 Staging");
     world.refused(&world.signing("bob", "bob"), "access grant bob CAN_MANAGE --as alice", &["its author is alice"]);
@@ -174,7 +174,7 @@ fn the_check_of_edits_asks_for_the_same() {
     let world = World::new("pusher");
     world.sandbox.write("r/models/churn/aliases/best.toml", "version = 1\n");
     let said = world.by("dave").greenroom(["check"]).code(5);
-    assert!(said.stdout().contains("nobody in people/"), "{}", said.stdout());
+    assert!(said.stdout().contains("not a person in people/"), "{}", said.stdout());
     world.by("alice").greenroom(["check"]).success();
     world.by("dave").greenroom(["check", "--as", "alice"]).success();
 }
@@ -193,7 +193,7 @@ fn a_server_acts_for_its_callers_where_the_registry_says_so() {
         let server = serve(name);
         let before = world.tip();
         let said = server.post("model-versions/transition-stage", &stage).by(&token).json(403);
-        let parts = ["not one of identity.servers", "its author is bob"];
+        let parts = ["is not in identity.servers", "its author is bob"];
         assert!(said["message"].as_str().is_some_and(|m| parts.iter().any(|p| m.contains(p))), "{name}: {said}");
         server.post("registered-models/set-tag", &tag).by(&token).json(403);
         assert_eq!(world.tip(), before);
@@ -216,25 +216,25 @@ fn nobody_is_locked_out_by_an_authority_that_no_manager_can_meet() {
     let alice = world.by("alice");
     let switch = "settings set --authority signature";
     // First no person has a key; then only a person without the permission; then a manager whose commits are unsigned.
-    world.refused(&alice, switch, &["by `authority = \"signature\"` it takes a key that signs", "is not signed"]);
+    world.refused(&alice, switch, &["`authority = \"signature\"` requires a valid signing key", "is not signed"]);
     for name in ["bob", "alice"] {
         alice.run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", &world.key(name)]).success();
     }
     let key = |name: &str| format!("{}.pub", world.key(name));
     alice.greenroom(["person", "set", "bob", "--key", &key("bob")]).success();
-    world.refused(&alice, switch, &["it takes a key that signs"]);
+    world.refused(&alice, switch, &["requires a valid signing key"]);
     alice.greenroom(["person", "set", "alice", "--key", &key("alice")]).success();
     world.refused(&alice, switch, &["the change to `authority = \"signature\"` is not signed"]);
     let signing = world.signing("alice", "alice");
     signing.greenroom(switch.split(' ')).success();
     // The last key of a manager cannot be removed, and neither can the last address.
-    world.refused(&signing, "person set alice --revoke-key ssh-ed25519", &["it takes a key that signs"]);
-    world.refused(&signing, "person set alice --remove-email alice@example.org", &["an e-mail address to commit with"]);
+    world.refused(&signing, "person set alice --revoke-key ssh-ed25519", &["requires a valid signing key"]);
+    world.refused(&signing, "person set alice --remove-email alice@example.org", &["an e-mail address for commits"]);
     signing.greenroom(["settings", "set", "--authority", "author"]).success();
     // Carol is a manager, too, and has an address: that is enough for the authority `pusher`.
     alice.greenroom(["person", "set", "carol", "--remove-email", "carol@example.org"]).success();
     alice.greenroom(["settings", "set", "--authority", "pusher"]).success();
-    world.refused(&alice, "person set alice --remove-email alice@example.org", &["an e-mail address to commit with"]);
+    world.refused(&alice, "person set alice --remove-email alice@example.org", &["an e-mail address for commits"]);
 }
 
 #[test]
@@ -244,9 +244,9 @@ fn check_judges_a_hand_edit_that_would_lock_everybody_out() {
     let text = format!("{}\n[identity]\nauthority = \"signature\"\n", world.sandbox.read(file));
     world.sandbox.write(file, &text);
     let said = world.by("alice").greenroom(["check"]).code(5);
-    assert!(said.stdout().contains("it takes a key that signs"), "{}", said.stdout());
-    // Whether the commit will be signed is no fault of the edit.
-    assert!(said.stdout().contains("not checked: the signature is judged when you commit"), "{}", said.stdout());
+    assert!(said.stdout().contains("requires a valid signing key"), "{}", said.stdout());
+    // A signature that is still missing is not a fault of the edit.
+    assert!(said.stdout().contains("not checked: the signature, which is judged when you commit"), "{}", said.stdout());
     assert!(!said.stdout().contains("is not signed"), "{}", said.stdout());
 }
 
@@ -255,15 +255,15 @@ fn how_a_commit_will_be_signed_is_said_to_be_not_checked() {
     tools::signing_tools();
     let world = World::new("signature");
     world.sandbox.write("r/models/churn/stages/Staging.toml", "versions = [1]\n");
-    let not_checked = "not checked: the signature is judged when you commit";
+    let not_checked = "not checked: the signature, which is judged when you commit";
     // Whether git signs at once or not, nothing is known before the commit.
     for bob in [world.by("bob"), world.signing("bob", "bob")] {
         let said = bob.greenroom(["check"]).success();
         assert!(said.stdout().contains(not_checked), "{}", said.stdout());
     }
-    // What no signature mends is a fault.
+    // A fault that no signature can repair is reported.
     let said = world.by("dave").greenroom(["check"]).code(5).stdout().to_owned();
-    assert!(said.contains("is nobody in people/") && !said.contains("not signed"), "{said}");
+    assert!(said.contains("is not a person in people/") && !said.contains("not signed"), "{said}");
     std::fs::remove_file(world.sandbox.path("r/models/churn/stages/Staging.toml")).expect("a file");
     let said = world.by("bob").greenroom(["check"]).success();
     assert!(!said.stdout().contains(not_checked), "nothing is to be signed: {}", said.stdout());
@@ -281,5 +281,5 @@ fn a_signature_that_a_stage_asks_for_is_not_checked_before_the_commit() {
     world.lands(&world.by("alice"), "stage set Staging --require-signed");
     world.sandbox.write("r/models/churn/stages/Staging.toml", "versions = [1]\n");
     let said = world.by("bob").greenroom(["check"]).success().stdout().to_owned();
-    assert!(said.contains("models/churn/stages/Staging.toml: not checked: the signature is judged"), "{said}");
+    assert!(said.contains("models/churn/stages/Staging.toml: not checked: the signature, which is judged"), "{said}");
 }

@@ -235,7 +235,10 @@ fn a_review_by_hand_is_printed_with_its_subject_and_another_one_is_explained() {
     assert!(shown(&["request", "list"]).contains("1 of 2"), "{}", shown(&["request", "list"]));
     alice.greenroom(["version", "describe", "churn", "1", "Another story"]).success();
     let told = shown(&["request", "show", id]);
-    assert!(told.contains("(does not count: the version, its stage or the rule changed since: description)"), "{told}");
+    assert!(
+        told.contains("(does not count: the version, its stage or the rule changed after the approval: description)"),
+        "{told}"
+    );
 
     // If no rule was asked, the reason is that the subject never matched this version.
     sandbox.write(&path, format!("{request}\n{}", block.replace(&subject, &"a".repeat(64))));
@@ -254,10 +257,10 @@ fn who_landed_words_of_another_is_told() {
     alice.greenroom(["comment", "add", "churn", "1", "good", "--as", "bob"]).success();
     alice.greenroom(["request", "create", "churn", "1", "Staging", "--as", "bob"]).success();
     let told = |words: &[&str]| alice.greenroom(words).success().stdout().to_owned();
-    assert!(told(&["comment", "list", "churn", "1"]).contains(", landed by alice\n"));
+    assert!(told(&["comment", "list", "churn", "1"]).contains(", committed by alice\n"));
     assert!(told(&["request", "list"]).contains("bob (landed by alice)"));
     let page = told(&["version", "show", "churn", "1"]);
-    assert_eq!(page.matches("landed by alice").count(), 3, "{page}");
+    assert_eq!(page.matches("committed by alice").count(), 3, "{page}");
     let json = |words: &[&str]| alice.greenroom(words.iter().chain(&["-o", "json"])).success().json();
     assert_eq!(json(&["comment", "list", "churn", "1"])[0]["landed_by"], "alice");
     assert_eq!(json(&["request", "list"])[0]["landed_by"], "alice");

@@ -61,7 +61,7 @@ fn a_push_takes_the_files_of_models_along() {
     let sandbox = near_and_far();
     let near = near(&sandbox);
     let said = register(&near);
-    assert!(said.contains("2 files not sent to origin yet; `git push` sends them."), "{said}");
+    assert!(said.contains("Not sent to origin yet: 2 files. Run `git push`."), "{said}");
     let (state, message) = doctor(&near, "push");
     assert_eq!(
         (state.as_str(), message.as_str()),
@@ -251,7 +251,7 @@ fn a_clone_ends_well_where_files_are_missing() {
     let pointer = sandbox.read("clone/models/churn/versions/1/artifacts/weights.bin");
     assert!(pointer.starts_with("version https://git-lfs.github.com/spec/v1\n"), "{pointer}");
     let (state, message) = doctor(&clone, "files");
-    assert!(state == "warn" && message.contains("2 of the stored files are not on this machine"), "{message}");
+    assert!(state == "warn" && message.contains("not on this machine: 2 of the stored files"), "{message}");
     assert_eq!(doctor(&clone, "clones").0, "ok");
     clone.greenroom(["tag", "set", "churn", "a=1"]).success();
     clone.git(["push", "--quiet"]).success();
@@ -319,7 +319,7 @@ fn what_cannot_be_fetched_is_told_and_not_checked() {
     let verified = clone.greenroom(["verify"]).success();
     let said = verified.stdout();
     assert!(
-        said.contains("not checked: the clone is partial") && said.contains("All that could be checked holds"),
+        said.contains("because the clone is partial") && said.contains("Everything that could be checked is valid"),
         "{said}"
     );
     assert!(verified.stderr().contains("this is a partial clone"), "{}", verified.stderr());

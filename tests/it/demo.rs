@@ -87,7 +87,7 @@ fn the_demo_ends_with_a_server_that_the_real_client_can_use_until_it_is_told_to_
     for line in lines.skip_while(|line| !line.starts_with("The registry is served at http://127.0.0.1:")) {
         if let Some(code) = line.strip_prefix("  ") {
             python.push_str(&format!("{code}\n"));
-        } else if let Some(command) = line.strip_prefix("Such a call is a commit: ") {
+        } else if let Some(command) = line.strip_prefix("Each such call is a commit: ") {
             commit.push_str(command);
             break;
         }

@@ -42,7 +42,7 @@ fn permissions_are_the_pushers_whatever_the_commit_says() {
     world.act(BOB, &["transition", "churn", "1", "Staging"]);
     let judged = world.push(ALICE);
     refused(&judged, &["committer"]);
-    assert!(judged.render().contains("alice lands it, but its committer is bob"), "{}", judged.render());
+    assert!(judged.render().contains("alice puts it on the branch, but its committer is bob"), "{}", judged.render());
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_pusher_who_is_nobody_is_refused() {
     world.act(ALICE, &["comment", "add", "churn", "1", "looks good"]);
     let judged = world.push_as("mallory");
     refused(&judged, &["identity"]);
-    assert!(judged.render().contains("('mallory', says the host)"), "{}", judged.render());
+    assert!(judged.render().contains("('mallory', according to the host)"), "{}", judged.render());
     refused(&world.push_unnamed(), &["identity"]);
 }
 
@@ -109,7 +109,7 @@ fn the_protected_branch_goes_forward_only() {
     world.git(BOB, &["reset", "-q", "--hard", "HEAD~1"]);
     let judged = world.push(BOB);
     refused(&judged, &["ref-rewind"]);
-    assert!(judged.render().contains("may not be rewound"));
+    assert!(judged.render().contains("may not be reset to an older commit"));
     refused(&world.delete(BOB), &["ref-delete"]);
     world.git(BOB, &["checkout", "-q", "--orphan", "other"]);
     world.git(BOB, &["commit", "-qm", "another history"]);
@@ -127,7 +127,7 @@ fn a_merge_that_turns_the_line_around_is_refused() {
     world.git(BOB, &["merge", "-q", "--no-ff", "--no-edit", "main"]);
     let judged = world.push(BOB);
     refused(&judged, &["ref-rewind"]);
-    assert!(judged.render().contains("first-parent line"), "{}", judged.render());
+    assert!(judged.render().contains("first-parent history"), "{}", judged.render());
 }
 
 #[test]
@@ -314,7 +314,7 @@ fn what_is_made_up_to_be_older_is_refused() {
     world.edit(ALICE, &format!("models/churn/versions/1/comments/{id}.toml"), &text);
     let judged = world.push(ALICE);
     refused(&judged, &["time"]);
-    assert!(judged.render().contains("lies before the commit that brings it"), "{}", judged.render());
+    assert!(judged.render().contains("is earlier than the commit that adds it"), "{}", judged.render());
 }
 
 #[test]
@@ -517,7 +517,7 @@ fn the_id_of_a_person_who_was_removed_is_given_to_nobody_else() {
     world.edit(CAROL, file, evil);
     let judged = world.push(CAROL);
     refused(&judged, &["person-id"]);
-    assert!(judged.render().contains("the id alice was another person's"), "{}", judged.render());
+    assert!(judged.render().contains("the id alice belonged to another person"), "{}", judged.render());
     // The id in another letter case is the same id.
     world.git(CAROL, &["reset", "-q", "--hard", "HEAD~1"]);
     world.edit(CAROL, "people/Alice.toml", evil);

@@ -80,7 +80,7 @@ fn installing_twice_changes_nothing() {
     served.server().greenroom(UNIX).success();
     let config = served.sandbox.read("served.git/config");
     let again = served.server().greenroom(UNIX).success();
-    assert_eq!(again.stdout(), "the gate is installed already\n");
+    assert_eq!(again.stdout(), "the gate is already installed\n");
     assert_eq!(served.sandbox.read("served.git/config"), config);
     assert_eq!(served.hooks(), ["post-receive", "pre-receive"]);
 }
@@ -91,7 +91,7 @@ fn the_settings_of_a_served_repository_are_written_and_those_that_differ_are_tol
     served.server().git(["config", "receive.autogc", "true"]).success();
     let words = ["hook", "install", "--host", "http", "--protect", "release/*", "--protect", "prod"];
     let said = served.server().greenroom(words).success();
-    assert!(said.stderr().contains("receive.autogc is true here and was left so"), "{}", said.stderr());
+    assert!(said.stderr().contains("receive.autogc is true and was not changed"), "{}", said.stderr());
     let get = |key: &str| served.server().git(["config", "--local", "--get-all", key]).success().stdout().to_owned();
     assert_eq!(get("greenroom.host"), "http\n");
     assert_eq!(get("greenroom.protected"), "release/*\nprod\n");
@@ -120,7 +120,7 @@ fn a_hook_that_is_there_runs_first_and_comes_back() {
     let text = "#!/bin/sh\ncat >>seen\n[ ! -e stop ] || { echo 'not on Fridays' >&2; exit 7; }\n";
     served.hook("pre-receive", text);
     let said = served.server().greenroom(UNIX).success();
-    assert!(said.stdout().contains("moved the hook that was there"), "{}", said.stdout());
+    assert!(said.stdout().contains("moved the existing hook"), "{}", said.stdout());
     let beside = ["post-receive", "pre-receive", "pre-receive.d/00-existing", "pre-receive.d/greenroom"];
     assert_eq!(served.hooks(), beside);
     served.server().greenroom(UNIX).success();
@@ -145,7 +145,7 @@ fn a_hook_that_is_there_runs_first_and_comes_back() {
     assert_eq!(served.sandbox.read("served.git/hooks/pre-receive"), text);
     served.server().git(["config", "greenroom.host"]).code(1);
     let nothing = served.server().greenroom(["hook", "uninstall"]).success();
-    assert_eq!(nothing.stdout(), "there is no gate here\n");
+    assert_eq!(nothing.stdout(), "the gate is not installed\n");
 }
 
 #[test]
@@ -194,13 +194,13 @@ fn without_a_host_nothing_is_accepted() {
     let served = Served::new();
     served.server().greenroom(UNIX).success();
     served.server().git(["config", "--unset", "greenroom.host"]).success();
-    served.refused("it is not set how this server says who pushes");
+    served.refused("no setting says how this server names the pusher");
     served.server().git(["config", "greenroom.host", "sourceforge"]).success();
-    served.refused("'sourceforge' is no kind of git host");
-    // The user's own config does not count: everyone who pushes to a path brings one.
+    served.refused("'sourceforge' is not a known git host");
+    // The user's own config does not count: every person who pushes to a path has one.
     served.server().git(["config", "--unset", "greenroom.host"]).success();
     served.server().git(["config", "--global", "greenroom.host", "unix"]).success();
-    served.refused("it is not set how this server says who pushes");
+    served.refused("no setting says how this server names the pusher");
     let update = ["hook", "pre-receive", "--host", "http"];
     served.server().git(["config", "greenroom.host", "unix"]).success();
     let two = served.server().env("GIT_DIR", ".").greenroom(update).code(1);
@@ -217,8 +217,8 @@ fn what_git_would_not_send_is_refused() {
     let many: String = (0..60).map(|i| line(&format!("refs/heads/x{i}"))).collect();
     for (input, words) in [
         ("rubbish\n".to_owned(), "fewer than three parts"),
-        (line("HEAD"), "a name is none of a reference"),
-        (line("refs/heads/a\u{1b}[2J"), "a name is none of a reference"),
+        (line("HEAD"), "a name is not the name of a reference"),
+        (line("refs/heads/a\u{1b}[2J"), "a name is not the name of a reference"),
         (line("refs/heads/x").trim_end().to_owned(), "the last line is not complete"),
         (format!("{}{}", line("refs/heads/x"), "\u{0}\n"), "fewer than three parts"),
         (many, "more than 50 references"),
@@ -272,7 +272,7 @@ fn a_repository_that_cannot_be_served_is_told() {
     served.hook("pre-receive", "#!/bin/sh\n");
     served.hook("pre-receive.d/00-existing", "#!/bin/sh\n");
     let said = served.server().greenroom(UNIX).code(6);
-    assert!(said.stderr().contains("is in the way"), "{}", said.stderr());
+    assert!(said.stderr().contains("the existing hook would be moved to this path"), "{}", said.stderr());
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn status_says_whether_the_gate_is_in_force() {
     assert_eq!((&json["ok"], &json["host"]), (&serde_json::json!(true), &serde_json::json!("unix")));
     fs::set_permissions(served.path("pre-receive"), fs::Permissions::from_mode(0o644)).expect("writable");
     let idle = served.server().greenroom(["hook", "status"]).code(7);
-    assert!(idle.stdout().contains("it is not executable, so git passes it over"), "{}", idle.stdout());
+    assert!(idle.stdout().contains("it is not executable, so git ignores it"), "{}", idle.stdout());
 }
 
 #[test]
@@ -382,14 +382,14 @@ fn a_registry_at_any_depth_is_judged_when_it_changes_moves_or_comes() {
         let text = fs::read_to_string(served.sandbox.path(settings)).expect("it is there");
         served.sandbox.write(settings, text.replace("name = \"registry\"", "name = \"hacked\""));
     };
-    refused(&rename, "is no person of this registry");
-    refused(&|shell| drop(shell.git(["mv", "ml/team/registry", "reg2"]).success()), "is no person of this registry");
+    refused(&rename, "is not a person of this registry");
+    refused(&|shell| drop(shell.git(["mv", "ml/team/registry", "reg2"]).success()), "is not a person of this registry");
     let another = |at: &str| {
         let text = fs::read_to_string(served.sandbox.path(settings)).expect("it is there");
         served.sandbox.write(format!("bob/{at}/greenroom.toml"), &text);
     };
-    refused(&|_| another("top"), "is no person of this registry");
-    refused(&|_| another("x/y/z"), "is no person of this registry");
+    refused(&|_| another("top"), "is not a person of this registry");
+    refused(&|_| another("x/y/z"), "is not a person of this registry");
     // Everyone may change files beside the registry.
     let shell = bob(&served);
     served.sandbox.write("bob/src/a/b/c.txt", "text");
@@ -399,7 +399,7 @@ fn a_registry_at_any_depth_is_judged_when_it_changes_moves_or_comes() {
     // A new installation records the folder of the registry in the config.
     let again = served.server().greenroom(UNIX).success();
     assert!(again.stdout().contains("set greenroom.registry to ml/team/registry"), "{}", again.stdout());
-    refused(&rename, "is no person of this registry");
+    refused(&rename, "is not a person of this registry");
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn a_writer_that_is_killed_leaves_the_old_or_the_new_state() {
         }
     }
     assert_eq!(killed, KILLS, "in {MOST} attempts");
-    eprintln!("{killed} killed, of which {landed} had landed");
+    eprintln!("{killed} killed, {landed} of them after the commit");
     let fsck = sandbox.alice().within("r").git(["fsck", "--strict", "--no-dangling", "--no-progress"]).success();
     assert_eq!((fsck.stdout(), fsck.stderr()), ("", ""));
     // A killed writer may leave the work tree behind; the commits are complete.

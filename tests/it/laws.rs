@@ -135,7 +135,7 @@ fn law_1_requests_comments_and_webhooks_are_read_as_printed() {
     round_trip(generate::webhook().boxed());
 }
 
-// Laws 2 and 3: events tell the whole difference, and it is the requested one.
+// Laws 2 and 3: events are the whole difference, and it is the requested one.
 
 /// Applies an action in memory.
 fn act(store: &dyn Stage, root: Option<Oid>, action: &Action, by: &str, step: usize) -> Result<Oid, Refusal> {

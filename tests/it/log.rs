@@ -40,7 +40,7 @@ fn who_is_not_proven_to_have_asked_is_named_as_a_claim() {
         bob.git(["merge", "--quiet", "--no-ff", "feature", "-m", "Merge it"]).success();
         push(&sandbox, "bob", "main");
         let served = sandbox.alice().within("r.git");
-        let head = if claimed { " bob, in the name of alice (not proven)\n" } else { " bob, asked by alice\n" };
+        let head = if claimed { " bob, authored by alice (not proven)\n" } else { " bob, authored by alice\n" };
         for words in [["log", "churn"], ["show", "main"]] {
             let text = served.greenroom(words).success();
             assert!(text.stdout().contains(head), "{first}: {}", text.stdout());
@@ -69,7 +69,8 @@ fn a_merge_tells_who_asked_who_merged_and_who_pushed() {
 
     let served = sandbox.alice().within("r.git");
     let text = served.greenroom(["log", "churn"]).success();
-    let head = " bob, asked by alice\n    pushed by bob via gitolite 2026-03-01 13:00Z\n    register the model churn\n";
+    let head =
+        " bob, authored by alice\n    pushed by bob via gitolite 2026-03-01 13:00Z\n    register the model churn\n";
     assert!(text.stdout().contains(head), "{}", text.stdout());
     let told = served.greenroom(["log", "churn", "-o", "json"]).success().json();
     assert_eq!((&told[0]["by"], &told[0]["asked_by"]), (&json!("bob"), &json!(["alice"])));

@@ -203,7 +203,7 @@ fn a_server_that_is_away_or_dies_loses_nothing_and_a_repeated_mail_has_the_same_
     }
     assert_eq!(post.run(), [""; 0]);
     let ids: Vec<_> = world.sink.mails().iter().map(|m| m.id().to_owned()).collect();
-    assert_eq!(ids.len(), 2, "taken twice, for the first time nobody was told");
+    assert_eq!(ids.len(), 2, "accepted twice, because the first response was lost");
     assert_eq!(ids[0], ids[1]);
     assert_eq!(ids[0], format!("<{}@example.org>", post.ids()[0]));
 }

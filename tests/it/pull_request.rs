@@ -126,7 +126,7 @@ fn github_checks_the_merge_that_it_would_make() {
         "**alice, bob may merge this**",
         "  - move churn version 2 from None to Production\n",
         "  - move churn version 1 from Production to Archived (version 2 took its place)\n",
-        "  - ✅ one approval, which may be the merge by somebody else\n",
+        "  - ✅ one approval, which may be the merge by another person\n",
         "  - ✅ `the metric auc >= 0.9 (it is 0.94)`\n",
         "| → auc | 0.94 | 0.91 |\n",
         "| → data | (none) | june |\n",
@@ -139,7 +139,7 @@ fn github_checks_the_merge_that_it_would_make() {
     let log = bob.greenroom(["log", "churn", "-o", "json"]).success().json();
     assert_eq!((&log[0]["by"], &log[0]["asked_by"]), (&json!("bob"), &json!(["carol"])));
     let told = bob.greenroom(["log", "churn", "-n", "1"]).success();
-    assert!(told.stdout().contains("asked by carol"), "{}", told.stdout());
+    assert!(told.stdout().contains("authored by carol"), "{}", told.stdout());
     let asked = bob.git(["log", "-1", "--format=%an %s", &format!("origin/{branch}")]).success();
     assert_eq!(asked.stdout(), "Carol Move churn version 2 from None to Production\n");
 }
@@ -183,7 +183,7 @@ fn nobody_merges_what_he_asked_for_himself() {
     assert_eq!((told["may_merge"].clone(), told["passes"].clone()), (json!([]), json!(false)));
     assert!(rules(&told).contains(&"stage-approvals".to_owned()), "{told:#}");
     let text = job.greenroom(["check", "origin/main..HEAD"]).code(5);
-    assert!(text.stdout().contains("Nobody may merge this; "), "{}", text.stdout());
+    assert!(text.stdout().contains("No person may merge this; "), "{}", text.stdout());
 }
 
 #[test]

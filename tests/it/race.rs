@@ -72,7 +72,7 @@ fn eight_writers_of_versions_never_get_one_number_twice() {
             let mut numbers = Vec::new();
             for _ in 0..each {
                 let action = Action::CreateVersion { model: model.clone(), new: Box::new(NewVersion::default()) };
-                let outcome = registry.change(&asker, &[action], now, &options).expect("it lands");
+                let outcome = registry.change(&asker, &[action], now, &options).expect("the change is committed");
                 numbers.extend(outcome.diff.events.iter().filter_map(|e| e.version()));
             }
             numbers
@@ -106,7 +106,7 @@ fn settings_that_changed_meanwhile_are_not_written_over() {
     settings.identity.self_approval = true;
     let change = Action::ChangeSettings { settings, seen: Some(Box::new(seen)) };
     let refused = registry.change(&asker, &[change], now, &ChangeOptions::default()).expect_err("it is outdated");
-    assert_eq!(refused.to_string(), "greenroom.toml changed meanwhile; look again, then try again");
+    assert_eq!(refused.to_string(), "greenroom.toml changed meanwhile; review the change, then try again");
     let kept = registry.snapshot().expect("a snapshot");
     let rule = kept.settings().expect("settings").and_then(|s| s.rule(&greenroom::stage::Stage::Production).cloned());
     assert_eq!(rule.map(|r| r.approvals), Some(2));

@@ -258,7 +258,7 @@ fn each_question_can_be_asked_of_the_past() {
     assert_eq!(json(&sandbox, "show")["models"], 2);
     assert_eq!(json(&sandbox, &format!("access group {then}")), Value::Array(Vec::new()));
     assert_eq!(json(&sandbox, &format!("webhook list {then}")), Value::Array(Vec::new()));
-    refused(&sandbox, 3, &format!("show wine {then}"), "was no model or version then");
+    refused(&sandbox, 3, &format!("show wine {then}"), "there was no model or version 'wine");
     refused(&sandbox, 3, &format!("show wine 1 {then}"), "wine");
     refused(&sandbox, 3, &format!("fetch wine/1 ../out {then}"), "wine");
     refused(&sandbox, 2, &format!("show wine/1@{{HEAD}} {then}"), "given twice");
@@ -279,7 +279,7 @@ fn an_unknown_word_is_no_empty_answer() {
         assert_eq!((found.stdout(), found.stderr()), ("", "Nothing matches.\n"));
     }
     for moment in ["tomorrow", "2027-01-01", "2026-12"] {
-        refused(&sandbox, 2, &format!("version list wine --at {moment}"), "is still to come");
+        refused(&sandbox, 2, &format!("version list wine --at {moment}"), "is in the future");
     }
     for moment in ["2026-03", "2026-03-01_9:30", "2026-03-01_09:30_UTC"] {
         refused(&sandbox, 3, &format!("version list wine --at {moment}"), "the history begins after");

@@ -54,7 +54,7 @@ fn the_approval_that_completes_a_request_is_kept_while_the_version_may_not_enter
     assert_eq!(all[0]["approvals"]["by"], serde_json::json!(["bob", "carol"]));
     let (checked, _) = told(&by(&sandbox, "alice"), "check");
     assert!(checked.contains("the version does not move yet: version 1 may enter Production only from"), "{checked}");
-    // As it was said, the move voids both; after it the approvals move the version.
+    // As the warning said, the move voids both approvals; after it, new approvals move the version.
     told(&by(&sandbox, "alice"), "transition churn 1 Staging");
     assert_eq!(open(&sandbox)[0]["approvals"]["by"], serde_json::json!([]));
     let (_, warned) = told(&by(&sandbox, "bob"), "request approve churn 1");
@@ -65,7 +65,7 @@ fn the_approval_that_completes_a_request_is_kept_while_the_version_may_not_enter
     assert_eq!(audit["findings"], serde_json::json!([]));
     // The log says which of the five counted.
     let (log, _) = told(&by(&sandbox, "alice"), "log churn -n 1");
-    assert_eq!(log.matches("(void: it was about something else than what entered)").count(), 2, "{log}");
+    assert_eq!(log.matches("(void: it was for a different state than the one that entered)").count(), 2, "{log}");
     assert_eq!(log.matches("        approved by ").count(), 4, "{log}");
 }
 
@@ -109,7 +109,10 @@ fn evidence_that_is_missing_is_told_to_each_who_approves() {
 fn a_branch_is_refused_where_its_merge_would_be_one_approval_of_two() {
     let sandbox = registry();
     let said = by(&sandbox, "alice").greenroom("request create churn 1 Production --branch".split(' ')).code(5);
-    let parts = ["takes 2 approvals, and the merge of a branch is one", "greenroom request create churn 1 Production"];
+    let parts = [
+        "needs 2 approvals, but the merge of a branch gives only one approval",
+        "greenroom request create churn 1 Production",
+    ];
     assert!(parts.iter().all(|part| said.stderr().contains(part)), "{}", said.stderr());
     let branches = by(&sandbox, "alice").git(["branch", "--list", "request/*"]).success();
     assert_eq!(branches.stdout(), "");
@@ -131,7 +134,7 @@ fn check_says_what_a_review_by_hand_completes() {
         // Before the commit and after it.
         for _ in 0..2 {
             let (said, _) = told(&shell, "check");
-            assert_eq!(said.contains("has all approvals that it takes, and is open"), completes, "{name}: {said}");
+            assert_eq!(said.contains("has all required approvals, but it is still open"), completes, "{name}: {said}");
             assert_eq!(said.contains("greenroom request approve 'churn' 1 Production"), completes, "{name}: {said}");
             shell.git(["commit", "--quiet", "--all", "--allow-empty", "-m", "by hand"]).success();
         }
@@ -139,5 +142,5 @@ fn check_says_what_a_review_by_hand_completes() {
     let (shown, _) = told(&by(&sandbox, "carol"), "request approve churn 1 Production");
     assert!(shown.contains("move churn version 1 from None to Production (approved)"), "{shown}");
     let (said, _) = told(&alice, "check");
-    assert!(!said.contains("is open"), "{said}");
+    assert!(!said.contains("it is still open"), "{said}");
 }

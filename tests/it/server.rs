@@ -37,7 +37,7 @@ struct World {
 }
 
 impl World {
-    /// A registry with the people of the grants: `("bob", "CAN_READ")`; an empty string is no grant.
+    /// A registry with the people of the grants: `("bob", "CAN_READ")`; an empty string means no grant.
     fn new(grants: &[(&str, &str)]) -> Self {
         let sandbox = Sandbox::new();
         sandbox.greenroom(["init", "r"]).success();

@@ -175,5 +175,5 @@ fn what_is_secret_stays_with_the_account_that_keeps_it() {
     let tokens = machine.sandbox.path("srv/r.git/greenroom/tokens.toml");
     assert_eq!(fs::metadata(&tokens).expect("it is there").permissions().mode() & 0o777, 0o600);
     let refused = machine.run("7002", machine.greenroom.to_str().expect("UTF-8"), "-C ../srv/r.git token list").code(1);
-    assert!(refused.stderr().contains("is private to account 7001"), "{}", refused.stderr());
+    assert!(refused.stderr().contains("only account 7001 can read"), "{}", refused.stderr());
 }

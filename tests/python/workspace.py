@@ -88,7 +88,7 @@ def construction():
     same((me.user_name, me.active, [e.value for e in me.emails]), ("alice", True, ["alice@example.org"]))
     assert w.get_workspace_id() > 0
     same([g.display for g in client(TOKENS["erin"]).current_user.me().groups], ["risk"])
-    refused(Unauthenticated, "not known", client("grm_" + "x" * 32).current_user.me)
+    refused(Unauthenticated, "is unknown", client("grm_" + "x" * 32).current_user.me)
     return w
 
 

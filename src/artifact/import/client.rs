@@ -182,7 +182,7 @@ impl Client {
         let bad = || ImportError::Answer {
             server: self.server.to_string(),
             what: shown.clone(),
-            why: "it is no list of files".to_owned(),
+            why: "it is not a list of files".to_owned(),
         };
         let files = match answer.get("files") {
             None => return Ok(Vec::new()),

@@ -85,7 +85,7 @@ pub enum ImportError {
         why: String,
     },
     /// A server responds with an unexpected status.
-    #[error("{server} answers with {status} when asked for {what}{}", hint(*.status))]
+    #[error("{server} responds with {status} to the request for {what}{}", hint(*.status))]
     Status {
         /// The URL of the server.
         server: String,
@@ -95,7 +95,7 @@ pub enum ImportError {
         what: String,
     },
     /// A server's response is not in MLflow's format.
-    #[error("{server} gives no usable answer when asked for {what}: {why}")]
+    #[error("{server} sends an invalid response to the request for {what}: {why}")]
     Answer {
         /// The URL of the server.
         server: String,
@@ -106,12 +106,12 @@ pub enum ImportError {
     },
     /// The tracking server stores the files at a location that is not allowed.
     #[error(
-        "the tracking server keeps the files at {0}, from where greenroom may not copy; `--import-from PREFIX` of `greenroom \
-         serve` or `greenroom register` allows it"
+        "the tracking server stores the files at {0}, from which greenroom may not copy; allow it with \
+         `--import-from PREFIX` of `greenroom serve` or `greenroom register`"
     )]
     NotAllowed(String),
     /// The origin is no longer allowed.
-    #[error("this server may no longer copy from {0}; `greenroom serve --import-from` allows it")]
+    #[error("this server may no longer copy from {0}; allow it with `greenroom serve --import-from`")]
     Revoked(String),
 }
 
@@ -312,7 +312,7 @@ fn place(text: &str) -> Result<ImportPlace, InvalidPlace> {
 
 /// Parses a path below a location: `Some(None)` for the location itself, `None` if the path is not valid for model
 /// files.
-#[expect(clippy::option_option, reason = "no path, and a path to the place itself, are two things")]
+#[expect(clippy::option_option, reason = "an invalid path and a path to the location itself are different results")]
 fn below(path: &Path) -> Option<Option<FilePath>> {
     let text = path.to_str()?.trim_end_matches('/');
     if text.is_empty() { Some(None) } else { place::plain(text).map(Some) }

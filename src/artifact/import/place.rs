@@ -10,19 +10,20 @@ use crate::text::quoted;
 pub enum InvalidPlace {
     /// It contains a character that has a special meaning in some URLs.
     #[error(
-        "{0} has a character that is not allowed in the address of a place: white space, control characters and any of % # ; ? \\ @"
+        "{0} has a character that is not allowed in a location: white space, control characters and any of % # ; ? \\ @"
     )]
     Character(String),
     /// It is neither a folder nor a server.
     #[error(
-        "{0} is no place to copy from: give a folder as file:///folder, or the artifacts of a server as http(s)://HOST/api/2.0/mlflow-artifacts/artifacts"
+        "{0} is not a location to copy from: give a folder as file:///folder, or the artifacts of a server as \
+         http(s)://HOST/api/2.0/mlflow-artifacts/artifacts"
     )]
     Kind(String),
     /// The path contains `..` or a part that no model file may have.
     #[error("{0} has a path that is not allowed")]
     Path(String),
     /// It has no host, or an invalid port.
-    #[error("{0} names no host")]
+    #[error("{0} has no host, or an invalid port")]
     Host(String),
 }
 

@@ -92,7 +92,7 @@ impl Tracking {
         found.ok_or_else(|| ImportError::Answer {
             server: self.server.to_string(),
             what: what.to_owned(),
-            why: "it does not say where its files are".to_owned(),
+            why: "it does not name the location of its files".to_owned(),
         })
     }
 

@@ -23,7 +23,7 @@ impl UploadId {
 
 /// Returns the message for an invalid id.
 pub fn no_id(given: &str) -> String {
-    format!("{} is no id of an upload: give 32 to 64 hexadecimal digits, such as a UUID", quoted(given))
+    format!("{} is not an upload id: give 32 to 64 hexadecimal digits, such as a UUID", quoted(given))
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ pub struct Uploads {
 
 /// A file that is being received for an upload. Dropping the value discards it.
 #[derive(Debug)]
-#[must_use = "what came is dropped unless it is finished"]
+#[must_use = "the received bytes are dropped unless the file is finished"]
 pub struct Incoming {
     folder: PathBuf,
     path: FilePath,
@@ -341,7 +341,7 @@ impl Uploads {
             }
             match entry.file_name().to_str().and_then(UploadId::new) {
                 Some(id) => removed += usize::from(self.discard(&id).is_ok()),
-                // A crash left this while an upload was created or removed.
+                // A crash left this file while an upload was created or removed.
                 None => drop(fs::remove_dir_all(&path)),
             }
         }

@@ -34,7 +34,7 @@ pub(in crate::cli) struct WatchArgs {
     /// Deliver what is due now, then exit; exit code 1 if a delivery failed
     #[arg(long)]
     once: bool,
-    /// Fetch from upstream at this interval (`30s`, `5m`, `1h`), and move the branch forward: for a clone that follows
+    /// Fetch from upstream at this interval (`30s`, `5m`, `1h`), and move the branch forward: for a mirror of a remote
     #[arg(long, value_name = "EVERY", value_parser = every)]
     fetch: Option<Duration>,
 }
@@ -46,7 +46,7 @@ fn every(given: &str) -> Result<Duration, String> {
     };
     let seconds = unit("s", 1).or_else(|| unit("m", 60)).or_else(|| unit("h", 3600));
     let usable = seconds.filter(|s| (1..=86_400).contains(s)).map(Duration::from_secs);
-    usable.ok_or_else(|| format!("{given:?} is no time between 1s and 24h; write for example 30s or 5m"))
+    usable.ok_or_else(|| format!("{given:?} is not a time between 1s and 24h; write for example 30s or 5m"))
 }
 
 pub(in crate::cli) fn run(args: &WatchArgs, session: &mut Session) -> Result<Exit, CliError> {
@@ -149,7 +149,7 @@ fn tell(json: bool, of: Option<String>, quiet: bool) -> Reporter {
 /// Prints the result of a run with `--once`.
 fn report(ended: &[(String, Summary)], session: &mut Session) -> Result<Exit, CliError> {
     if let Some((shown, _)) = ended.iter().find(|(_, s)| s.elsewhere) {
-        let message = format!("another process delivers for {} already", one_line(shown));
+        let message = format!("another process already delivers for {}", one_line(shown));
         return Err(CliError::new(Exit::Conflict, message));
     }
     if session.out.is_json() {
@@ -167,9 +167,9 @@ fn report(ended: &[(String, Summary)], session: &mut Session) -> Result<Exit, Cl
             let of = if ended.len() > 1 { format!("{}: ", one_line(shown)) } else { String::new() };
             let suspended = if s.suspended > 0 { format!(", {} suspended", s.suspended) } else { String::new() };
             let (delivered, failed, pending, dead) = (s.delivered, s.failed, s.pending, s.dead);
-            session.out.line(format!(
-                "{of}{delivered} delivered, {failed} failed; {pending} wait, {dead} given up{suspended}"
-            ));
+            session
+                .out
+                .line(format!("{of}{delivered} delivered, {failed} failed; {pending} pending, {dead} dead{suspended}"));
         }
     }
     Ok(if ended.iter().all(|(_, s)| s.failed == 0 && !s.is_behind) { Exit::Ok } else { Exit::Failed })

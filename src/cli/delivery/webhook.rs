@@ -249,7 +249,7 @@ fn create(args: CreateArgs, session: &mut Session) -> Result<Exit, CliError> {
     let mut new = NewWebhook { events, profile, model: args.model, ..NewWebhook::default() };
     fill(&mut new, args.what)?;
     if new.url.is_none() && new.job.is_none() {
-        return Err(CliError::usage("say where to: --url URL, or --job ID --workspace URL"));
+        return Err(CliError::usage("name the target: --url URL, or --job ID --workspace URL"));
     }
     change(session, &args.change, &new, |new| Action::CreateWebhook { new })
 }
@@ -341,15 +341,16 @@ fn change(
     let mut warnings = Vec::new();
     for name in new.secret.iter().chain(&new.authorization) {
         if out.secrets().get(name)?.is_none() {
-            warnings
-                .push(format!("the secret '{name}' is not here yet: `greenroom secret set {name}` where it is sent"));
+            warnings.push(format!(
+                "the secret '{name}' is not here: run `greenroom secret set {name}` on the machine that sends"
+            ));
         }
     }
     let job = new.job.as_ref().map(|job| &job.workspace_url);
     for url in new.url.iter().chain(job) {
         if let Err(why) = out.allow().judge_text(url.as_str()) {
             warnings.push(format!(
-                "{}: {why}; `git config --add {} HOST` allows it where it is sent",
+                "{}: {why}; to allow it, run `git config --add {} HOST` on the machine that sends",
                 one_line(url.as_str()),
                 crate::deliver::webhook::address::SETTING
             ));
@@ -371,7 +372,7 @@ fn test(args: &TestArgs, session: &mut Session) -> Result<Exit, CliError> {
     if session.out.is_json() {
         session.out.json(&view::WebhookTrial { event: trial.name(), status: answer.status, body: &body })?;
     } else {
-        session.out.line(format!("{} was answered with HTTP {}.", trial.name(), answer.status));
+        session.out.line(format!("The response to {} was HTTP {}.", trial.name(), answer.status));
         let head: String = body.chars().take(2000).collect();
         session.out.block(&head, "    ");
     }

@@ -17,7 +17,7 @@ use crate::text::one_line;
 use crate::time::Timestamp;
 use crate::view;
 
-/// List waiting and dead deliveries, and the last ones that arrived
+/// List pending and dead deliveries, and the latest delivered ones
 ///
 /// Example: `greenroom webhook deliveries --failed`
 ///
@@ -72,7 +72,7 @@ pub(in crate::cli) fn run(args: &DeliveriesArgs, session: &mut Session) -> Resul
             session.out.line(format!("{name} is suspended since {since}: {}", one_line(&suspended.why)));
         }
     }
-    let mut table = Table::new(&["CHANNEL", "DELIVERY", "EVENT", "OF", "STATE", "TRIES", "WHEN", "SAID"]);
+    let mut table = Table::new(&["CHANNEL", "DELIVERY", "EVENT", "QUEUE", "STATE", "ATTEMPTS", "WHEN", "RESPONSE"]);
     for row in &rows {
         let when = row.at.map_or_else(String::new, |at| local(Timestamp::from_millis(at)));
         let tries = row.job.attempts.to_string();
@@ -80,7 +80,7 @@ pub(in crate::cli) fn run(args: &DeliveriesArgs, session: &mut Session) -> Resul
         table.row(cells);
     }
     if table.is_empty() {
-        session.out.line("no deliveries");
+        session.out.line("No deliveries.");
     }
     table.print(&mut session.out);
     Ok(Exit::Ok)
@@ -108,7 +108,7 @@ pub(in crate::cli) fn states(outbox: &Outbox, named: Option<&str>) -> Result<Vec
         match outbox.look(&name)? {
             Some(state) => out.push((name, state)),
             None if named.is_some() => {
-                let message = format!("nothing was ever delivered to {}", crate::text::quoted(&name));
+                let message = format!("there are no deliveries to {}", crate::text::quoted(&name));
                 return Err(CliError::not_found(message).hint("greenroom watch"));
             }
             None => {}

@@ -97,7 +97,7 @@ pub(in crate::cli) fn run(args: &ReplayArgs, session: &mut Session) -> Result<Ex
         } else {
             String::new()
         };
-        let lost = if failed > 0 { format!(", {failed} did not arrive") } else { String::new() };
+        let lost = if failed > 0 { format!(", {failed} failed") } else { String::new() };
         session.out.line(format!("{sent} {what}{rate}{lost}"));
     }
     Ok(if failed == 0 { Exit::Ok } else { Exit::Failed })
@@ -117,7 +117,7 @@ fn as_text(one: &Replayed) -> String {
     let said = match &one.outcome {
         None | Some(Ok(_)) => String::new(),
         Some(Err(Failure::Tried(why))) => format!(": {why}"),
-        Some(Err(Failure::Behind)) => ": not sent, for one before it did not arrive".to_owned(),
+        Some(Err(Failure::Behind)) => ": not sent, because an earlier delivery failed".to_owned(),
     };
     one_line(&format!("{} {} {} {}{said}", one.channel, job.id, job.event, job.lane)).into_owned()
 }
@@ -151,7 +151,7 @@ fn those_that_are_on(registry: &Registry) -> Result<BTreeSet<String>, CliError> 
 }
 
 fn is_off(name: &str) -> CliError {
-    let off = CliError::new(Exit::Failed, format!("nothing is sent to {}: it is switched off", one_line(name)));
+    let off = CliError::new(Exit::Failed, format!("{} is switched off, so nothing is sent to it", one_line(name)));
     if name == mail::CHANNEL { off } else { off.hint(format!("greenroom webhook update {name} --state ACTIVE")) }
 }
 
@@ -183,7 +183,7 @@ fn revive(
     session.out.line(format!("{} {when}", deliveries(dead)));
     if left > 0 {
         let stays = if left == 1 { "stays as it is" } else { "stay as they are" };
-        session.out.line(format!("{} to what is switched off {stays}", deliveries(left)));
+        session.out.line(format!("{} to channels that are switched off {stays}", deliveries(left)));
     }
     Ok(Exit::Ok)
 }

@@ -66,7 +66,7 @@ pub(in crate::cli) fn run(args: &CodeownersArgs, session: &mut Session) -> Resul
     } else if !args.write {
         session.out.block(&text, "");
     } else if current {
-        session.out.foreign(&format!("{path} is as the grants make it."));
+        session.out.foreign(&format!("{path} already matches the grants."));
     } else {
         session.out.line(format!("  wrote {path}"));
         session.out.line("Commit it with git.");

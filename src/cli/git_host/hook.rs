@@ -102,7 +102,7 @@ pub(in crate::cli) fn run(command: HookCommand, session: &mut Session) -> Result
         HookCommand::Install(args) => install(args, session),
         HookCommand::Uninstall(args) => {
             let report = hook::uninstall(&repository(&args, session)?)?;
-            print(&report, "there is no gate here", session)
+            print(&report, "the gate is not installed", session)
         }
         HookCommand::Status(args) => status(&args, session),
         HookCommand::PreReceive(args) => {
@@ -151,7 +151,7 @@ fn repository(place: &PlaceArgs, session: &Session) -> Result<Repo, CliError> {
 pub(in crate::cli) fn program() -> Result<PathBuf, CliError> {
     std::env::current_exe().map_err(|e| CliError {
         causes: vec![e.to_string()],
-        ..CliError::new(Exit::Failed, "could not find out the path of greenroom")
+        ..CliError::new(Exit::Failed, "could not find the path of greenroom")
     })
 }
 
@@ -169,8 +169,8 @@ pub(in crate::cli) fn ungated(repo: &Repo, hook: Hook, gap: hook::HookGap) -> (S
     let host = repo.own_setting(hook::install::HOST).unwrap_or_default();
     let (host, dir) = (one_line(&host), repo.git_dir().display().to_string());
     let key = hook::install::HOST;
-    let does = if gap == hook::HookGap::Other { "may not judge as this greenroom does" } else { "does not judge them" };
-    let message = format!("{key} is set, so pushes are to be judged, but the hook {} {does}: {gap}", hook.name());
+    let does = if gap == hook::HookGap::Other { "may judge them differently" } else { "does not judge them" };
+    let message = format!("{key} is set, so the gate must judge pushes, but the hook {} {does}: {gap}", hook.name());
     (message, format!("greenroom hook install --bare {} --host {host}", one_line(&dir)))
 }
 
@@ -186,7 +186,7 @@ fn install(args: InstallArgs, session: &mut Session) -> Result<Exit, CliError> {
             report
         }
     };
-    print(&report, "the gate is installed already", session)
+    print(&report, "the gate is already installed", session)
 }
 
 /// The folders of all registries in the newest commit; the gate judges each. Empty before the first commit.
@@ -261,7 +261,7 @@ fn status(place: &PlaceArgs, session: &mut Session) -> Result<Exit, CliError> {
     } else {
         for one in &standing {
             let path = one.path.as_ref().map(|p| format!(" {}", one_line(&p.to_string_lossy()))).unwrap_or_default();
-            let said = one.fault.map_or_else(|| "in force".to_owned(), |gap| gap.to_string());
+            let said = one.fault.map_or_else(|| "installed".to_owned(), |gap| gap.to_string());
             session.out.line(format!("{:<12} {said}{path}", one.hook.name()));
         }
         match &host {
@@ -269,7 +269,9 @@ fn status(place: &PlaceArgs, session: &mut Session) -> Result<Exit, CliError> {
             Err(why) => session.out.line(format!("{:<12} {}", "host", one_line(why))),
         }
         let judged = match &folders {
-            Ok(folders) if folders.is_empty() => "none yet; one that is pushed is judged from then on".to_owned(),
+            Ok(folders) if folders.is_empty() => {
+                "none yet; the gate judges a registry from its first push on".to_owned()
+            }
             Ok(folders) => format!("judged in {}", places(folders)),
             Err(e) => format!("cannot be found, so pushes are refused: {}", e.message),
         };

@@ -120,11 +120,11 @@ impl<'a> Summary<'a> {
                 more => format!("{} and {more} more", shown.join(", ")),
             }
         };
-        let more = if judged.more { "; there are more people than were tried" } else { "" };
+        let more = if judged.more { "; not all people were checked" } else { "" };
         match (judged.may_merge.as_slice(), self.merger, &judged.nearest) {
             ([], Some(user), _) => format!("{user} may not merge this."),
             ([], None, Some(nearest)) => {
-                format!("Nobody may merge this; {nearest} comes nearest, for whom these faults remain{more}.")
+                format!("No person may merge this; {nearest} has the fewest faults, which follow{more}.")
             }
             ([], None, None) => "This cannot be merged.".to_owned(),
             (users, _, _) => format!("{} may merge this{more}.", names(users)),
@@ -141,14 +141,14 @@ impl<'a> Summary<'a> {
         };
         let authors: Vec<&str> = judged.authors.iter().map(UserName::as_str).collect();
         let by = if authors.is_empty() { String::new() } else { format!(" by {}", authors.join(", ")) };
-        let proof = if judged.proven || authors.is_empty() { "" } else { " (as the commits say; not proven)" };
+        let proof = if judged.proven || authors.is_empty() { "" } else { " (named by the commits, not proven)" };
         format!("Merging {} into {base}: {count}{by}{proof}", self.pull.tip.short())
     }
 
     fn text(&self, out: &mut Output) {
         out.line(format!("{}.", self.head()));
         if self.judged.diff.is_empty() && self.judged.faults.is_empty() {
-            out.line("Nothing of the registry would change.");
+            out.line("The registry would not change.");
         } else if !self.judged.diff.events.is_empty() {
             out.line("");
             crate::cli::history::diff::print(out, &self.judged.diff.events);
@@ -205,16 +205,16 @@ impl<'a> Summary<'a> {
         out.paragraph(&format!("**{}**", markdown::words(self.verdict().trim_end_matches('.'))));
         self.events(&mut out);
         if !passes {
-            out.heading(3, "What stands in the way");
+            out.heading(3, "Faults");
             self.judged.faults.iter().for_each(|f| problem(&mut out, "❌", &f.problem));
         }
         if !self.judged.warnings.is_empty() {
-            out.heading(3, "Worth a look");
+            out.heading(3, "Warnings");
             self.judged.warnings.iter().for_each(|w| problem(&mut out, "⚠️", w));
         }
         self.rules(&mut out);
         if !self.open.is_empty() {
-            out.heading(3, "Who may approve");
+            out.heading(3, "Approvers");
             self.open.iter().for_each(|o| out.point(0, &markdown::words(o.sentence().trim_end_matches('.'))));
         }
         for compared in &self.compared {
@@ -224,10 +224,10 @@ impl<'a> Summary<'a> {
     }
 
     fn events(&self, out: &mut Markdown) {
-        out.heading(3, "What would happen");
+        out.heading(3, "Changes");
         let events = &self.judged.diff.events;
         if events.is_empty() {
-            out.paragraph("Nothing that the registry records.");
+            out.paragraph("The registry would not change.");
         }
         for group in events.get(..events.len().min(5 * MANY)).unwrap_or(events).chunk_by(|a, b| a.model() == b.model())
         {
@@ -259,7 +259,7 @@ impl<'a> Summary<'a> {
         }
         let broken: std::collections::BTreeSet<&str> = self.judged.faults.iter().map(|f| f.problem.rule).collect();
         if broken.is_empty() {
-            out.point(0, &format!("All {} rules of the registry hold for who may merge.", RULES.len()));
+            out.point(0, &format!("All {} rules of the registry hold if one of these people merges.", RULES.len()));
         }
         for rule in RULES.iter().filter(|r| broken.contains(r.name)) {
             out.point(0, &format!("❌ `{}`: {}", rule.name, markdown::words(rule.about.trim_end_matches('.'))));
@@ -270,7 +270,7 @@ impl<'a> Summary<'a> {
 impl Open<'_> {
     fn sentence(&self) -> String {
         let users: Vec<&str> = self.users.iter().take(MANY).map(UserName::as_str).collect();
-        let who = if users.is_empty() { "Nobody".to_owned() } else { users.join(", ") };
+        let who = if users.is_empty() { "No person".to_owned() } else { users.join(", ") };
         format!("{who} may approve {} for {} version {}.", self.to, self.model, self.version)
     }
 }
@@ -278,7 +278,7 @@ impl Open<'_> {
 impl Compared {
     fn tables(&self, out: &mut Markdown) {
         let title: Vec<String> = self.heads.iter().map(|h| markdown::words(h)).collect();
-        out.heading(3, &format!("{}: {}", markdown::words(self.model.as_str()), title.join(" against ")));
+        out.heading(3, &format!("{}: {}", markdown::words(self.model.as_str()), title.join(" compared with ")));
         let head: Vec<String> = std::iter::once(String::new()).chain(self.heads.iter().cloned()).collect();
         for part in self.parts.iter().filter(|p| !p.rows.is_empty()) {
             out.paragraph(&format!("**{}**", part.title));
@@ -318,7 +318,7 @@ fn entries(events: &[Event]) -> impl Iterator<Item = MergedStage<'_>> {
     })
 }
 
-/// The parts of a stage's rule, each with whether it holds.
+/// The conditions of a stage's rule, and whether each condition holds.
 fn conditions(
     entry: &MergedStage<'_>,
     (rule, leaving): (&StageRule, u64),
@@ -336,13 +336,13 @@ fn conditions(
     }
     match rule.needed() {
         0 => {}
-        1 => ask("one approval, which may be the merge by somebody else".to_owned(), Some(!broken("stage-approvals"))),
+        1 => ask("one approval, which may be the merge by another person".to_owned(), Some(!broken("stage-approvals"))),
         n => ask(format!("{n} approvals in a request"), Some(!broken("stage-approvals"))),
     }
     match leaving {
         0 => {}
         1 => {
-            let asks = format!("one approval to leave {}, which may be the merge by somebody else", entry.from);
+            let asks = format!("one approval to leave {}, which may be the merge by another person", entry.from);
             ask(asks, Some(!broken("stage-leaving")));
         }
         n => ask(format!("{n} approvals in a request to leave {}", entry.from), Some(!broken("stage-leaving"))),
@@ -368,7 +368,7 @@ fn conditions(
         ask("its files in the registry".to_owned(), holds(Evidence { artifacts: true, ..Evidence::default() }));
     }
     if wants.signed {
-        ask("a merge that is signed by who makes it".to_owned(), None);
+        ask("a merge that the committer signed".to_owned(), None);
     }
     for (key, value) in &wants.tags {
         let one = Evidence { tags: [(key.clone(), value.clone())].into(), ..Evidence::default() };

@@ -41,7 +41,7 @@ pub(in crate::cli) fn run(args: &DiffArgs, session: &mut Session) -> Result<Exit
         return Ok(Exit::Ok);
     }
     if diff.events.is_empty() {
-        session.out.line("Nothing differs.");
+        session.out.line("There are no differences.");
     }
     print(&mut session.out, &diff.events);
     Ok(Exit::Ok)

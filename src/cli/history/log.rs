@@ -109,7 +109,7 @@ pub(in crate::cli) fn unproven(
     }
 }
 
-/// For each entry the push that put it on the branch, where one is recorded. What cannot be read is a warning.
+/// For each entry the recorded push that put it on the branch, if there is one. An unreadable record is a warning.
 fn pushed(registry: &Registry, entries: &[HistoryEntry]) -> Result<Vec<Option<Push>>, CliError> {
     let pushes = Pushes::open(registry.repo())?;
     let mut damage = None;
@@ -130,7 +130,7 @@ fn pushed(registry: &Registry, entries: &[HistoryEntry]) -> Result<Vec<Option<Pu
 /// The line that names the person who pushed.
 pub(in crate::cli) fn pushed_by(push: &Push) -> String {
     let person = push.by.as_ref().map(UserName::as_str);
-    let who = person.or(push.login.as_deref()).or(push.email.as_deref()).unwrap_or("somebody");
+    let who = person.or(push.login.as_deref()).or(push.email.as_deref()).unwrap_or("an unknown person");
     format!("pushed by {who} via {} {}", push.via, local(push.at))
 }
 
@@ -172,7 +172,7 @@ fn refuse_unknown_words(registry: &Registry, index: &mut Index<'_>, filter: &Log
     if let Some(by) = &filter.by {
         let is_person = registry.snapshot()?.person(by)?.is_some();
         if !is_person && !is_seen(index, LogFilter { by: Some(by.clone()), ..LogFilter::default() })? {
-            let e = CliError::not_found(format!("'{by}' is no person of this registry and had no part in any step"));
+            let e = CliError::not_found(format!("'{by}' is not a person of this registry, and no step names them"));
             return Err(CliError { absent: Some(Box::new((EntityKind::Person, by.to_string()))), ..e });
         }
     }
@@ -180,7 +180,7 @@ fn refuse_unknown_words(registry: &Registry, index: &mut Index<'_>, filter: &Log
         && !OWN.iter().any(|name| matches(event, name))
         && !is_seen(index, LogFilter { event: Some(event.clone()), ..LogFilter::default() })?
     {
-        let e = CliError::usage(format!("{} names no event", quoted(event)));
+        let e = CliError::usage(format!("{} matches no event", quoted(event)));
         return Err(match suggest::nearest(event, OWN) {
             Some(name) => e.hint(format!("did you mean {name}?")),
             None => e.hint(format!("the events are {}", OWN.join(", "))),
@@ -217,7 +217,7 @@ pub(in crate::cli) struct StepPeople<'e> {
     pub(in crate::cli) landed_by: Option<&'e str>,
     /// The authors of the merged commits.
     pub(in crate::cli) asked_by: &'e [&'e str],
-    /// Those of them of whom nothing proves it.
+    /// The authors of the merged commits without proof.
     pub(in crate::cli) claims: &'e BTreeSet<UserName>,
     /// Whether it carries a signature.
     pub(in crate::cli) signed: bool,
@@ -225,13 +225,13 @@ pub(in crate::cli) struct StepPeople<'e> {
 
 /// Prints the first line of an entry.
 pub(in crate::cli) fn head(out: &mut Output, commit: &str, at: &str, who: &StepPeople<'_>) {
-    let landed = who.landed_by.map_or_else(String::new, |l| format!(", landed by {l}"));
+    let landed = who.landed_by.map_or_else(String::new, |l| format!(", committed by {l}"));
     let is_claim = |name: &&str| who.claims.iter().any(|claim| claim.as_str() == *name);
     let others = who.asked_by.iter().copied().filter(|a| *a != who.by);
     let (claims, proven): (Vec<&str>, Vec<&str>) = others.partition(is_claim);
-    let mut asked = if proven.is_empty() { String::new() } else { format!(", asked by {}", proven.join(", ")) };
+    let mut asked = if proven.is_empty() { String::new() } else { format!(", authored by {}", proven.join(", ")) };
     if !claims.is_empty() {
-        asked.push_str(&format!(", in the name of {} (not proven)", claims.join(", ")));
+        asked.push_str(&format!(", authored by {} (not proven)", claims.join(", ")));
     }
     let signed = if who.signed { ", signed" } else { "" };
     let text = format!("{}{asked}{landed}{signed}", who.by);

@@ -76,7 +76,7 @@ fn ends(registry: &Registry, range: Option<&str>) -> Result<(Option<Oid>, Option
     };
     match range.split_once("..") {
         Some((_, b)) if b.starts_with('.') => {
-            Err(CliError::usage("A...B is no range of a line; write A..B for the steps after A up to B"))
+            Err(CliError::usage("A...B is not a range of steps; write A..B for the steps after A up to B"))
         }
         Some((a, b)) => {
             let from = match moment(a) {
@@ -116,7 +116,7 @@ fn print(out: &mut Output, audit: &Audit) {
     }
     let hidden = audit.findings.len().saturating_sub(SHOWN) as u64 + audit.more_findings;
     if hidden > 0 {
-        out.line(format!("    and {hidden} more; `-o json` tells them"));
+        out.line(format!("    and {hidden} more; `-o json` lists them"));
     }
     if last.is_some() {
         out.line("");
@@ -164,7 +164,7 @@ fn summary(audit: &Audit) -> String {
     let to = audit.to.map_or_else(String::new, |c| format!(" up to {}", c.short()));
     let recorded = match audit.pushes {
         0 => String::new(),
-        _ => format!(", {} with a record of who pushed them", audit.recorded),
+        _ => format!(", {} with a recorded push", audit.recorded),
     };
     let files = match (audit.stored_files, audit.read_files) {
         (0, _) => String::new(),
@@ -174,7 +174,7 @@ fn summary(audit: &Audit) -> String {
     let looked_at = format!("{} of {branch}{to}{recorded}{files}", count(audit.steps, "step"));
     let faults = audit.findings.len() as u64 + audit.more_findings;
     if audit.holds() {
-        format!("{}: {looked_at}.", styled(GREEN, "All that could be checked holds"))
+        format!("{}: {looked_at}.", styled(GREEN, "Everything that could be checked is valid"))
     } else {
         format!("{}: {looked_at}.", styled(RED, &count(faults, "fault")))
     }

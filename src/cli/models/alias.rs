@@ -31,7 +31,7 @@ pub(in crate::cli) enum AliasCommand {
     Unguard(UnguardArgs),
 }
 
-/// Point an alias to a version; the alias may point to another version now
+/// Point an alias to a version; an existing alias moves to that version
 ///
 /// Example: `greenroom alias set churn champion 3`
 #[derive(Debug, Args)]
@@ -115,7 +115,7 @@ fn pointed(words: &[String]) -> Result<(ModelName, AliasName, VersionPick), CliE
         }) = reference.parse()
     {
         if moment.is_some() {
-            return Err(CliError::usage("an alias points at a version of now; leave out `@{…}`"));
+            return Err(CliError::usage("an alias can only point to a version of the current state; leave out `@{…}`"));
         }
         let alias = alias.strip_prefix('@').unwrap_or(alias);
         return Ok((model, alias.parse().map_err(|e: InvalidName| CliError::usage(e.to_string()))?, pick));
@@ -135,7 +135,7 @@ fn leading(words: &[String], after: usize) -> Result<(ModelName, AliasName, &[St
             let found: ModelRef = reference.parse().map_err(|e: InvalidRef| wrong(&e))?;
             match found {
                 ModelRef { model, pick: VersionPick::Alias(alias), moment: None } => Ok((model, alias, rest)),
-                ModelRef { .. } => Err(CliError::usage("which alias is meant?").hint(form)),
+                ModelRef { .. } => Err(CliError::usage("the name of the alias is missing").hint(form)),
             }
         }
         [name, alias, rest @ ..] if rest.len() == after => {
@@ -143,7 +143,7 @@ fn leading(words: &[String], after: usize) -> Result<(ModelName, AliasName, &[St
             let model = name.parse().map_err(|e: InvalidName| wrong(&e))?;
             Ok((model, alias.parse().map_err(|e: InvalidName| wrong(&e))?, rest))
         }
-        [..] => Err(CliError::usage("write NAME ALIAS or NAME@ALIAS, then the version that it shall point at")),
+        [..] => Err(CliError::usage("write NAME ALIAS or NAME@ALIAS, then the version for the alias")),
     }
 }
 

@@ -38,7 +38,7 @@ pub(in crate::cli) struct RulesArgs {
 pub(in crate::cli) struct GuardArgs {
     /// The alias, such as `champion`
     alias: AliasName,
-    /// The permission level that may move the alias; by default CAN_MANAGE_PRODUCTION_VERSIONS, or none with approvers
+    /// The permission level needed to move the alias; by default CAN_MANAGE_PRODUCTION_VERSIONS, or none with approvers
     #[arg(long, value_parser = level)]
     level: Option<PermissionLevel>,
     /// A person or `group:NAME` that may move the alias; can be repeated; replaces the list
@@ -86,7 +86,7 @@ pub(in crate::cli) fn unset(args: &UnguardArgs, session: &mut Session) -> Result
     change::apply(session, &args.change, &[Action::ChangeSettings { settings, seen }])
 }
 
-/// Changes a rule by what is given.
+/// Changes a rule by the given options.
 fn merge(rule: &mut AliasRule, args: GuardArgs, calendar: &Calendar) -> Result<(), CliError> {
     rule.approvals = args.approvals.unwrap_or(rule.approvals);
     rule.level = args.level.or(rule.level);
@@ -113,7 +113,7 @@ fn mover(rule: &AliasRule) -> String {
 fn in_words(rule: &AliasRule) -> Vec<String> {
     let mut out = Vec::new();
     if rule.approvals > 0 {
-        out.push("by the merge of somebody else's proposal".to_owned());
+        out.push("by the merge of another person's proposal".to_owned());
     }
     if let Some(from) = &rule.from {
         out.push(format!("versions in {}", from.iter().map(Stage::as_str).collect::<Vec<_>>().join(", ")));
@@ -131,7 +131,7 @@ pub(in crate::cli) fn list(args: &RulesArgs, session: &mut Session) -> Result<Ex
         return Ok(Exit::Ok);
     }
     if settings.aliases.is_empty() {
-        out.line("No alias is guarded: who may edit a model may move its aliases.");
+        out.line("No alias has a rule: every person who may edit a model may move its aliases.");
     }
     for (alias, rule) in &settings.aliases {
         out.line(format!("{}: {}", styled(BOLD, alias.as_str()), mover(rule)));

@@ -109,7 +109,7 @@ pub(in crate::cli) fn run(args: &CompareArgs, session: &mut Session) -> Result<E
         let mut table = Table::with_head(std::iter::once(String::new()).chain(heads.iter().cloned()));
         for row in rows {
             let cells = row.shown.iter().map(|v| v.clone().unwrap_or_else(|| "-".to_owned()));
-            // Marks a difference with a character, not only with a colour: not everybody can see colours.
+            // Marks a difference with a character, not only with a colour: some people cannot see colours.
             let mark = if !args.only_differences && row.differs() { "* " } else { "  " };
             table.row(std::iter::once(format!("{mark}{}", row.key)).chain(cells));
         }
@@ -156,7 +156,7 @@ fn compared(words: &[String]) -> Result<(ModelName, Vec<Operand>), CliError> {
     let begins: ModelRef = first.parse().map_err(wrong)?;
     let name: Result<ModelName, InvalidName> = first.parse();
     let is_version = |word: &String| word.parse::<ModelRef>().is_ok_and(|r| r.pick != VersionPick::Model);
-    // A name may hold `@`; words that are no references then tell that the first is a name.
+    // A name may hold `@`. If not all words are references, the first word is a name.
     let (name, versions) = match name {
         Ok(name) if begins.pick == VersionPick::Model || !words.iter().all(is_version) => {
             (name, words.get(1..).unwrap_or_default())
@@ -167,7 +167,7 @@ fn compared(words: &[String]) -> Result<(ModelName, Vec<Operand>), CliError> {
     };
     let picks = versions.iter().map(|word| operand(&name, word)).collect::<Result<Vec<Operand>, CliError>>()?;
     if picks.len() < 2 {
-        return Err(CliError::usage("two versions at least are compared: NAME VERSION VERSION"));
+        return Err(CliError::usage("name at least two versions: NAME VERSION VERSION"));
     }
     Ok((name, picks))
 }
@@ -182,7 +182,7 @@ fn operand(name: &ModelName, word: &str) -> Result<Operand, CliError> {
         }
         (Err(_), Ok(found)) if found.model == *name => Ok(Operand { pick: found.pick, moment: found.moment }),
         (Err(_), Ok(found)) => {
-            let message = format!("versions of one model are compared, not of {name} and {}", found.model);
+            let message = format!("all versions must be of one model, not of {name} and {}", found.model);
             Err(CliError::usage(message))
         }
     }

@@ -110,13 +110,10 @@ struct TrackingArgs {
 /// Parses `KEY=NUMBER`.
 pub(in crate::cli) fn metric(s: &str) -> Result<(Key, Metric), String> {
     let (key, value) = s.split_once('=').ok_or("write KEY=NUMBER")?;
-    let number: f64 = value.trim().parse().map_err(|_| format!("{} is no number", crate::text::quoted(value)))?;
+    let number: f64 = value.trim().parse().map_err(|_| format!("{} is not a number", crate::text::quoted(value)))?;
     let is_word = !value.contains(|c: char| c.is_ascii_digit());
     if number.is_infinite() && !is_word {
-        return Err(format!(
-            "{} is larger than a metric can be; write inf if that is meant",
-            crate::text::quoted(value)
-        ));
+        return Err(format!("{} is too large for a metric; for infinity write inf", crate::text::quoted(value)));
     }
     Ok((key.parse().map_err(|e: crate::name::InvalidName| e.to_string())?, Metric::Value(number)))
 }
@@ -164,7 +161,7 @@ pub(in crate::cli) fn run(args: RegisterArgs, session: &mut Session) -> Result<E
         if let Some(remote) = registry.repo().push_remote(registry.branch()).filter(|_| !session.out.is_json()) {
             let files = if stored == 1 { "1 file".to_owned() } else { format!("{stored} files") };
             let name = crate::text::one_line(&remote.name).into_owned();
-            session.out.line(format!("{files} not sent to {name} yet; `git push` sends them."));
+            session.out.line(format!("Not sent to {name} yet: {files}. Run `git push`."));
         }
     }
     Ok(exit)
@@ -195,7 +192,7 @@ fn remote(path: &Path) -> Option<String> {
     ["runs:/", "models:/"].iter().any(|scheme| text.starts_with(scheme)).then(|| text.to_owned())
 }
 
-/// Takes in the files of a folder; a dry run only hashes them.
+/// Copies the files of a folder into the store; a dry run only hashes them.
 fn take(
     session: &Session,
     registry: &Registry,
@@ -235,12 +232,12 @@ fn no_model_folder(given: &Path, path: &Path, selected: &SelectionArgs) -> Optio
     };
     let scheme = text.split_once(":/").map(|(scheme, _)| scheme).filter(|scheme| is_scheme(scheme));
     if let Some(scheme) = scheme.filter(|_| !path.exists()) {
-        let e = CliError::usage(format!("{} is an address, and files are read from a folder", quoted(&text)));
+        let e = CliError::usage(format!("{} is a URI, but the files must be in a folder", quoted(&text)));
         return Some(match text.strip_prefix("file://") {
-            Some(folder) => e.hint(format!("give the folder alone: {}", one_line(folder))),
+            Some(folder) => e.hint(format!("give the path of the folder: {}", one_line(folder))),
             None => e
-                .hint("--source records the address alone: greenroom register NAME --source URI")
-                .hint(format!("to have its files in the registry, copy them from {scheme} into a folder first")),
+                .hint("--source records only the URI: greenroom register NAME --source URI")
+                .hint(format!("to store its files in the registry, copy them from {scheme} into a folder first")),
         });
     }
     let has = |folder: &str| path.join(folder).is_dir();
@@ -254,12 +251,15 @@ fn no_model_folder(given: &Path, path: &Path, selected: &SelectionArgs) -> Optio
     });
     let newest = newest.filter(|name| !name.is_empty() && !name.contains('/') && has(&format!("snapshots/{name}")));
     let snapshot = Path::new("snapshots").join(newest.as_deref().unwrap_or("REVISION"));
-    let message =
-        format!("{} is the cache of a model of the Hugging Face hub, and holds its snapshots", path.display());
-    Some(CliError::usage(message).hint(format!("give one of them: {}", given.join(snapshot).display())))
+    let message = format!(
+        "{} is the cache of a model of the Hugging Face hub; the model's files are in its snapshots",
+        path.display()
+    );
+    Some(CliError::usage(message).hint(format!("give a snapshot: {}", given.join(snapshot).display())))
 }
 
-/// The folders of a registry, of which nothing is registered; also in the work tree of the registry in which a model lies.
+/// The folders of a registry, whose files must not be registered; also those in the work tree of the registry in
+/// which a model lies.
 fn guarded(registry: &Registry, own: Option<&Repo>) -> Guarded {
     let other = own.filter(|repo| repo.common_dir() == registry.repo().common_dir()).and_then(Repo::work_dir);
     Guarded::new(registry.own_folders().into_iter().chain(other.map(|dir| dir.join(registry.at()))))
@@ -275,15 +275,14 @@ fn fetch(
     new: &mut NewVersion,
 ) -> Result<(IngestedFolder, Vec<String>), CliError> {
     let Some(server) = tracking.tracking_uri.as_deref().filter(|u| !u.is_empty()) else {
-        let hint = "name it with --tracking-uri URL, or set MLFLOW_TRACKING_URI";
-        return Err(CliError::usage(format!("{uri} is fetched from a tracking server, and none is named")).hint(hint));
+        let hint = "name the server with --tracking-uri URL, or set MLFLOW_TRACKING_URI";
+        return Err(CliError::usage(format!("{uri} is on a tracking server, but no server is named")).hint(hint));
     };
     if !["http://", "https://"].iter().any(|scheme| server.starts_with(scheme)) {
-        let message =
-            format!("{} is no address of a tracking server, which is reached by http or https", quoted(server));
+        let message = format!("{} is not the URL of a tracking server, which has http or https", quoted(server));
         return Err(CliError::usage(message)
-            .hint("of a local store (sqlite:, file:, mlruns) register the folder of the model's artifacts: it holds MLmodel")
-            .hint("or start a server on it, `mlflow server --backend-store-uri URI`, and name that with --tracking-uri"));
+            .hint("for a local store (sqlite:, file:, mlruns), register the folder of the model that holds MLmodel")
+            .hint("or start a server, `mlflow server --backend-store-uri URI`, and name it with --tracking-uri"));
     }
     let wrong = |e: InvalidPlace| CliError::usage(format!("the tracking server cannot be used: {e}"));
     let credentials = crate::cli::server::serve::tracking_credentials();
@@ -293,7 +292,7 @@ fn fetch(
         Some(origin @ (ImportOrigin::LoggedModel(_) | ImportOrigin::OfRun { .. })) => origin,
         Some(ImportOrigin::Folder { .. } | ImportOrigin::Proxied { .. }) | None => {
             let hint = "write runs:/RUN/PATH, or models:/m-ID for a logged model";
-            return Err(CliError::usage(format!("{uri} names no run's artifact and no logged model")).hint(hint));
+            return Err(CliError::usage(format!("{uri} is not an artifact of a run or a logged model")).hint(hint));
         }
     };
     // The content of files is unknown before they are here, so a dry run fetches them to a temporary folder.
@@ -325,7 +324,7 @@ fn fetch(
     Ok((taken, notes))
 }
 
-/// What people should know of files whose names MLflow's client reads as something else.
+/// A warning about files whose names MLflow's client misreads as parts of a URL.
 fn unloadable(taken: &IngestedFolder) -> Option<String> {
     const SHOWN: usize = 3;
     let odd = taken.files.iter().filter(|f| !f.path.is_loadable_by_mlflow());
@@ -338,15 +337,15 @@ fn unloadable(taken: &IngestedFolder) -> Option<String> {
         n => (format!("{n} files"), format!("{some} and {} more", n - SHOWN)),
     };
     Some(format!(
-        "MLflow's client cannot load this version from the address of a server, for it reads the names of {files} as parts of \
-         an address: {names}; `greenroom fetch` and the plugin (greenroom+http://…) load it; else rename them"
+        "MLflow's client cannot load this version from the URL of a server, because it reads the names of {files} as \
+         parts of a URL: {names}; use `greenroom fetch` or the plugin (greenroom+http://…), or rename the files"
     ))
 }
 
-/// Among how many of the newest versions the same files are looked for.
+/// The number of the newest versions that are compared with the new files.
 const COMPARED: u64 = 200;
 
-/// Tells the newest version of the model that has the same files, if one of the last ones has.
+/// A note with the newest version of the model that has the same files, if one of the last versions has them.
 fn same_files(registry: &Registry, model: &ModelName, taken: &IngestedFolder) -> Result<Option<String>, CliError> {
     let snapshot = registry.snapshot()?;
     let Some(view) = snapshot.model(model)? else { return Ok(None) };
@@ -355,13 +354,13 @@ fn same_files(registry: &Registry, model: &ModelName, taken: &IngestedFolder) ->
         let Some(version) = view.version(number)? else { continue };
         let artifacts = version.file()?.and_then(|f| f.value).and_then(|v| v.artifacts);
         if artifacts.is_some_and(|a| a.digest == taken.artifacts.digest) {
-            return Ok(Some(format!("these are the same files as those of version {number}")));
+            return Ok(Some(format!("the files are the same as those of version {number}")));
         }
     }
     Ok(None)
 }
 
-/// One line on what was taken in.
+/// A line that summarizes the copied files.
 fn summary(taken: &IngestedFolder) -> String {
     let stored: Vec<u64> = taken.files.iter().filter(|f| f.place == Content::Stored).map(|f| f.size).collect();
     let all = &taken.artifacts;

@@ -52,7 +52,7 @@ pub(in crate::cli) struct SearchArgs {
     /// As of a time or git revision
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
-    /// Go on where an earlier answer ended
+    /// Continue where an earlier response ended
     #[arg(long, value_name = "TOKEN", default_value = "")]
     page_token: String,
     /// With `-o json`, print an object with the list and `next_page_token` instead of the list alone
@@ -106,7 +106,7 @@ impl<'a, T: Target> SearchQuery<'a, T> {
             session.out.json(&json(asked))?;
         }
         if let Some(token) = token.filter(|_| !self.args.with_token) {
-            report::warn(&format!("there are more; go on with --page-token {token}"));
+            report::warn(&format!("there are more results; continue with --page-token {token}"));
         }
         Ok(Exit::Ok)
     }

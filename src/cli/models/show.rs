@@ -62,14 +62,14 @@ pub(in crate::cli) fn run(args: &ShowArgs, session: &mut Session) -> Result<Exit
     }
     let absent = wanted.ok().map(|wanted| Box::new((EntityKind::Model, wanted.model.to_string())));
     if args.at.is_some() {
-        let e = CliError::not_found(format!("{} was no model or version then", quoted(what)));
+        let e = CliError::not_found(format!("there was no model or version {} then", quoted(what)));
         return Err(CliError { absent, ..e });
     }
     match registry.repo().resolve(what) {
         Ok(commit) => show_commit(&registry, commit, session),
         Err(GitError::UnknownRevision { .. }) => {
-            let message = format!("{} is no model, version or commit of this registry", quoted(what));
-            let hint = "greenroom search models, or greenroom log, show what there is";
+            let message = format!("{} is not a model, version or commit of this registry", quoted(what));
+            let hint = "`greenroom search models` lists the models, `greenroom log` the commits";
             Err(CliError { absent, ..CliError::not_found(message).hint(hint) })
         }
         Err(e) => Err(e.into()),
@@ -109,7 +109,7 @@ fn show_commit(registry: &Registry, commit: Oid, session: &mut Session) -> Resul
     }
     out.line("");
     if entry.events.is_empty() {
-        out.line("Nothing of the registry changed.");
+        out.line("The registry did not change.");
     }
     diff::print(out, &entry.events);
     Ok(Exit::Ok)

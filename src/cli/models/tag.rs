@@ -100,7 +100,7 @@ fn leading(words: &[String], is_version: impl Fn(&str) -> bool) -> Result<(Model
 /// The model, and the version if the reference names one.
 fn subject(session: &Session, given: ModelRef) -> Result<(ModelName, Option<u64>), CliError> {
     if given.moment.is_some() {
-        return Err(CliError::usage("the past cannot be tagged; leave out `@{…}`"));
+        return Err(CliError::usage("an earlier state cannot be changed; leave out `@{…}`"));
     }
     let version = match &given.pick {
         VersionPick::Model => return Ok((given.model, None)),

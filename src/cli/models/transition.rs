@@ -40,7 +40,7 @@ pub(in crate::cli) fn run(args: TransitionArgs, session: &mut Session) -> Result
     let to = version_argument::stage(&snapshot, rest)?;
     let (model, version) = target.of_now(&snapshot)?;
     let TransitionArgs { archive_existing, change, .. } = args;
-    let ask = format!("ask for it: greenroom request create {} {version} {to}", shell(model.as_str()));
+    let ask = format!("request it: greenroom request create {} {version} {to}", shell(model.as_str()));
     let action = Action::Transition { model, version, to, archive_existing };
     change::apply(session, &change, &[action]).map_err(|e| {
         let faults = e.denied.iter().flat_map(|o| &o.verdict.faults);

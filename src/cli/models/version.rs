@@ -170,7 +170,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
         let names = aliases.get(&number).map_or(&[][..], Vec::as_slice);
         let Some(v) = version.file()?.and_then(|f| f.value) else {
             if session.out.is_json() {
-                let message = "is left out, for its version.toml cannot be read; `greenroom check` says why";
+                let message = "is left out, because its version.toml cannot be read; `greenroom check` says why";
                 report::warn(&format!("version {number} {message}"));
             }
             table.row([&number.to_string(), stage.as_str(), "unreadable"]);

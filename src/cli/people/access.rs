@@ -148,7 +148,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
         return Ok(Exit::Ok);
     }
     if all.is_empty() {
-        session.out.line("Nothing is granted to anyone.");
+        session.out.line("There are no grants.");
     }
     let mut table = Table::new(&["TO", "LEVEL", "WHERE"]);
     for (grant, model) in &all {
@@ -163,7 +163,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
-/// Refuses grants that cannot be read in full: the list would show fewer grants than the file means.
+/// Refuses grants that cannot be read in full: the list would show fewer grants than the file has.
 fn readable(file: Option<&File<Access>>) -> Result<(), CliError> {
     match file.and_then(|file| file.problems.first()) {
         Some(problem) => Err(Refusal::Faulty { problem: problem.clone() }.into()),

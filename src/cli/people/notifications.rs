@@ -57,9 +57,9 @@ pub(in crate::cli) struct MuteArgs {
 pub(in crate::cli) enum NotifyCommand {
     Show(ShowArgs),
     Model(ModelArgs),
-    /// Turn the mail of this registry on again for you, as you had chosen it
+    /// Turn your mail of this registry on again, with your earlier settings
     On(SwitchArgs),
-    /// Turn all mail of this registry off for you; what you chose for models stays for when it is on again
+    /// Turn all your mail of this registry off; your settings for models stay stored
     Off(SwitchArgs),
     Digest(DigestArgs),
     Approvals(ApprovalsArgs),
@@ -180,8 +180,8 @@ pub(in crate::cli) fn run(command: NotifyCommand, session: &mut Session) -> Resu
 pub(in crate::cli) fn known(registry: &Registry, user: &UserName) -> Result<Person, CliError> {
     let person = registry.snapshot()?.person(user)?.and_then(|f| f.value);
     person.ok_or_else(|| {
-        let hint = format!("greenroom person add {user} --email …, by somebody who manages the registry");
-        CliError::not_found(format!("there is no person '{user}' whom mail could be sent to")).hint(hint)
+        let hint = format!("a registry manager must run: greenroom person add {user} --email …");
+        CliError::not_found(format!("there is no person '{user}' to send mail to")).hint(hint)
     })
 }
 
@@ -247,7 +247,7 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
         })?;
         return Ok(Exit::Ok);
     }
-    let to = person.emails.first().map_or("nowhere: there is no e-mail address", Text::as_str);
+    let to = person.emails.first().map_or("(no e-mail address)", Text::as_str);
     out.foreign(&format!("Mail of {user} goes to: {to}"));
     if mailing.off {
         out.line("The registry sends no mail at all (greenroom settings set --mail on).");
@@ -255,12 +255,12 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
     if wishes.off {
         out.line("All mail of this registry is turned off (greenroom notify on).");
     }
-    out.line(format!("It comes: {}", wishes.digest.as_str()));
+    out.line(format!("Frequency: {}", wishes.digest.as_str()));
     if wishes.mute_approvals {
-        out.line("None comes because a request waits for your approval (greenroom notify approvals on).");
+        out.line("No mail for requests that wait for your approval (greenroom notify approvals on).");
     }
     if rows.is_empty() {
-        out.line("About no model in particular: activity on versions that are followed.");
+        out.line("No settings for single models: mail comes for activity on versions that the person follows.");
     }
     for row in rows {
         let how = if row.chosen { "" } else { " (the default)" };
@@ -291,7 +291,7 @@ fn rows(session: &Session, registry: &Registry, user: &UserName, person: &Person
             continue;
         }
         let (notify, chosen) = audience::preference(said, registered);
-        let explicit = said.iter().flat_map(|s| s.follow.iter().map(|v| (*v, "you said so")));
+        let explicit = said.iter().flat_map(|s| s.follow.iter().map(|v| (*v, "you chose to follow it")));
         let by_act = tied.iter().map(|(v, tie)| (*v, words(*tie)));
         let mut follows: Vec<(u64, &'static str)> = explicit
             .chain(by_act)

@@ -19,13 +19,13 @@ pub(in crate::cli) fn run(to: Option<&str>, session: &mut Session) -> Result<Exi
             let user = session.asker(&registry, None)?.user;
             let person = super::notifications::known(&registry, &user)?;
             let first = person.emails.first().map(|e| e.as_str().to_owned());
-            first.ok_or_else(|| CliError::usage(format!("{user} has no e-mail address; name one")))?
+            first.ok_or_else(|| CliError::usage(format!("{user} has no e-mail address; give an address")))?
         }
     };
-    let wrong = || CliError::usage(format!("{} is no e-mail address", crate::text::quoted(&given)));
+    let wrong = || CliError::usage(format!("{} is not an e-mail address", crate::text::quoted(&given)));
     let address = mail::address(&given).ok_or_else(wrong)?;
     let failed = |why: String| {
-        let failure = CliError::new(Exit::Failed, "the mail server did not take the mail");
+        let failure = CliError::new(Exit::Failed, "the mail server did not accept the mail");
         CliError { causes: vec![why], ..failure }
     };
     mailer.test(&registry, &address, clock::now()).map_err(failed)?;
@@ -33,7 +33,7 @@ pub(in crate::cli) fn run(to: Option<&str>, session: &mut Session) -> Result<Exi
     if session.out.is_json() {
         session.out.json(&view::MailTest { server, to: given })?;
     } else {
-        session.out.line(format!("{} took a mail to {}.", one_line(&server), one_line(&given)));
+        session.out.line(format!("{} accepted a mail to {}.", one_line(&server), one_line(&given)));
     }
     Ok(Exit::Ok)
 }

@@ -139,7 +139,7 @@ pub(in crate::cli) struct AllowedSignersArgs {
 
 fn address(s: &str) -> Result<Text, String> {
     let plausible = s.split_once('@').is_some_and(|(local, host)| !local.is_empty() && !host.is_empty());
-    if plausible && !s.contains(char::is_whitespace) { text(s) } else { Err("is no e-mail address".to_owned()) }
+    if plausible && !s.contains(char::is_whitespace) { text(s) } else { Err("is not an e-mail address".to_owned()) }
 }
 
 pub(in crate::cli) fn run(command: PersonCommand, session: &mut Session) -> Result<Exit, CliError> {
@@ -197,7 +197,7 @@ fn read_key(session: &Session, given: &str) -> Result<(Text, String), CliError> 
         let failed = |e: std::io::Error| {
             let causes = vec![e.to_string()];
             let error = CliError { causes, ..CliError::new(Exit::Failed, format!("could not read the key {named}")) };
-            error.hint("an OpenPGP key has to be text: gpg --armor --export")
+            error.hint("an OpenPGP key must be text: gpg --armor --export")
         };
         words = String::new();
         std::fs::File::open(&path).and_then(|f| f.take(max + 1).read_to_string(&mut words)).map_err(failed)?;
@@ -248,8 +248,8 @@ fn set(args: SetArgs, session: &mut Session) -> Result<Exit, CliError> {
             [key] => key.revoked_at = Some(now),
             [] => had(false, &args.id, "key", part)?,
             _ => {
-                let message = format!("several keys of {} hold {}", args.id, quoted(part));
-                return Err(CliError::new(Exit::Failed, message).hint("give more of the key"));
+                let message = format!("several keys of {} contain {}", args.id, quoted(part));
+                return Err(CliError::new(Exit::Failed, message).hint("give a longer part of the key"));
             }
         }
     }
@@ -287,7 +287,7 @@ fn had(there: bool, user: &UserName, what: &str, value: &str) -> Result<(), CliE
 fn shown_person(user: &UserName, p: &Person) -> view::Person {
     let key = |k: &SigningKey| {
         let (fingerprint, kind) = shown(k);
-        // A text that is no public key is not printed: it may be a private key.
+        // A text that is not a public key is not printed: it may be a private key.
         let key = PublicKey::parse(k.key.as_str()).is_ok().then(|| k.key.clone());
         view::SigningKey { fingerprint, kind, key, added_at: k.added_at, revoked_at: k.revoked_at }
     };

@@ -100,7 +100,8 @@ impl FromToml for ApplyEntry {
         let word: Text = fields.required("do")?;
         let Some(read) = read(word.as_str(), &mut fields) else {
             let shown = crate::text::quoted(word.as_str());
-            return node.wrong("value", format!("{shown} is no action; `greenroom apply --help` lists them"));
+            return node
+                .wrong("value", format!("{shown} is not an action; `greenroom apply --help` lists the actions"));
         };
         fields.finish();
         Some(Self { word: word.as_str().to_owned(), what: read? })
@@ -245,7 +246,7 @@ fn request(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<EntrySubject>> {
     let archive_existing = word == "request.approve" && f.default("archive_existing");
     let action = model.zip(version).map(|(model, version)| match word {
         "request.approve" => {
-            // The file lands as a whole or not at all, and so does an approval in it.
+            // All actions of the file are one commit or none, so an approval without its transition is refused.
             let hindered = Hindered::Refuse;
             Action::ApproveRequest { model, version, which, archive_existing, comment, hindered }
         }

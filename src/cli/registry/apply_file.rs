@@ -16,7 +16,7 @@ use crate::cli::terminal::session::Session;
 use crate::cli::terminal::unique_json::UniqueJson;
 use crate::format::Problem;
 use crate::format::read::read;
-use crate::text::quoted;
+use crate::text::{counted, quoted};
 
 /// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
@@ -65,7 +65,8 @@ pub(in crate::cli) fn run(args: &ApplyArgs, session: &mut Session) -> Result<Exi
     let text = contents(session, &args.file, &name)?;
     let entries = parse(&name, &text)?;
     if entries.is_empty() || entries.len() > MAX_ACTIONS {
-        let message = format!("{} holds {} actions; it must be 1 to {MAX_ACTIONS}", quoted(&name), entries.len());
+        let count = counted(entries.len(), "action");
+        let message = format!("{} has {count}; it must have 1 to {MAX_ACTIONS}", quoted(&name));
         return Err(CliError::new(Exit::Failed, message));
     }
     let words: Vec<String> = entries.iter().map(|e| e.word.clone()).collect();
@@ -103,7 +104,7 @@ fn contents(session: &Session, file: &Path, name: &str) -> Result<String, CliErr
 fn parse(name: &str, text: &str) -> Result<Vec<ApplyEntry>, CliError> {
     let (entries, problems) = if is_json(text) {
         let lines = json_as_toml(text).map_err(|why| {
-            CliError::new(Exit::Failed, format!("{} is no JSON that can be applied: {why}", quoted(name)))
+            CliError::new(Exit::Failed, format!("{} is not JSON that can be applied: {why}", quoted(name)))
         })?;
         let (entries, problems) = read::<Entries>(name, lines.as_bytes());
         (entries, problems.into_iter().map(of_entry).collect())
@@ -115,7 +116,7 @@ fn parse(name: &str, text: &str) -> Result<Vec<ApplyEntry>, CliError> {
         Some(_) | None => {
             let mut causes: Vec<String> = problems.iter().take(20).map(Problem::to_string).collect();
             if problems.len() > 20 {
-                causes.push(format!("and {} faults more", problems.len() - 20));
+                causes.push(format!("and {}", counted(problems.len() - 20, "more fault")));
             }
             Err(CliError { causes, ..CliError::new(Exit::Failed, format!("{} cannot be applied", quoted(name))) }
                 .hint("greenroom apply --help shows the actions and their fields"))
@@ -152,7 +153,7 @@ fn json_as_toml(text: &str) -> Result<String, String> {
                 Some(_) | None => line(&Value::Object(entry))?,
             },
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-                return Err("an action is an object".to_owned());
+                return Err("each action must be an object".to_owned());
             }
         }
     }
@@ -163,7 +164,7 @@ fn json_as_toml(text: &str) -> Result<String, String> {
 /// Writes a value. `within` is the enclosing key of the entry; it decides which strings are points in time.
 fn put(value: &Value, within: &str, out: &mut String) -> Result<(), String> {
     match value {
-        Value::Null => return Err("null stands for nothing within an array".to_owned()),
+        Value::Null => return Err("null is not allowed in an array".to_owned()),
         Value::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
         Value::Number(n) => out.push_str(&n.to_string()),
         Value::String(s) => out.push_str(&basic(s)),
@@ -296,7 +297,7 @@ mod tests {
         format!(r#"{{"do": "{word}", {rest}}}"#)
     }
 
-    /// The `do` of an action; `None` for an action that a file cannot ask for.
+    /// The `do` of an action; `None` for an action that a file cannot contain.
     fn word_of(action: &Action) -> Option<&'static str> {
         Some(match action {
             Action::CreateRegistry { .. }
@@ -399,7 +400,7 @@ mod tests {
             Err(vec![
                 "f:1:1: `model` is missing in `action` [missing-key]".to_owned(),
                 "f:3:1: `name` is not a key of this table [unknown-key]".to_owned(),
-                "f:5:1: 'model.make' is no action; `greenroom apply --help` lists them [value]".to_owned(),
+                "f:5:1: 'model.make' is not an action; `greenroom apply --help` lists the actions [value]".to_owned(),
             ])
         );
         let json = "{\"do\": \"model.delete\", \"model\": \"m\"}\n{\"do\": \"model.delete\", \"model\": \"a/b\"}";

@@ -114,7 +114,7 @@ fn prepare(dir: &Path) -> Result<(), CliError> {
     let shown = one_line(&dir.to_string_lossy()).into_owned();
     if dir.symlink_metadata().is_ok() && !fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none()) {
         let message = format!("{shown} exists already and is not an empty folder");
-        return Err(CliError::new(Exit::Exists, message).hint("name another: greenroom demo DIR"));
+        return Err(CliError::new(Exit::Exists, message).hint("name another folder: greenroom demo DIR"));
     }
     for (name, files) in [("wine-v1", WINE_V1), ("wine-v2", WINE_V2)] {
         let folder = dir.join("models").join(name);
@@ -179,24 +179,24 @@ impl Stage {
 
     fn first_day(&mut self) -> Result<(), CliError> {
         use Person::{Alice, Bob};
-        self.day(3, "A registry is a git repository. Alice makes one and says that Bob works here too.");
+        self.day(3, "A registry is a git repository. Alice creates one and adds Bob to its people.");
         self.cd("");
         self.unsigned()?;
         self.does(Alice, &["init", "registry", "--name", "demo"])?;
         self.cd("registry");
         self.does(Alice, &["person", "add", "bob", "--name", "Bob", "--email", "bob@example.org"])?;
         self.does(Alice, &["access", "grant", "bob", "CAN_MANAGE_PRODUCTION_VERSIONS"])?;
-        self.say("Four eyes for Production: somebody else than who asks must approve. One version at a time.");
+        self.say("Production holds one version, and needs the approval of a person other than the requester.");
         self.does(Alice, &["stage", "set", "Production", "--approvals", "1", "--exclusive"])?;
-        self.say("A folder that MLflow wrote becomes version 1. Parameters and metrics are the run's.");
+        self.say("A folder that MLflow wrote becomes version 1. The parameters and metrics come from the run.");
         let given = ["--param", "C=0.05", "--param", "features=3", "--metric", "accuracy=0.7222"];
         self.does(
             Alice,
             &[&["register", "wine", "../models/wine-v1"][..], &given, &["--metric", "auc=0.9097"]].concat(),
         )?;
-        self.say("Alice cannot move it to Production alone, manager or not.");
+        self.say("Alice cannot move it to Production alone, although she manages the registry.");
         self.is_refused(Alice, &["transition", "wine", "1", "Production"])?;
-        self.say("So she asks, and Bob approves. The version moves in the commit of his approval.");
+        self.say("So she requests the transition, and Bob approves it. The commit of the approval moves the version.");
         self.does(Alice, &["request", "create", "wine", "1", "Production", "-m", "The first one, nothing better yet"])?;
         self.does(Bob, &["request", "approve", "wine", "1", "-m", "Good enough to start"])
     }
@@ -219,7 +219,7 @@ impl Stage {
 
     fn third_day(&mut self) -> Result<(), CliError> {
         use Person::Bob;
-        self.day(1, "Bob sees what waits for him, looks at the version, and approves. Version 1 makes way.");
+        self.day(1, "Bob lists the waiting requests, looks at the version, and approves. Version 1 is archived.");
         self.does(Bob, &["request", "list", "--waiting"])?;
         self.does(Bob, &["version", "show", "wine", "2"])?;
         self.does(Bob, &["request", "approve", "wine", "2", "-m", "Checked on last month's bottles"])
@@ -229,10 +229,10 @@ impl Stage {
         use Person::Alice;
         self.clock = self.today;
         self.heading("Today");
-        self.say("What is there, and what happened?");
+        self.say("What is in the registry, and what happened?");
         self.does(Alice, &["version", "list", "wine"])?;
         self.does(Alice, &["log", "wine"])?;
-        self.say("What did the last commit change? Not which lines: what it means.");
+        self.say("What did the last commit change? The answer is events, not lines of files.");
         self.does(Alice, &["diff", "HEAD~1", "HEAD"])?;
         let then = self.today.plus_millis(-2 * DAY).to_string();
         let then = then.get(..10).unwrap_or_default().to_owned();
@@ -240,7 +240,7 @@ impl Stage {
             "What was in Production when {then} began? The answer is in the history, not in a log file."
         ));
         self.does(Alice, &["version", "list", "wine", "--at", &then])?;
-        self.say("The files of both, every byte verified:");
+        self.say("Fetch the files of both versions. Every byte is verified.");
         self.does(Alice, &["fetch", "models:/wine/Production", "../now"])?;
         self.does(Alice, &["fetch", &format!("models:/wine/Production@{{{then}}}"), "../then"])
     }
@@ -250,9 +250,9 @@ impl Stage {
         self.heading("Next");
         for line in [
             format!("cd {registry}"),
-            "git log --stat                      each change as the commit that it is".to_owned(),
+            "git log --stat                      each change is a commit".to_owned(),
             "cat models/wine/stages/Production.toml   what a pull request would change".to_owned(),
-            "greenroom check                     find every fault of a hand edit".to_owned(),
+            "greenroom check                     find every fault after an edit by hand".to_owned(),
             "greenroom search versions \"tags.validated = 'true'\"".to_owned(),
             "greenroom version show wine@challenger -o json".to_owned(),
             "git lfs push --all REMOTE           share the model files with the stock git-lfs".to_owned(),
@@ -286,15 +286,15 @@ impl Stage {
     /// Prints what to try at the server.
     fn invite(&mut self, address: SocketAddr) -> Result<(), CliError> {
         let registry = one_line(&self.dir.join("registry").to_string_lossy()).into_owned();
-        self.heading("Served");
-        self.say(&format!("The registry is served at http://{address} until Ctrl-C, and you are Alice there."));
-        self.out.line("The MLflow client that you have works with it; try three lines of Python:");
+        self.heading("Server");
+        self.say(&format!("The registry is served at http://{address} until you press Ctrl-C. You act as Alice."));
+        self.out.line("Your MLflow client works with it. Try three lines of Python:");
         self.out.line("");
         self.out.line("  import mlflow");
         self.out.line(format!("  mlflow.set_registry_uri(\"http://{address}\")"));
         self.out.line("  mlflow.MlflowClient().set_registered_model_alias(\"wine\", \"champion\", \"2\")");
         self.out.line("");
-        self.out.line(format!("Such a call is a commit: git -C {} log -1", word(&registry)));
+        self.out.line(format!("Each such call is a commit: git -C {} log -1", word(&registry)));
         Ok(self.out.flush()?)
     }
 

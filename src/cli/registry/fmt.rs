@@ -37,7 +37,10 @@ pub(in crate::cli) struct FmtArgs {
 
 pub(in crate::cli) fn run(args: &FmtArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
-    let none = || CliError::new(Exit::Failed, "a bare repository has no files to put in order").hint("clone it");
+    let none = || {
+        CliError::new(Exit::Failed, "a bare repository has no work tree to format")
+            .hint("clone it and run this in the clone")
+    };
     let root = registry.repo().work_dir().ok_or_else(none)?;
     let wanted = args.paths.iter().map(|p| within(&registry, &session.path(p))).collect::<Result<Vec<_>, _>>()?;
     let files = registry.repo().work_files(registry.at())?.unwrap_or_default();
@@ -82,12 +85,12 @@ pub(in crate::cli) fn run(args: &FmtArgs, session: &mut Session) -> Result<Exit,
     }
     session.out.flush()?;
     for path in &faulty {
-        report::warn(&format!("{} has faults and stays as it is; `greenroom check` tells them", one_line(path)));
+        report::warn(&format!("{} has faults and stays as it is; `greenroom check` lists the faults", one_line(path)));
     }
     Ok(exit)
 }
 
-/// A formatter of one kind of file; there is none for files that are no record of the registry.
+/// A formatter for one kind of file. Only records of the registry have one.
 type Form = fn(&str, &str) -> Result<String, Vec<Problem>>;
 
 fn form_of(place: &Location) -> Option<Form> {

@@ -44,19 +44,24 @@ fn status(session: &mut Session) -> Result<Exit, CliError> {
         })?;
         return Ok(exit);
     }
-    let (commits, bytes) = (found.commits, size(found.bytes));
+    let (commits, bytes) = (counted(found.commits), size(found.bytes));
     let tip = found.tip.map(|c| c.short()).unwrap_or_default();
     session.out.line(match &found.health {
         Health::Absent => "There is no index yet; `greenroom log` or `greenroom search` builds it.".to_owned(),
-        Health::Current => format!("The index is up to date: {commits} commits to {tip}, {bytes}."),
+        Health::Current => format!("The index is up to date: {commits} up to {tip}, {bytes}."),
         Health::Behind => {
-            format!("The index knows {commits} commits to {tip}, {bytes}; the next query brings it up to date.")
+            format!("The index has {commits} up to {tip}, {bytes}; the next query updates it.")
         }
         Health::Damaged(what) => {
             format!("The index is damaged ({}); the next query rebuilds it.", one_line(what))
         }
     });
     Ok(exit)
+}
+
+/// A number of commits with its noun.
+fn counted(commits: u64) -> String {
+    if commits == 1 { "1 commit".to_owned() } else { format!("{commits} commits") }
 }
 
 fn rebuild(session: &mut Session) -> Result<Exit, CliError> {
@@ -67,7 +72,7 @@ fn rebuild(session: &mut Session) -> Result<Exit, CliError> {
     if session.out.is_json() {
         session.out.json(&view::IndexRebuild { commit: index.tip(), commits: index.commits() })?;
     } else {
-        session.out.line(format!("Indexed {} commits.", index.commits()));
+        session.out.line(format!("Indexed {}.", counted(index.commits())));
     }
     Ok(Exit::Ok)
 }

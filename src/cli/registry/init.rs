@@ -57,7 +57,7 @@ pub(in crate::cli) fn run(args: InitArgs, session: &mut Session) -> Result<Exit,
     let dir = args.dir.as_deref().map_or_else(|| session.dir(), |dir| session.path(dir));
     let at = folder("--at", args.at.as_deref().unwrap_or_default())?;
     if args.name.as_deref().is_some_and(|name| name.trim().is_empty()) {
-        return Err(CliError::usage("--name is empty; leave it out for the name of the folder"));
+        return Err(CliError::usage("--name is empty; leave the option out to use the name of the folder"));
     }
     not_within(&dir, args.bare)?;
     if args.at.is_none() {
@@ -65,7 +65,7 @@ pub(in crate::cli) fn run(args: InitArgs, session: &mut Session) -> Result<Exit,
     }
     std::fs::create_dir_all(&dir).map_err(|e| CliError {
         causes: vec![e.to_string()],
-        ..CliError::new(Exit::Failed, format!("could not make the folder {}", dir.display()))
+        ..CliError::new(Exit::Failed, format!("could not create the folder {}", dir.display()))
     })?;
     let repo = Repo::init(&dir, args.bare)?;
     let (author, committer) = session.identity(&repo)?;
@@ -116,8 +116,8 @@ pub(in crate::cli) fn run(args: InitArgs, session: &mut Session) -> Result<Exit,
 fn warn_of_clones(registry: &Registry) {
     if matches!(lfs_config(registry), Ok(LfsConfig::Strict)) {
         report::warn(
-            "a clone of this repository fails to check out where a file of a model is missing on the remote; run \
-             `git config -f .lfsconfig lfs.skipdownloaderrors true` at its root and commit the file",
+            "the checkout of a clone fails if the remote lacks a model file; run \
+             `git config -f .lfsconfig lfs.skipdownloaderrors true` at the root of the repository and commit the file",
         );
     }
 }
@@ -150,10 +150,10 @@ fn no_other_registry(registry: &Registry) -> Result<(), CliError> {
         registry.folders(tip)?.into_iter().find(|f| f != at && (f.starts_with(at) || at.starts_with(f.as_str())));
     let Some(other) = other else { return Ok(()) };
     let place = if other.is_empty() { "its root folder".to_owned() } else { crate::text::quoted(&other) };
-    let error = CliError::new(Exit::Exists, format!("the repository holds a registry in {place} already"));
+    let error = CliError::new(Exit::Exists, format!("the repository already holds a registry in {place}"));
     Err(match other.as_str() {
-        "" => error.hint("that one has the whole repository; make another in a repository of its own"),
-        _ => error.hint("put this one beside it: --at FOLDER"),
+        "" => error.hint("that registry takes up the whole repository; create this one in another repository"),
+        _ => error.hint("put this registry into another folder: --at FOLDER"),
     })
 }
 
@@ -186,7 +186,7 @@ pub(in crate::cli) fn folder(what: &str, given: &str) -> Result<String, CliError
     let parts: Vec<&str> = given.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
     if parts.iter().any(|p| *p == ".." || p.to_lowercase() == ".git") || given.starts_with('/') {
         return Err(CliError::usage(format!(
-            "{what}: {} is no folder within the repository",
+            "{what}: {} is not a folder in the repository",
             crate::text::quoted(given)
         )));
     }
@@ -198,7 +198,10 @@ pub(in crate::cli) fn id_for(email: &str) -> Result<UserName, CliError> {
     let local = email.split('@').next().unwrap_or_default();
     let plain: String = local.chars().filter(|c| c.is_ascii_alphanumeric() || "._+-".contains(*c)).collect();
     UserName::new(plain.trim_start_matches(['.', '_', '+', '-'])).map_err(|e| {
-        CliError::new(Exit::Failed, format!("the address {} suggests no id: {e}", crate::text::quoted(email)))
-            .hint("name one with --maker")
+        CliError::new(
+            Exit::Failed,
+            format!("the e-mail address {} does not give a valid id: {e}", crate::text::quoted(email)),
+        )
+        .hint("name your id with --maker ID")
     })
 }

@@ -58,7 +58,7 @@ fn check_neighbours(registry: &Registry, to: &str) -> Result<(), CliError> {
     let other = folders.iter().find(|f| *f != registry.at() && (f.starts_with(to) || to.starts_with(f.as_str())));
     let Some(other) = other else { return Ok(()) };
     let message = format!("there is another registry in {}", crate::phrase::folder(other));
-    Err(CliError::new(Exit::Exists, message).hint("no registry lies within another: name a folder beside it"))
+    Err(CliError::new(Exit::Exists, message).hint("registries cannot be nested: name a folder beside it"))
 }
 
 /// Refuses a folder of the work tree that is a link, or that holds files that git does not track.
@@ -71,12 +71,12 @@ fn check_work_tree(work: &Path, to: &str) -> Result<(), CliError> {
             Ok(meta) if meta.is_dir() => {}
             Ok(meta) => {
                 let what = if meta.is_symlink() { "a symbolic link" } else { "a file" };
-                let error = CliError::new(Exit::Exists, format!("{shown} is {what}, so the registry cannot lie there"));
-                return Err(error.hint("name a folder that is not there yet"));
+                let error = CliError::new(Exit::Exists, format!("{shown} is {what}, not a folder for the registry"));
+                return Err(error.hint("name a folder that does not exist yet"));
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(e) => {
-                let error = CliError::new(Exit::Failed, format!("could not look at {shown}"));
+                let error = CliError::new(Exit::Failed, format!("could not read {shown}"));
                 return Err(CliError { causes: vec![e.to_string()], ..error });
             }
         }

@@ -103,8 +103,7 @@ fn write(session: &mut Session) -> Result<(), CliError> {
     for path in &written {
         session.out.line(format!("  wrote {path}"));
     }
-    let rest =
-        if written.is_empty() { "All files for editors are as they should be." } else { "Commit them with git." };
+    let rest = if written.is_empty() { "All files for editors are up to date." } else { "Commit them with git." };
     session.out.line(rest);
     Ok(())
 }
@@ -115,7 +114,7 @@ pub(in crate::cli) fn refuse_links(root: &std::path::Path, path: &str) -> Result
     for part in ends.filter_map(|end| path.get(..end)) {
         let there = std::fs::symlink_metadata(root.join(part));
         if there.is_ok_and(|m| if part == path { !m.is_file() } else { !m.is_dir() }) {
-            let message = format!("{part} is not what belongs there (a link, perhaps); take it away first");
+            let message = format!("{part} is in the way (it may be a link); remove it first");
             return Err(CliError::new(Exit::Conflict, message));
         }
     }

@@ -117,7 +117,7 @@ pub(in crate::cli) struct SetArgs {
 
 /// Reads the registry's name.
 fn shown(s: &str) -> Result<Text, String> {
-    if s.trim().is_empty() { Err("a registry has a name".to_owned()) } else { text(s) }
+    if s.trim().is_empty() { Err("the name is empty".to_owned()) } else { text(s) }
 }
 
 fn on_or_off(s: &str) -> Result<bool, String> {
@@ -152,7 +152,7 @@ pub(in crate::cli) fn current(registry: &Registry, at: Option<&str>) -> Result<S
             (None, Some(problem)) => Err(Refusal::Faulty { problem: problem.clone() }.into()),
             (None, None) => Err(CliError::new(Exit::Failed, "greenroom.toml cannot be read")),
         },
-        None => Err(CliError::not_found("there was no registry then")),
+        None => Err(CliError::not_found("the registry did not exist then")),
     }
 }
 
@@ -197,7 +197,7 @@ fn acknowledge(args: &AcknowledgeArgs, registry: &Registry, session: &mut Sessio
     } else {
         let reason = args.change.text()?;
         if reason.is_empty() {
-            return Err(CliError::usage("say with -m why the fault may stay; the reason is part of the record"));
+            return Err(CliError::usage("give the reason with -m; it is part of the record"));
         }
         found_by_verify(registry, named, &args.rule)?;
         settings.acknowledged.retain(|known| !is_same(known));
@@ -220,11 +220,15 @@ fn found_by_verify(registry: &Registry, commit: Oid, rule: &str) -> Result<(), C
     if rules.contains(rule) || (audit.pushes == 0 && matches!(rule, "push-record" | "push-time")) {
         return Ok(());
     }
-    let message = format!("verify finds no fault of the rule {} in {} to acknowledge", quoted(rule), commit.short());
+    let message = format!("`greenroom verify` finds no fault of the rule {} in {}", quoted(rule), commit.short());
     let error = CliError::not_found(message);
     Err(match rules.is_empty() {
-        true => error.hint("what it finds of a state as it is has to be mended: greenroom verify"),
-        false => error.hint(format!("it finds there: {}", rules.into_iter().collect::<Vec<_>>().join(", "))),
+        true => {
+            error.hint("fix faults of the current state; only faults of a commit can be acknowledged: greenroom verify")
+        }
+        false => {
+            error.hint(format!("it finds faults of these rules: {}", rules.into_iter().collect::<Vec<_>>().join(", ")))
+        }
     })
 }
 
@@ -253,15 +257,16 @@ fn show(settings: &Settings, session: &mut Session) -> Result<Exit, CliError> {
     list("Servers:       ", settings.identity.servers.iter().map(UserName::as_str).collect());
     let mail = &settings.notifications;
     let cap = mail.cap().map_or_else(|| "any number".to_owned(), |cap| format!("at most {cap}"));
-    let mail = if mail.off { "off".to_owned() } else { format!("on, {cap} a day of a kind about a model") };
+    let mail =
+        if mail.off { "off".to_owned() } else { format!("on, {cap} a day about one kind of activity on one model") };
     out.line(format!("Mail:           {mail}"));
     let ruled: Vec<&str> = settings.stages.keys().map(crate::stage::Stage::as_str).collect();
     if !ruled.is_empty() {
-        out.line(format!("Stages ruled:   {} (greenroom stage list)", ruled.join(", ")));
+        out.line(format!("Stage rules:    {} (greenroom stage list)", ruled.join(", ")));
     }
     let guarded: Vec<&str> = settings.aliases.keys().map(crate::name::AliasName::as_str).collect();
     if !guarded.is_empty() {
-        out.foreign(&format!("Aliases guarded: {} (greenroom alias rules)", guarded.join(", ")));
+        out.foreign(&format!("Alias rules:    {} (greenroom alias rules)", guarded.join(", ")));
     }
     Ok(Exit::Ok)
 }

@@ -127,7 +127,7 @@ fn said(given: Option<&str>, change: &ChangeArgs) -> Result<Text, CliError> {
         }
         Some(text) => Text::new(text).map_err(|e| CliError::usage(e.to_string())),
         None if message.is_empty() => {
-            Err(CliError::usage("say something: give a text, -m TEXT, or `-` for standard input"))
+            Err(CliError::usage("the text is missing: give a text, -m TEXT, or `-` for standard input"))
         }
         None => Ok(message),
     }

@@ -22,7 +22,7 @@ use crate::view;
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct BranchArgs {
     /// Create a branch that makes the change, for a pull request: its merge by another person is the approval. The
-    /// branch starts at the state of `origin`; nothing is checked out. The default name tells the change, such as
+    /// branch starts at the state of `origin`; nothing is checked out. The default name describes the change, such as
     /// request/MODEL-VERSION-STAGE
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     branch: Option<String>,
@@ -70,12 +70,12 @@ pub(in crate::cli) fn run(
         Action::Transition { model, version, to, .. } => (model, format!("{version}-{to}")),
         Action::SetAlias { model, alias, version } => (model, format!("{alias}-{version}")),
         Action::DeleteAlias { model, alias } => (model, format!("{alias}-none")),
-        _ => return Err(CliError::usage("only the move of a version or an alias can be asked for by a branch")),
+        _ => return Err(CliError::usage("a branch can only propose a transition or a change of an alias")),
     };
     let registry = session.registry()?;
     let asker = session.asker(&registry, change.person())?;
     let base = branch.base(&registry)?;
-    let base = base.ok_or_else(|| CliError::new(Exit::Failed, "there is no commit that a branch could grow from"))?;
+    let base = base.ok_or_else(|| CliError::new(Exit::Failed, "there is no commit for the branch to start from"))?;
     mergeable(&registry, base, action)?;
     let name = branch.name().filter(|n| !n.is_empty()).map_or_else(|| usual(model, &what), str::to_owned);
     let comment = change.text()?.as_str().to_owned();
@@ -104,9 +104,9 @@ fn mergeable(registry: &Registry, base: Oid, action: &Action) -> Result<(), CliE
         return Ok(());
     }
     let message =
-        format!("the move to {to} takes {needed} approvals, and the merge of a branch is one: nobody could merge it");
+        format!("a transition to {to} needs {needed} approvals, but the merge of a branch gives only one approval");
     let name = shell(model.as_str());
-    let hint = format!("ask by a request, which takes any number: greenroom request create {name} {version} {to}");
+    let hint = format!("create a request, which collects approvals: greenroom request create {name} {version} {to}");
     Err(CliError::new(Exit::Refused, message).hint(hint))
 }
 
@@ -124,7 +124,7 @@ fn print(session: &mut Session, made: &Proposal, dry_run: bool) -> Result<(), Cl
         })?);
     }
     if made.diff.is_empty() {
-        out.line("Nothing to do: it is so already.");
+        out.line("Nothing to do: the registry already has this state.");
         return Ok(());
     }
     let verb = if dry_run { "Would make" } else { "Made" };
@@ -135,7 +135,7 @@ fn print(session: &mut Session, made: &Proposal, dry_run: bool) -> Result<(), Cl
     if let Some(commit) = made.commit {
         let subject = made.message.lines().next().unwrap_or_default();
         out.line(format!("{} {}", styled(YELLOW, &commit.short()), styled(DIM, subject)));
-        out.line("Push it and open a pull request; merging it is for somebody else:");
+        out.line("Push it and open a pull request; another person must merge it:");
         out.foreign(&format!("  {}", push(&made.branch)));
     }
     Ok(())

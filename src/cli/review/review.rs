@@ -16,7 +16,7 @@ use crate::text::Text;
 use crate::view;
 
 /// The reason of a review whose subject never matched the version.
-const NEVER: &str = "its subject is not that of the version as it was when the review landed";
+const NEVER: &str = "its subject did not match the version when the review reached the branch";
 
 /// Prints the approval of a request as the block for its file, for people who edit files by hand.
 pub(in crate::cli) fn print(

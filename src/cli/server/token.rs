@@ -72,7 +72,7 @@ fn create(args: &CreateArgs, session: &mut Session) -> Result<Exit, CliError> {
     let calendar = Calendar::new(now, jiff::tz::TimeZone::system());
     let expires = args.expires.as_deref().map(|end| calendar.read_ahead(end)).transpose()?;
     if expires.is_some_and(|end| end <= now) {
-        return Err(CliError::usage("the token would have ended already"));
+        return Err(CliError::usage("the token would be expired already"));
     }
     let rights = TokenRights { read_only: args.read_only, delegate: args.delegate };
     let since = Index::open(&registry, &mut |_| {})?.arrivals([user].into_iter())?.remove(user);
@@ -120,14 +120,14 @@ fn list(session: &mut Session) -> Result<Exit, CliError> {
     for token in &tokens {
         let expires = token.expires.map(|t| local(Timestamp::from_millis(t)));
         let expires = match expires {
-            Some(time) if token.is_over(now) => format!("{time} (over)"),
+            Some(time) if token.is_over(now) => format!("{time} (expired)"),
             Some(time) => time,
             None => "never".to_owned(),
         };
         let may = match (token.read_only, token.delegate) {
             _ if is_void(token) => "nothing: the person was removed",
             (true, false) => "read",
-            (false, false) => "all the person may",
+            (false, false) => "everything the person may",
             (true, true) => "read for others",
             (false, true) => "act for others",
         };
@@ -154,7 +154,7 @@ fn revoke(args: &RevokeArgs, session: &mut Session) -> Result<Exit, CliError> {
     if session.out.is_json() {
         session.out.json(&view::RevokedTokens { revoked: gone })?;
     } else {
-        session.out.line(format!("Revoked {prefix}…; it no longer opens anything."));
+        session.out.line(format!("Revoked {prefix}…; the token is no longer valid."));
     }
     Ok(Exit::Ok)
 }

@@ -57,7 +57,7 @@ impl ChangeArgs {
     /// The message as a text that can be stored; empty without a message.
     ///
     /// # Errors
-    /// The message is no valid [`Text`], for example too long.
+    /// The message is not a valid [`Text`], for example because it is too long.
     pub(in crate::cli) fn text(&self) -> Result<Text, CliError> {
         let given = self.message.as_deref().unwrap_or_default();
         Text::new(given).map_err(|e| CliError::usage(format!("--message: {e}")))
@@ -139,8 +139,8 @@ fn print_with(
         warnings.iter().for_each(|w| super::report::warn(w));
     }
     if let Some(why) = &outcome.left_behind {
-        let hint = "the commit stands; `git status` shows the work tree, `git restore .` brings it up to date";
-        return Err(CliError::new(Exit::Conflict, format!("the work tree did not follow: {why}")).hint(hint));
+        let hint = "the commit was made; `git status` shows the work tree, and `git restore .` updates it";
+        return Err(CliError::new(Exit::Conflict, format!("the work tree was not updated: {why}")).hint(hint));
     }
     Ok(exit)
 }
@@ -148,7 +148,7 @@ fn print_with(
 fn as_text(session: &mut Session, outcome: &ChangeOutcome, dry_run: bool) {
     let out = &mut session.out;
     if outcome.diff.is_empty() {
-        out.line("Nothing to do: it is so already.");
+        out.line("Nothing to do: the registry already has this state.");
         return;
     }
     if dry_run {

@@ -39,7 +39,7 @@ pub(in crate::cli) struct ConditionArgs {
     /// '2026-12-24 12:00..2w'; days are whole days, and all of it is in UTC
     #[arg(long, value_name = "FROM..TO")]
     freeze: Vec<String>,
-    /// Why it is frozen in the window
+    /// The reason for the freeze
     #[arg(long, value_name = "TEXT", requires = "freeze", value_parser = text)]
     reason: Option<Text>,
     /// Delete all freeze windows
@@ -84,7 +84,7 @@ impl ConditionArgs {
 
 /// The error for a condition to drop that does not exist.
 fn not_asked(what: &str, key: &Key) -> CliError {
-    CliError::not_found(format!("the rule does not ask for the {what} '{key}'"))
+    CliError::not_found(format!("the rule does not require the {what} '{key}'"))
 }
 
 /// Parses `auc>=0.85`. The comparison is the first `<`, `>` or `=` in the text.
@@ -105,7 +105,7 @@ pub(in crate::cli) fn window(s: &str, calendar: &Calendar) -> Result<(FreezeBoun
     Ok((window.from, window.to))
 }
 
-/// A day, where a text names one; else a point in time. A length of time counts on from now.
+/// Reads a day if the text names one, otherwise a point in time. A duration counts from now.
 fn moment(text: &str, calendar: &Calendar) -> Result<FreezeBound, String> {
     const DAY: i64 = 86_400_000;
     let time = calendar.read_ahead(text).map_err(|e| e.to_string())?;
@@ -116,7 +116,7 @@ fn moment(text: &str, calendar: &Calendar) -> Result<FreezeBound, String> {
     Ok(if is_day { FreezeBound::Day(Day(midnight)) } else { FreezeBound::At(time) })
 }
 
-/// The same of the end of a window: a month ends with its last day.
+/// Reads the end of a window in the same way; a month ends with its last day.
 fn end(text: &str, calendar: &Calendar) -> Result<FreezeBound, String> {
     let month = text.trim().split_once('-').filter(|(year, month)| year.len() == 4 && month.len() == 2);
     let month = month.and_then(|(year, month)| Some((year.parse::<i64>().ok()?, month.parse::<i64>().ok()?)));
@@ -130,7 +130,7 @@ fn end(text: &str, calendar: &Calendar) -> Result<FreezeBound, String> {
     }
 }
 
-/// The conditions of a rule, each in few words.
+/// The conditions of a rule, each as a short text.
 pub(in crate::cli) fn in_words(evidence: &Evidence, frozen: &[Freeze]) -> Vec<String> {
     evidence_in_words(evidence).into_iter().chain(frozen.iter().map(freeze_in_words)).collect()
 }

@@ -16,7 +16,8 @@ pub(in crate::cli) fn is_part(word: &str) -> bool {
     word.len() >= SHORTEST && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }
 
-/// Finds the only id that starts or ends with `given`, or whose short form starts with it; `what` names the kind of record in errors.
+/// Finds the only id that starts or ends with `given`, or whose short form starts with it. `what` names the kind of
+/// record in errors.
 ///
 /// # Errors
 /// No id matches, or more than one.
@@ -35,8 +36,8 @@ pub(in crate::cli) fn by_part<'i>(
             .hint(format!("give the whole id, or at least {SHORTEST} characters of its start or end"))),
         several => {
             let list: Vec<&str> = several.iter().take(8).map(|id| id.as_str()).collect();
-            let message = format!("{shown} may mean {} {what}s: {}", several.len(), list.join(", "));
-            Err(CliError::new(Exit::Failed, message).hint("give more of the id"))
+            let message = format!("{shown} matches {} {what}s: {}", several.len(), list.join(", "));
+            Err(CliError::new(Exit::Failed, message).hint("give more characters of the id"))
         }
     }
 }

@@ -108,7 +108,7 @@ impl Output {
             let colours = !matches!(anstream::ColorChoice::global(), anstream::ColorChoice::Never);
             let plain = anstream::adapter::strip_str(&text).to_string();
             if let Some(mut input) = pager.stdin.take() {
-                // A user who quits the pager early closes the pipe; that is no error.
+                // A user who quits the pager early closes the pipe; that is not an error.
                 let _ = input.write_all(if colours { text.as_bytes() } else { plain.as_bytes() });
             }
             pager.wait()?;

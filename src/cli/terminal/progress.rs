@@ -65,7 +65,7 @@ impl ProgressBar {
                 let left = left(state.pos(), state.len().unwrap_or(0), started.elapsed());
                 let _ = write!(out, "{}", indicatif::HumanDuration(left));
             });
-        // The library draws nothing if stderr is no terminal.
+        // The library draws nothing if stderr is not a terminal.
         let bar = indicatif::ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
         bar.set_style(style.progress_chars("=> "));
         bar.set_message(self.doing);
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn the_rate_is_that_since_the_start() {
         let at = Duration::from_millis;
-        assert_eq!(rate(3_000_000, at(1500)), 2_000_000, "what was done before the bar showed itself took time, too");
+        assert_eq!(rate(3_000_000, at(1500)), 2_000_000, "the time before the bar appears counts, too");
         assert_eq!((rate(5, at(0)), rate(0, at(9)), rate(u64::MAX, at(1))), (5000, 0, u64::MAX));
         assert_eq!(left(3_000_000, 9_000_000, at(1500)), at(3000));
         assert_eq!((left(7, 7, at(10)), left(9, 7, at(10)), left(0, 0, at(10))), (at(0), at(0), at(0)));

@@ -286,11 +286,11 @@ impl From<AuditError> for CliError {
 impl From<SearchError> for CliError {
     fn from(e: SearchError) -> Self {
         let error = Self::of(Exit::Usage, &e);
-        // The message is MLflow's own, which does not know the keys that are ours.
+        // The message is MLflow's own, which does not list greenroom's additional keys.
         if matches!(e, SearchError::Attribute { .. }) {
             return error.hint(
-                "also alias, stage, description, creation_timestamp, last_updated_timestamp and tags.KEY, and of versions \
-                 params.KEY and metrics.KEY",
+                "greenroom also has alias, stage, description, creation_timestamp, last_updated_timestamp and tags.KEY, \
+                 and for versions params.KEY and metrics.KEY",
             );
         }
         error
@@ -346,7 +346,7 @@ pub(in crate::cli) fn warn(message: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{yellow}warning:{yellow:#} {}", one_line(message));
 }
 
-/// Prints an error to stderr, as text or as one JSON object. A closed pipe is no error.
+/// Prints an error to stderr, as text or as one JSON object. A closed pipe is not an error.
 pub(in crate::cli) fn print(e: &CliError, global: &Global) -> Exit {
     use std::io::Write as _;
     // The reader of stdout has seen enough.

@@ -30,7 +30,7 @@ const SLOW: u64 = 2000;
 pub(in crate::cli) struct Session {
     global: Global,
     played: Option<ScriptedActor>,
-    /// Whether it was said that a file of people cannot be read.
+    /// Whether the warning about an unreadable file of a person was printed.
     warned: Cell<bool>,
     pub(in crate::cli) out: Output,
 }
@@ -145,7 +145,7 @@ impl Session {
     pub(in crate::cli) fn send_files(&self, repo: &Repo) {
         let warnings = match prepush::ensure(repo) {
             Ok(report) => report.warnings,
-            Err(e) => vec![format!("a push will leave the files of models behind: {}", crate::text::with_causes(&e))],
+            Err(e) => vec![format!("a push will not send the model files: {}", crate::text::with_causes(&e))],
         };
         warnings.iter().for_each(|warning| super::report::warn(warning));
     }
@@ -173,7 +173,8 @@ impl Session {
         Ok(ChangeAuthor { user: user.clone(), author, committer })
     }
 
-    /// Says once that a file of people cannot be read where who acts is found in none: it may be theirs.
+    /// Warns once that the file of a person cannot be read, if no readable file has the identity: the unreadable file
+    /// may have it.
     fn warn_of_unread(&self, snapshot: &Snapshot<'_>, user: &UserName) -> Result<(), CliError> {
         if self.warned.get() || snapshot.person(user)?.is_some_and(|file| file.value.is_some()) {
             return Ok(());
@@ -181,8 +182,8 @@ impl Session {
         if let Some(problem) = authority::unread(snapshot)? {
             self.warned.set(true);
             let message =
-                format!("{} cannot be read ({}), so who you are is not certain", problem.path, problem.message);
-            super::report::warn(&format!("{message}: you are taken for {user}; `greenroom check` names each fault"));
+                format!("{} cannot be read ({}), so your identity is uncertain", problem.path, problem.message);
+            super::report::warn(&format!("{message}: you act as {user}; `greenroom check` lists the faults"));
         }
         Ok(())
     }
@@ -218,12 +219,12 @@ impl Session {
         match self.ask(&format!("Delete {what}? It cannot be undone. Type '{shown}' to confirm:"))? {
             Some(answer) if answer == name => Ok(()),
             Some(_) => Err(CliError::new(Exit::Failed, "not confirmed; nothing was deleted")),
-            None => Err(CliError::usage(format!("deleting {what} needs --yes where nobody can be asked"))),
+            None => Err(CliError::usage(format!("without a terminal, --yes is needed to delete {what}"))),
         }
     }
 }
 
-/// What the file of a person says who is named.
+/// The contents of the file of the named person.
 pub(in crate::cli) fn person(snapshot: &Snapshot<'_>, user: &UserName) -> Result<Person, CliError> {
     let none = || CliError::from(Refusal::no_person(user)).hint(format!("greenroom person add {user} --email …"));
     let file = snapshot.person(user)?.ok_or_else(none)?;

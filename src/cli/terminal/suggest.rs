@@ -40,13 +40,14 @@ fn before(session: &Session, registry: &Registry, name: &ModelName) -> Option<St
     let names = session.index(registry).ok()?.names_of(name).ok()?;
     let former: Vec<String> = names.iter().filter(|n| *n != name).map(|n| quoted(n.as_str())).collect();
     Some(match former.as_slice() {
-        [] => format!("`greenroom log {}` tells since when there is a model of that name", shell(name.as_str())),
-        [one] => format!("the model {name} was called {one} before; ask for that name"),
-        several => format!("the model {name} had other names before; ask for one of {}", several.join(", ")),
+        [] => format!("`greenroom log {}` shows when the model got this name", shell(name.as_str())),
+        [one] => format!("the model {name} was called {one} before; use that name"),
+        several => format!("the model {name} had other names before; use one of {}", several.join(", ")),
     })
 }
 
-/// Adds a hint with the person or group that was probably meant, if the given one is not there and there is one like it.
+/// Adds a hint with the person or group that was probably meant, if the given one does not exist and a similar one
+/// does.
 pub(in crate::cli) fn principal(e: CliError, given: &Principal, session: &Session) -> CliError {
     let names = || principals(&session.registry().ok()?.snapshot().ok()?).ok();
     let given = given.to_string();
@@ -91,7 +92,7 @@ fn names(snapshot: &Snapshot<'_>, noun: EntityKind) -> Result<Vec<String>, Regis
         EntityKind::Model => snapshot.models()?.iter().filter_map(|m| m.dir.name()).map(|n| n.to_string()).collect(),
         EntityKind::Person => snapshot.people()?.keys().map(ToString::to_string).collect(),
         EntityKind::Group => snapshot.access()?.groups.keys().map(ToString::to_string).collect(),
-        // Versions, requests and the like have numbers and ids, of which any one is like another. Aliases belong to a
+        // Versions, requests and the like have numbers and ids, which are all similar. Aliases belong to a
         // model, so their suggestions come from the code that looks up the alias.
         EntityKind::Alias
         | EntityKind::Registry

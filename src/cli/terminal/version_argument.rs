@@ -74,7 +74,7 @@ impl VersionArgument {
                 let found: ModelRef = self.name.parse().map_err(|e: reference::InvalidRef| wrong(&e))?;
                 if found.pick == VersionPick::Model {
                     let hint = format!("greenroom version list {}", found.model);
-                    return Err(CliError::usage(format!("which version of {} is meant?", found.model)).hint(hint));
+                    return Err(CliError::usage(format!("name a version of {}", found.model)).hint(hint));
                 }
                 Ok(found)
             }
@@ -98,7 +98,7 @@ impl VersionArgument {
     pub(in crate::cli) fn of_now(&self, snapshot: &Snapshot<'_>) -> Result<(ModelName, u64), CliError> {
         let found = self.reference()?;
         if found.moment.is_some() {
-            return Err(CliError::usage("the past cannot be changed; leave out `@{…}`"));
+            return Err(CliError::usage("an earlier state cannot be changed; leave out `@{…}`"));
         }
         let (_, version) = find(snapshot, &found)?;
         Ok((found.model, version.number))
@@ -122,12 +122,12 @@ fn unclear(words: &[String], after: &RangeInclusive<usize>) -> CliError {
             CliError::usage(format!("invalid version {}: {forms}", quoted(word)))
         }
         (Ok(found), Some(_)) if words.len() > 2 || *after.start() == 0 => {
-            CliError::usage(format!("which version of {} is meant?", found.model)).hint(forms)
+            CliError::usage(format!("name a version of {}", found.model)).hint(forms)
         }
         (Ok(_), Some(_)) => CliError::usage("an argument is missing after the version").hint(forms),
         (Ok(found), None) => {
             let hint = format!("greenroom version list {}", found.model);
-            CliError::usage(format!("which version of {} is meant?", found.model)).hint(forms).hint(hint)
+            CliError::usage(format!("name a version of {}", found.model)).hint(forms).hint(hint)
         }
     }
 }
@@ -235,7 +235,7 @@ fn nothing(snapshot: &Snapshot<'_>, model: &ModelView<'_>, wanted: &ModelRef) ->
             }
         }
         VersionPick::Latest => CliError::not_found(format!("{name} has no version that is READY yet")),
-        VersionPick::Model => CliError::new(Exit::Usage, format!("which version of {name} is meant?")),
+        VersionPick::Model => CliError::new(Exit::Usage, format!("name a version of {name}")),
     })
 }
 

@@ -54,9 +54,10 @@ impl Owner {
             if name.is_empty() { format!("The webhook {hook}") } else { format!("The webhook {name} ({hook})") };
         let text = format!(
             "{called} of the registry {} was switched off: {}\n\n\
-             Nothing is sent to it, and nothing is lost: what happens meanwhile waits.\n\
-             To see what was tried:\n\n    greenroom webhook deliveries {hook}\n\n\
-             It goes on when its settings change, or with:\n\n    greenroom webhook replay {hook} --dead\n",
+             Nothing is sent to it now, and nothing is lost: new events wait in its queue.\n\
+             To see the attempts:\n\n    greenroom webhook deliveries {hook}\n\n\
+             It is switched on again when its settings change, or with:\n\n    \
+             greenroom webhook replay {hook} --dead\n",
             one_line(registry.name.first_line()),
             one_line(why),
         );

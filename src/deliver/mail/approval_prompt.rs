@@ -115,7 +115,7 @@ fn has(version: &Version, asked: &Evidence) -> Vec<String> {
     }
     for (key, threshold) in &asked.metrics {
         let metric = version.metrics.get(key);
-        out.extend(metric.map(|metric| format!("the metric '{key}' is {metric}; asked is {threshold}")));
+        out.extend(metric.map(|metric| format!("the metric '{key}' is {metric}; the rule requires {threshold}")));
     }
     let others = version.metrics.iter().filter(|(key, _)| !asked.metrics.contains_key(*key));
     out.extend(others.take(OTHERS).map(|(key, metric)| format!("the metric '{key}' is {metric}")));
@@ -132,7 +132,6 @@ fn ways(model: &ModelName, number: u64, to: &Stage, signed: bool, url: Option<&s
         format!("greenroom request approve {words}{sign}"),
         format!("greenroom request reject {words} -m 'why'"),
         format!("POST {base}/api/2.0/mlflow/transition-requests/approve (or reject) with your token and {body}"),
-        "where the registry is on a git host: review and merge the pull request of the branch that asks for it"
-            .to_owned(),
+        "if the registry is on a git host: review and merge the pull request of this transition request".to_owned(),
     ]
 }

@@ -10,7 +10,7 @@ use crate::entity::Settings;
 use crate::event::Event;
 use crate::name::{Id, ModelName, UserName};
 use crate::phrase;
-use crate::text::one_line;
+use crate::text::{counted, one_line};
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
@@ -247,10 +247,11 @@ fn notices(news: &[MailNews], cap: Option<u64>) -> Vec<String> {
     reached.sort();
     reached.dedup();
     let sentence = |(model, activity): (String, MailCategory)| {
-        let (words, cap) = (activity.words(), cap.unwrap_or_default());
+        let words = activity.words();
+        let cap = counted(usize::try_from(cap.unwrap_or_default()).unwrap_or(usize::MAX), "mail");
         let text = format!(
-            "The daily limit is reached: you got {cap} mails about {words} of {model} today. There is more, of which you \
-             get no mail; tomorrow (UTC) mails begin again."
+            "The daily limit is reached: you got {cap} about {words} of {model} today. You get no mail about further \
+             ones until tomorrow (UTC)."
         );
         one_line(&text).into_owned()
     };

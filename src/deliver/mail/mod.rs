@@ -147,28 +147,31 @@ impl Mailer {
     /// Sends the first jobs of a person's queue, if the person still wants them.
     fn attempt(&self, due: &[DueJob<'_>], moment: &DeliveryContext<'_>) -> Result<AttemptOutcome, DeliverError> {
         let done = |words: &str| Ok(AttemptOutcome::Delivered(words.to_owned()));
-        let Some(first) = due.first() else { return done("there is nothing to tell") };
+        let Some(first) = due.first() else { return done("there is nothing to send") };
         if let NotificationKind::WebhookSuspended { webhook, why } = &first.happening.what {
             return self.alarm(first, webhook, why, moment);
         }
-        let Ok(user) = first.job.lane.parse::<UserName>() else { return done("the lane is nobody's") };
+        let Ok(user) = first.job.lane.parse::<UserName>() else { return done("the queue belongs to no person") };
         let Some(person) = moment.tip.person(&user)?.and_then(|f| f.value) else {
-            return done("the person is gone");
+            return done("the person no longer exists");
         };
-        let Some(settings) = moment.tip.settings()? else { return done("there is no registry any more") };
+        let Some(settings) = moment.tip.settings()? else { return done("the registry no longer exists") };
         let (mut ids, mut news) = self.news(due, moment, &user, &person)?;
         if news.is_empty() {
             return done("no longer wanted");
         }
         let given = person.emails.first().map(|e| e.as_str().to_owned()).unwrap_or_default();
         let Some(to) = address(&given) else {
-            return Ok(AttemptOutcome::Refused { why: format!("{} is no e-mail address", one_line(&given)) });
+            return Ok(AttemptOutcome::Refused { why: format!("{} is not an e-mail address", one_line(&given)) });
         };
         let cap = settings.notifications.cap();
         let items: Vec<counts::CountedMail> = ids.iter().zip(&news).map(|(id, n)| item(id, n)).collect();
         let places = match self.counts.places(user.as_str(), &items, moment.now, cap) {
             Ok(places) => places,
-            Err(e) => return Ok(AttemptOutcome::Retry { why: format!("the counts cannot be kept: {e}"), after: None }),
+            Err(e) => {
+                let why = format!("the counts of mails cannot be recorded: {e}");
+                return Ok(AttemptOutcome::Retry { why, after: None });
+            }
         };
         news.iter_mut().zip(places).for_each(|(n, place)| n.allowed = place);
         let keep: Vec<bool> = news.iter().map(|n| n.allowed != Allowance::Nothing).collect();
@@ -177,7 +180,9 @@ impl Mailer {
         news.retain(|n| n.allowed != Allowance::Nothing);
         let Some(id) = ids.first() else { return done("over the daily limit") };
         if let Some(failing) = failing::list(&self.folder).get(&given).filter(|f| f.rests(moment.now)) {
-            let why = format!("{} was refused {} times, last: {}", one_line(&given), failing.times, failing.why);
+            let shown = one_line(&given);
+            let (times, last) = (failing.times, &failing.why);
+            let why = format!("the mail server refused {shown} {times} times, most recently with: {last}");
             return Ok(AttemptOutcome::Refused { why });
         }
         let digest = first.job.not_before.is_some();
@@ -204,7 +209,8 @@ impl Mailer {
             return Ok(AttemptOutcome::Delivered("no longer wanted".to_owned()));
         };
         let (given, Some(to)) = owner.address() else {
-            return Ok(AttemptOutcome::Refused { why: "the owner's address is none".to_owned() });
+            let why = "the creator of the webhook has no valid e-mail address".to_owned();
+            return Ok(AttemptOutcome::Refused { why });
         };
         match owner.mail(&to, why, due.id, &self.settings, (registry, moment.now)) {
             Ok(mail) => Ok(self.outcome(self.hand_over(&to, &mail), &given, moment.now)),

@@ -37,7 +37,7 @@ pub fn text(letter: &MailDraft) -> String {
         }
     }
     if letter.more > 0 {
-        out.paragraph(&format!("and {} more; `greenroom log` tells all.", letter.more));
+        out.paragraph(&format!("and {} more; `greenroom log` shows all.", letter.more));
     }
     letter.notices.iter().for_each(|notice| out.paragraph(notice));
     // Mail programs recognise a signature by this line.
@@ -109,7 +109,7 @@ pub fn html(letter: &MailDraft) -> String {
         html_part(&mut out, part, letter.parts.len() > 1);
     }
     if letter.more > 0 {
-        let more = format!("and {} more; greenroom log tells all.", letter.more);
+        let more = format!("and {} more; greenroom log shows all.", letter.more);
         out.element("<p>", &more, "</p>\n");
     }
     for notice in &letter.notices {

@@ -73,24 +73,24 @@ pub struct MailSettings {
 pub enum SettingError {
     /// The mail server's URL is wrong.
     #[error(
-        "{SMTP} {why}; write smtp://HOST:PORT, smtps://USER@HOST or smtp+starttls://USER@HOST, and keep the password as \
-         the secret {SECRET}"
+        "{SMTP} {why}; write smtp://HOST:PORT, smtps://USER@HOST or smtp+starttls://USER@HOST, and store the password \
+         as the secret {SECRET}"
     )]
     Smtp {
         /// The reason.
         why: String,
     },
     /// The sender's address is missing.
-    #[error("{FROM} is missing: the address that mail comes from, such as 'Greenroom <greenroom@example.org>'")]
+    #[error("{FROM} is missing: set it to the sender's address, such as 'Greenroom <greenroom@example.org>'")]
     NoFrom,
     /// The sender's address is not a valid e-mail address.
-    #[error("{FROM} = {value} is no e-mail address, such as 'Greenroom <greenroom@example.org>'")]
+    #[error("{FROM} = {value} is not an e-mail address; write one such as 'Greenroom <greenroom@example.org>'")]
     From {
         /// The value, quoted.
         value: String,
     },
     /// The address for links is not a valid server address.
-    #[error("{URL} = {value} is no address of a server; write https://HOST")]
+    #[error("{URL} = {value} is not the URL of a server; write https://HOST")]
     Url {
         /// The value, quoted.
         value: String,
@@ -127,12 +127,12 @@ impl Server {
     /// [`SettingError::Smtp`] when the URL has another form.
     pub fn parse(url: &str) -> Result<Self, SettingError> {
         let wrong = |why: &str| SettingError::Smtp { why: why.to_owned() };
-        let (scheme, rest) = url.trim().split_once("://").ok_or_else(|| wrong("names no way to reach it"))?;
+        let (scheme, rest) = url.trim().split_once("://").ok_or_else(|| wrong("has no scheme"))?;
         let (protection, usual) = match scheme {
             "smtp" => (Protection::Plain, 25),
             "smtps" => (Protection::Tls, 465),
             "smtp+starttls" => (Protection::StartTls, 587),
-            _ => return Err(wrong("names a way that is not known")),
+            _ => return Err(wrong("has an unknown scheme")),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (user, place) = match rest.rsplit_once('@') {
@@ -142,21 +142,21 @@ impl Server {
         if user.is_some_and(|u| u.contains(':')) {
             return Err(wrong("holds a password, which does not belong there"));
         }
-        let user = user.map(decode).transpose().map_err(|()| wrong("names a user that cannot be read"))?;
+        let user = user.map(decode).transpose().map_err(|()| wrong("has a user name that cannot be decoded"))?;
         let (host, port) = match place.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => {
-                (host, port.parse().map_err(|_| wrong("has a port that is no number"))?)
+                (host, port.parse().map_err(|_| wrong("has an invalid port"))?)
             }
             Some(_) | None => (place, usual),
         };
         let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
         if host.is_empty() || !host.chars().all(plain) {
-            return Err(wrong("names no host"));
+            return Err(wrong("has no valid host"));
         }
         let server = Self { host: host.to_owned(), port, protection, user };
         if server.user.is_some() && protection == Protection::Plain && !server.is_here() {
-            return Err(wrong("would send the password in the clear to another machine"));
+            return Err(wrong("would send the password unencrypted to another machine"));
         }
         Ok(server)
     }

@@ -75,7 +75,7 @@ pub fn connect(server: &Server, password: Option<&Secret>) -> Result<SmtpConnect
     if server.protection == Protection::StartTls
         && let Some(tls) = &tls
     {
-        connection.starttls(tls, &hello).map_err(|e| failed("does not speak TLS", &e))?;
+        connection.starttls(tls, &hello).map_err(|e| failed("cannot start TLS", &e))?;
     }
     if let Some(user) = &server.user {
         let password = password.ok_or_else(|| format!("the secret {SECRET} is missing: the password for {server}"))?;
@@ -89,8 +89,8 @@ pub fn connect(server: &Server, password: Option<&Secret>) -> Result<SmtpConnect
 fn refused_login(server: &Server, e: &Error) -> String {
     match e.status() {
         Some(code) => format!("{server} does not accept the user or the secret {SECRET} ({code})"),
-        None if e.is_client() => format!("{server} offers no way to log in that is known here (PLAIN, LOGIN)"),
-        None => format!("{server} went away while logging in"),
+        None if e.is_client() => format!("{server} offers no supported login method (PLAIN, LOGIN)"),
+        None => format!("{server} closed the connection during the login"),
     }
 }
 
@@ -98,7 +98,7 @@ fn transaction(connection: &mut SmtpConnection, from: &Address, to: &Address, ma
     let is_ascii = AsRef::<str>::as_ref(from).is_ascii() && AsRef::<str>::as_ref(to).is_ascii();
     let wide = connection.server_info().supports_feature(Extension::SmtpUtfEight);
     if !is_ascii && !wide {
-        return SmtpOutcome::NoSuchAddress("the server takes no addresses beyond ASCII (SMTPUTF8)".to_owned());
+        return SmtpOutcome::NoSuchAddress("the server accepts only ASCII addresses (it lacks SMTPUTF8)".to_owned());
     }
     let options = if is_ascii { Vec::new() } else { vec![MailParameter::SmtpUtfEight] };
     if let Err(e) = connection.command(Mail::new(Some(from.clone()), options)) {

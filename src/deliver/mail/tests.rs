@@ -286,7 +286,7 @@ fn very_long_texts_are_cut_and_very_many_news_are_counted() {
     assert!(plain.len() < 4_000 && plain.contains('…') && html.len() < 4_000, "{} {}", plain.len(), html.len());
     let many: Vec<MailNews> = (1..=300).map(|n| commented("churn", n, "x")).collect();
     let letter = letter(&many, "Models", true);
-    assert!(render::text(&letter).contains("and 200 more; `greenroom log` tells all."));
+    assert!(render::text(&letter).contains("and 200 more; `greenroom log` shows all."));
     let raw = raw(&letter, &"Long Name ".repeat(200));
     assert!(raw.split("\r\n").all(|line| line.len() <= 998));
 }

@@ -47,7 +47,7 @@ const PRIVATE_V6: [([u16; 8], u8); 4] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Forbidden {
     /// The scheme is not `https`, and the administrator has not allowed the host.
-    #[error("only https is allowed, but for hosts that {SETTING} names in the git config of the served repository")]
+    #[error("only https is allowed, except for hosts that {SETTING} names in the git config of the served repository")]
     Scheme,
     /// The port is not a port of HTTPS.
     #[error("only the ports 443 and 8443 are allowed")]
@@ -56,13 +56,15 @@ pub enum Forbidden {
     #[error("it is not a public address")]
     Address,
     /// The URL has no host.
-    #[error("it is no address with a host")]
+    #[error("it is not a URL with a host")]
     NoHost,
 }
 
 /// A value of the setting that cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{SETTING}: {0} is no host, address or network; write hooks.internal, localhost:9000, 10.1.2.3 or 10.1.0.0/16")]
+#[error(
+    "{SETTING}: {0} is not a host, address or network; write hooks.internal, localhost:9000, 10.1.2.3 or 10.1.0.0/16"
+)]
 pub struct InvalidAllow(String);
 
 #[derive(Debug, Clone, PartialEq, Eq)]

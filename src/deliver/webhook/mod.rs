@@ -96,7 +96,7 @@ impl Outgoing {
         headers.extend_from_slice(extra);
         if let Some(name) = &webhook.authorization {
             let secret = self.secret(name, webhook)?;
-            // A job takes a token, an address whatever it asks for.
+            // A job needs a token; any other URL gets the authorization that the webhook configures.
             let value = if started.is_some() { bearer(&secret) } else { secret.reveal().to_owned() };
             headers.push(("authorization", value));
         }
@@ -136,9 +136,9 @@ struct WebhookRequest<'p> {
 /// Why an attempt failed, without any part of a secret.
 #[derive(Debug, thiserror::Error)]
 enum AttemptError {
-    #[error("the secret '{0}' is not here: `greenroom secret set {0}`")]
+    #[error("the secret '{0}' is not set; set it with `greenroom secret set {0}`")]
     NoSecret(Key),
-    #[error("the secret '{0}' is sent to no webhook; name another")]
+    #[error("the secret '{0}' is never sent to a webhook; name another secret")]
     NotForWebhooks(Key),
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -214,7 +214,8 @@ impl Hook {
         let body = body.and_then(|told| payload::body(webhook.profile, &due.job.key, webhook.id.as_str(), &told));
         let Some(body) = body else {
             let (event, profile) = (due.happening.what.name(), webhook.profile.as_str());
-            return AttemptOutcome::Refused { why: format!("{event} cannot be told as {} to {profile}", due.job.key) };
+            let why = format!("{event} cannot be sent as {} with the profile {profile}", due.job.key);
+            return AttemptOutcome::Refused { why };
         };
         let parcel = WebhookRequest { webhook, id: due.id, seconds: moment.now.as_seconds(), body: &body };
         match self.out.attempt(&parcel, &[]) {

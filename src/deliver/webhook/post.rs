@@ -80,10 +80,10 @@ pub enum PostError {
     #[error("the url cannot be called: {0}")]
     Url(&'static str),
     /// The value of a header cannot be sent.
-    #[error("the secret for the header {0} holds characters that a header cannot")]
+    #[error("the secret for the header {0} contains characters that are not allowed in a header")]
     Header(&'static str),
     /// The target is not allowed.
-    #[error("{host}: {why}; `git config --add {SETTING} {host}` in the served repository allows it")]
+    #[error("{host}: {why}; to allow it, run `git config --add {SETTING} {host}` in the served repository")]
     Forbidden {
         /// The host of the target.
         host: String,
@@ -145,14 +145,14 @@ impl Client {
         insecure: bool,
     ) -> Result<PostResponse, PostError> {
         let uri: Uri = url.parse().map_err(|_| PostError::Url("it cannot be read"))?;
-        let host = uri.host().filter(|h| !h.is_empty()).ok_or(PostError::Url("it names no host"))?.to_owned();
+        let host = uri.host().filter(|h| !h.is_empty()).ok_or(PostError::Url("it has no host"))?.to_owned();
         let mut request = Request::post(uri);
         for (name, value) in headers {
             let mut value = HeaderValue::from_str(value).map_err(|_| PostError::Header(name))?;
             value.set_sensitive(*name == "authorization");
             request = request.header(*name, value);
         }
-        let request = request.body(body).map_err(|_| PostError::Url("it cannot be asked for"))?;
+        let request = request.body(body).map_err(|_| PostError::Url("it is not a valid request target"))?;
         let agent = if insecure { &self.insecure } else { &self.secure };
         let answer = agent.run(request).map_err(|e| failed(e, &host))?;
         let status = answer.status().as_u16();
@@ -176,12 +176,12 @@ fn failed(e: Error, host: &str) -> PostError {
     };
     let why = match &e {
         Error::Io(e) => crate::text::with_causes(e),
-        Error::Timeout(what) => format!("no answer in time ({what})"),
+        Error::Timeout(what) => format!("no response in time ({what})"),
         Error::HostNotFound => "there is no such host".to_owned(),
         Error::ConnectionFailed => "no connection".to_owned(),
         Error::Rustls(e) => crate::text::with_causes(e),
         Error::Tls(why) => (*why).to_owned(),
-        _ => "the answer is no HTTP".to_owned(),
+        _ => "the response is not HTTP".to_owned(),
     };
     PostError::Failed(format!("{host}: {}", crate::text::one_line(&why)))
 }

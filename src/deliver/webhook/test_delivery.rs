@@ -129,7 +129,7 @@ fn name(webhook: &Webhook, event: Option<&str>) -> Result<&'static str, TrialErr
     };
     all.iter().find(wanted).copied().ok_or_else(|| {
         let shown = event.map_or_else(|| "its events".to_owned(), |e| crate::text::one_line(e).into_owned());
-        TrialError::NoEvent(format!("the profile {} cannot tell of {shown}", profile.as_str()))
+        TrialError::NoEvent(format!("the profile {} cannot send {shown}", profile.as_str()))
     })
 }
 

@@ -43,7 +43,7 @@ pub(super) fn judge(bytes: &[u8], terms: CommitContext) -> (Option<CommitLinks>,
     let (head, message) = (bytes.get(..=end).unwrap_or_default(), bytes.get(end + 2..).unwrap_or_default());
     judge_message(message, terms, &mut found);
     if bytes.contains(&0) {
-        found.push(odd("the commit holds a NUL byte"));
+        found.push(odd("the commit contains a NUL byte"));
     }
     let Ok(head) = std::str::from_utf8(head) else {
         found.push(odd("the commit's headers are not UTF-8"));
@@ -57,7 +57,7 @@ pub(super) fn judge(bytes: &[u8], terms: CommitContext) -> (Option<CommitLinks>,
     (parts, found)
 }
 
-const AS_GIT: &str = "make the commit with git, and with nothing that adds headers of its own";
+const AS_GIT: &str = "make the commit with git, without programs that add headers of their own";
 
 fn odd(what: impl Into<String>) -> CommitFinding {
     ("commit", what.into(), AS_GIT)
@@ -92,7 +92,7 @@ fn judge_headers(
     let mut parents = Vec::new();
     while let Some(hex) = take(&mut rest, "parent") {
         let Some(parent) = id(hex) else {
-            found.push(odd("the commit names a parent by what is no id"));
+            found.push(odd("the commit names a parent with text that is not an id"));
             return None;
         };
         parents.push(parent);
@@ -101,14 +101,14 @@ fn judge_headers(
     let committer = take(&mut rest, "committer").map(str::to_owned);
     let (Some(tree), Some(author), Some(committer)) = (tree, author, committer) else {
         found
-            .push(odd("the commit does not begin with its tree, its parents, its author and its committer, each once"));
+            .push(odd("the commit must begin with one tree, its parents, one author and one committer, in this order"));
         return None;
     };
     if parents.len() > 2 {
         found.push((
             "commit",
             format!("the commit merges {} branches at once", parents.len() - 1),
-            "merge them one by one",
+            "merge the branches one by one",
         ));
     }
     if parents.iter().enumerate().any(|(i, p)| parents.iter().skip(i + 1).any(|q| p == q)) {
@@ -139,19 +139,19 @@ fn judge_rest(rest: &[(&str, String)], parents: &[Oid], found: &mut Vec<CommitFi
                     found.push(odd("the commit has two signatures of one kind"));
                 }
                 if value.is_empty() || !value.chars().all(|c| c == '\n' || matches!(c, ' '..='~')) {
-                    found.push(odd("the commit's signature is no armored text"));
+                    found.push(odd("the commit's signature is not armored text"));
                 }
             }
             "mergetag" => {
                 let object = value.strip_prefix("object ").and_then(|v| v.split('\n').next());
                 if !parents.iter().skip(1).any(|p| object == Some(&p.to_string())) {
-                    found.push(odd("the commit holds a signed tag of what it does not merge"));
+                    found.push(odd("the commit contains a signed tag of a commit that it does not merge"));
                 }
                 if text::check(value, usize::MAX).is_err() {
-                    found.push(odd("the signed tag in the commit holds a control or invisible character"));
+                    found.push(odd("the signed tag in the commit contains a control or invisible character"));
                 }
             }
-            other => found.push(odd(format!("the commit has the header {}, which is not known here", quoted(other)))),
+            other => found.push(odd(format!("the commit has the unknown header {}", quoted(other)))),
         }
     }
 }
@@ -159,31 +159,31 @@ fn judge_rest(rest: &[(&str, String)], parents: &[Oid], found: &mut Vec<CommitFi
 /// Judges `Name <email> seconds +hhmm` and returns the time, if it can be read.
 fn judge_ident(who: &str, line: &str, now: Timestamp, found: &mut Vec<CommitFinding>) -> Option<Timestamp> {
     let Some((name, email, when)) = split_ident(line) else {
-        found.push(odd(format!("the commit's {who} is not written as a name, an e-mail address in < > and a time")));
+        found.push(odd(format!("the commit's {who} must have a name, an e-mail address in < > and a time")));
         return None;
     };
     let help = "set user.name and user.email, and make the commit again";
     if name.trim() != name || name.is_empty() || !name.chars().all(text::is_plain) {
-        let say = format!("the name of the commit's {who} is empty, or holds a control or invisible character");
+        let say = format!("the name of the commit's {who} is empty, or contains a control or invisible character");
         found.push(("commit", say, help));
     }
     let address =
         email.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
     if !address || !email.chars().all(|c| text::is_plain(c) && !c.is_whitespace()) {
-        let say = format!("the e-mail address of the commit's {who}, {}, is none", quoted(email));
+        let say = format!("the commit's {who} has {} as the e-mail address, which is not valid", quoted(email));
         found.push(("commit", say, help));
     }
     let Some(seconds) = read_time(when) else {
-        found.push(odd(format!("the time of the commit's {who} is not written as git writes it")));
+        found.push(odd(format!("the time of the commit's {who} is not in git's format")));
         return None;
     };
     let time = Timestamp::from_seconds(seconds);
     if seconds > now.as_seconds().saturating_add(SKEW) {
-        let say = format!("the time of the commit's {who} lies in the future");
+        let say = format!("the time of the commit's {who} is in the future");
         found.push((
             "commit-time",
             say,
-            "set the clock right, and make the commit again: git commit --amend --reset-author",
+            "correct the clock, and make the commit again: git commit --amend --reset-author",
         ));
     }
     Some(time)
@@ -227,7 +227,7 @@ fn judge_message(message: &[u8], terms: CommitContext, found: &mut Vec<CommitFin
         found.push(("commit", format!("the commit's message cannot be shown: {e}"), reword));
     }
     for hit in secret::find(message.as_bytes()) {
-        let say = format!("line {} of the commit's message holds what looks like {}", hit.line, hit.what);
+        let say = format!("line {} of the commit's message contains what looks like {}", hit.line, hit.what);
         found.push(("secret", say, secret::HELP));
     }
 }
@@ -299,7 +299,7 @@ mod tests {
             ("+0100\n\n", "+0100\nparent 2222222222222222222222222222222222222222\n\n"),
             ("+0100\n\n", "+0100\nauthor Bob <bob@example.org> 1 +0000\n\n"),
         ] {
-            refused(&with(old, new), "commit", "which is not known here");
+            refused(&with(old, new), "commit", "has the unknown header");
         }
         for (old, new) in [
             ("author", "committer"),
@@ -316,7 +316,7 @@ mod tests {
         refused(b"", "commit", "no empty line");
         let twice = format!("+0100\n{}{}\n", signature("gpgsig"), signature("gpgsig"));
         refused(&with("+0100\n\n", &twice), "commit", "two signatures");
-        refused(&with("+0100\n\n", "+0100\ngpgsig \u{202e}\n\n"), "commit", "no armored text");
+        refused(&with("+0100\n\n", "+0100\ngpgsig \u{202e}\n\n"), "commit", "is not armored text");
         refused(&with("+0100\n\n", &format!("+0100\nmergetag object {TWO}\n\n")), "commit", "does not merge");
     }
 
@@ -376,10 +376,10 @@ mod tests {
         accepted(&at(NOW + 60));
         accepted(&at(NOW - 86_400));
         accepted(&at(NOW + SKEW));
-        refused(&at(NOW + SKEW + 1), "commit-time", "author lies in the future");
+        refused(&at(NOW + SKEW + 1), "commit-time", "author is in the future");
         let committer = format!("committer Ada <ada@example.org> {NOW}");
         let later = with(&committer, &format!("committer Ada <ada@example.org> {}", NOW + 400));
-        refused(&later, "commit-time", "committer lies in the future");
+        refused(&later, "commit-time", "committer is in the future");
     }
 
     #[test]

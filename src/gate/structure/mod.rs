@@ -35,8 +35,8 @@ pub const RULES: &[(&str, &str)] = &[
         "Commits are made no earlier than those before them, and none in the future; clocks may differ by five minutes.",
     ),
     ("limit", "A push, its commits, trees, files and messages are no larger than the limits."),
-    ("object", "Every object is there and is what it is said to be."),
-    ("secret", "No key, token or password lies in a file or message."),
+    ("object", "Every object exists and has the type that the references to it require."),
+    ("secret", "No file or message contains a key, token or password."),
     ("tree", "Trees are as git writes them, with names that mean the same on every system."),
 ];
 
@@ -115,7 +115,7 @@ impl<'r> Structure<'r> {
         let max = MAX_HEADERS.saturating_add(self.limits.message_bytes);
         if self.trees.header(id)?.is_some_and(|h| h.size > max as u64) {
             let say = format!("the commit has more than {max} bytes of headers and message");
-            return Ok((None, vec![fault("limit", say, "write what is long into a file or a comment")]));
+            return Ok((None, vec![fault("limit", say, "write long text to a file or a comment")]));
         }
         let bytes = self.repo.raw_commit(id)?;
         let terms = CommitContext { id_len: self.repo.id_len(), message: self.limits.message_bytes, now: self.now };
@@ -136,8 +136,8 @@ impl<'r> Structure<'r> {
         let parents: Vec<(Oid, Timestamp)> = parts.parents.iter().map(|p| self.parent(p)).collect::<Result<_, _>>()?;
         let early = |(_, before): &&(Oid, Timestamp)| parts.committed.as_seconds() < before.as_seconds() - SKEW;
         if parents.first().as_ref().is_some_and(early) {
-            let say = "the commit says it was made before the commit that it follows";
-            faults.push(fault("commit-time", say, "set the clock right, and make the commit again"));
+            let say = "the time of the commit is earlier than the time of its parent";
+            faults.push(fault("commit-time", say, "correct the clock, and make the commit again"));
         }
         let trees: Vec<Oid> = parents.iter().map(|(tree, _)| *tree).collect();
         let brought = self.trees.bring(&parts.tree, &trees)?;
@@ -159,7 +159,7 @@ impl<'r> Structure<'r> {
             faults.extend(self.searched.judge(&after, files, self.limits, self.deadline)?);
             if place == RuleScope::Side && faults.is_empty() && !follows_broken {
                 let before = Snapshot::new(self.repo, trees.first().copied(), at)?;
-                // A branch may move it; then it is whole where it lies after the commit.
+                // A branch may move the registry; then its new folder contains all of it.
                 let known = (before.id()?, &self.finder);
                 let after = Snapshot::follow(self.repo, Some(parts.tree), at, known)?;
                 faults.extend(content::judge_state(&before, &after, self.limits.depth)?);

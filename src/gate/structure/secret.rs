@@ -14,7 +14,7 @@ pub(super) struct SecretHit {
 
 /// The advice for a secret.
 pub(super) const HELP: &str =
-    "take it out of every commit that is pushed, and revoke it: what was in a commit must count as known";
+    "remove it from every commit of the push, and revoke it: a secret that was in a commit is no longer secret";
 
 /// The largest number of matches that are reported for one text.
 const MAX_HITS: usize = 10;

@@ -232,12 +232,12 @@ fn trees_that_git_would_not_write_are_refused() {
     let zero = Oid::from_bytes(&[0; 20]).unwrap();
     bench.refuses(&[bench.add(begun, FILE, "aa", blob)], "git's order");
     bench.refuses(&[bench.add(begun, FILE, "people", blob)], "git's order");
-    bench.refuses(&[bench.add(begun, "0100644", "zz", blob)], "none that git writes [tree]");
-    bench.refuses(&[bench.add(begun, "100664", "zz", blob)], "none that git writes [tree]");
+    bench.refuses(&[bench.add(begun, "0100644", "zz", blob)], "not a mode that git writes [tree]");
+    bench.refuses(&[bench.add(begun, "100664", "zz", blob)], "not a mode that git writes [tree]");
     bench.refuses(&[bench.add(begun, "120000", "zz", blob)], "symbolic link");
     bench.refuses(&[bench.add(begun, "160000", "zz", blob)], "submodule");
-    bench.refuses(&[bench.add(begun, FILE, "zz", zero)], "names no object");
-    bench.refuses(&[bench.commit(bench.put("tree", b"100644 zz\0short"), &[begun])], "cut off or damaged");
+    bench.refuses(&[bench.add(begun, FILE, "zz", zero)], "does not name an object");
+    bench.refuses(&[bench.commit(bench.put("tree", b"100644 zz\0short"), &[begun])], "truncated or damaged");
     bench.refuses(&[bench.add(begun, FOLDER, "zz", bench.put("tree", b""))], "the folder is empty");
     let inner = bench.tree(&[(FILE, "b", blob), (FILE, "a", blob)]);
     bench.refuses(&[bench.add(begun, FOLDER, "zz", inner)], "zz: its entries are not in git's order");
@@ -318,13 +318,13 @@ fn a_bad_file_in_between_is_refused_although_the_tip_is_good() {
     let key = "grants = []\nsurprise = 1\n";
     bench.refuses(&undone(&writes("models/churn/access.toml", key)), "models/churn/access.toml:2:1: ");
     bench.refuses(&undone(&writes("models/churn/aliases/next.toml", "version = 9\n")), "[pointer]");
-    bench.refuses(&undone(&writes("stray.txt", "x\n")), "stray.txt: no file of a registry lies here [path]");
+    bench.refuses(&undone(&writes("stray.txt", "x\n")), "stray.txt: a registry has no file with this path [path]");
     bench.refuses(&undone(&writes("people/ada.toml", "name = \"\\e[31m\"\n")), "people/ada.toml:");
     bench.refuses(&undone(&writes("people/ada.toml", "\u{feff}name = \"Ada\"\n")), "people/ada.toml");
     bench.refuses(&undone(&writes("README.md", &token())), "README.md:1:1: this looks like a GitHub token [secret]");
     let mut gone = Patch::default();
     gone.remove("greenroom.toml");
-    bench.refuses(&undone(&gone), "the registry's settings are gone");
+    bench.refuses(&undone(&gone), "greenroom.toml, the registry's settings, was deleted");
 }
 
 #[test]
@@ -436,7 +436,7 @@ fn folders_are_not_deeper_than_the_limit() {
     for _ in 0..40 {
         deep = bench.tree(&[(FOLDER, "d", deep)]);
     }
-    bench.refuses(&[begun, bench.add(begun, FOLDER, "zz", deep)], "deeper in each other than 32");
+    bench.refuses(&[begun, bench.add(begun, FOLDER, "zz", deep)], "nested deeper than 32");
 }
 
 #[test]

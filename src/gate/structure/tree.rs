@@ -80,7 +80,7 @@ pub(super) type TreeFinding = (Option<String>, String);
 pub(super) fn judge(entries: &[Raw<'_>], inside: bool) -> Vec<TreeFinding> {
     let mut found = Vec::new();
     if entries.windows(2).any(|w| matches!(w, [a, b] if a.order(b) != Ordering::Less)) {
-        found.push((None, "its entries are not in git's order, or one is there twice".to_owned()));
+        found.push((None, "its entries are not in git's order, or one is listed twice".to_owned()));
     } else if let Some(name) = twice(entries) {
         found.push((Some(name), "a file and a folder have this name".to_owned()));
     }
@@ -105,16 +105,16 @@ fn twice(entries: &[Raw<'_>]) -> Option<String> {
 
 fn entry_fault(entry: &Raw<'_>, inside: bool) -> Option<String> {
     let kind = match entry.kind(inside) {
-        Some(Mode::Link) if inside => return Some("a symbolic link may not lie in a registry".to_owned()),
-        Some(Mode::Submodule) if inside => return Some("a submodule may not lie in a registry".to_owned()),
+        Some(Mode::Link) if inside => return Some("a symbolic link is not allowed in a registry".to_owned()),
+        Some(Mode::Submodule) if inside => return Some("a submodule is not allowed in a registry".to_owned()),
         Some(kind) => kind,
         None => {
             let mode = quoted(&String::from_utf8_lossy(entry.mode));
-            return Some(format!("its mode {mode} is none that git writes"));
+            return Some(format!("its mode {mode} is not a mode that git writes"));
         }
     };
     if entry.id.as_bytes().iter().all(|b| *b == 0) {
-        return Some("it names no object".to_owned());
+        return Some("it does not name an object".to_owned());
     }
     let wanted = if inside { NameFilter::Portable } else { NameFilter::Harmless };
     if let Some(why) = Repo::name_fault(entry.name, kind == Mode::Link, wanted) {
@@ -134,7 +134,7 @@ fn name_fault(name: &[u8]) -> Option<String> {
         return Some("its name has more than 255 bytes".to_owned());
     }
     if !name.chars().all(|c| is_plain(c) && c != '\\') {
-        return Some("its name holds a control or invisible character, or a backslash".to_owned());
+        return Some("its name contains a control or invisible character, or a backslash".to_owned());
     }
     (!unicode_normalization::is_nfc(name)).then(|| "its name is not in Unicode's composed form (NFC)".to_owned())
 }
@@ -215,9 +215,9 @@ mod tests {
     #[test]
     fn modes_are_those_that_git_writes() {
         for mode in ["040000", "0100644", "100600", "100777", "100645", "0", "", "10064x", "644", "140000"] {
-            refused(&[(mode, "a")], false, "is none that git writes");
+            refused(&[(mode, "a")], false, "is not a mode that git writes");
         }
-        refused(&[("100664", "a")], true, "is none that git writes");
+        refused(&[("100664", "a")], true, "is not a mode that git writes");
     }
 
     #[test]
@@ -285,7 +285,7 @@ mod tests {
         let bytes = [b"100644 a\0".as_slice(), &[0; 20]].concat();
         assert_eq!(
             judge(&entries(&bytes, 20).unwrap(), false),
-            [(Some("a".to_owned()), "it names no object".to_owned())]
+            [(Some("a".to_owned()), "it does not name an object".to_owned())]
         );
     }
 

@@ -70,7 +70,7 @@ impl CommitContents {
     }
 }
 
-const MAKE_ANEW: &str = "make the commit with git from files that lie in a work tree";
+const MAKE_ANEW: &str = "make the commit with git from the files of a work tree";
 
 impl<'r> Trees<'r> {
     pub(super) fn new(repo: &'r Repo, folders: &[String], limits: GateLimits, deadline: Instant) -> Self {
@@ -122,7 +122,7 @@ impl<'r> Trees<'r> {
         }
         let shown = path.trim_end_matches('/');
         if depth > self.limits.depth {
-            let say = format!("folders lie deeper in each other than {}", self.limits.depth);
+            let say = format!("folders are nested deeper than {}", self.limits.depth);
             out.too_much(shown, say, "");
             return Ok(());
         }
@@ -138,13 +138,13 @@ impl<'r> Trees<'r> {
             return Ok(());
         };
         let Some(entries) = tree::entries(&bytes, self.repo.id_len()) else {
-            out.add("tree", shown, "the folder's tree is cut off or damaged", MAKE_ANEW);
+            out.add("tree", shown, "the folder's tree is truncated or damaged", MAKE_ANEW);
             return Ok(());
         };
         let inside = self.is_inside(path);
         if self.judged.insert((*id, inside)) {
             if inside && entries.is_empty() && depth > 0 {
-                out.add("tree", shown, "the folder is empty; git itself records none", "take it out");
+                out.add("tree", shown, "the folder is empty; git itself does not record empty folders", "remove it");
             }
             for (name, say) in tree::judge(&entries, inside) {
                 let at = name.map_or_else(|| shown.to_owned(), |n| format!("{path}{n}"));
@@ -184,7 +184,11 @@ impl<'r> Trees<'r> {
             out.entries += 1;
             if out.entries > self.limits.entries {
                 let say = format!("the commit changes more than {} files and folders", self.limits.entries);
-                out.too_much("", say, "split it, or raise greenroom.maxFiles in the settings of the served repository");
+                out.too_much(
+                    "",
+                    say,
+                    "split the commit, or raise greenroom.maxFiles in the settings of the served repository",
+                );
                 return Ok(());
             }
             let full = format!("{path}{}", entry.shown());
@@ -202,7 +206,7 @@ impl<'r> Trees<'r> {
         if let Some((new, old)) = tree::clash(&new_names, entries).filter(|_| inside) {
             let say =
                 format!("the name differs from {} only by case or Unicode normalisation", crate::text::quoted(&old));
-            out.add("tree", &format!("{path}{new}"), say, "give it a name of its own");
+            out.add("tree", &format!("{path}{new}"), say, "give it a different name");
         }
         Ok(())
     }

@@ -122,7 +122,9 @@ fn read(gate: &Gate, change: &FileChange, found: &mut FileFindings) -> Result<()
     match gate.repo.blob(&entry.id, MAX_FILE) {
         Ok(_) => Ok(()),
         Err(TreeError::TooLarge { .. }) => {
-            found.unchecked.push("a file beside the registry is too large to be read; `git fsck` does".to_owned());
+            found
+                .unchecked
+                .push("a file beside the registry is too large for this check; `git fsck` can check it".to_owned());
             Ok(())
         }
         Err(e) => Err(e),
@@ -147,7 +149,7 @@ fn version(
         stored.insert(StoredFile { sha256, size, path, folder, commit, at });
     }
     if compared.is_silent {
-        found.unchecked.push("a version has files and no digest of them".to_owned());
+        found.unchecked.push("a version has files, but no recorded digest of them".to_owned());
     }
     Ok(())
 }

@@ -57,7 +57,7 @@ pub(super) fn check(
             }
             Err(IndexError::Registry(RegistryError::Git(GitError::Shallow))) => {
                 notes.unchecked(
-                    "whether ids were used before: the clone is shallow (`git fetch --unshallow`)",
+                    "whether ids were used before, because the clone is shallow (`git fetch --unshallow`)",
                     1,
                     None,
                 );

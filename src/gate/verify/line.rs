@@ -45,7 +45,8 @@ impl BranchHistory {
             let is_there = commit.is_some_and(|c| line.places.contains_key(&c) || log.contains(&c));
             if !is_there {
                 let shown = crate::text::one_line(given);
-                let message = format!("{shown} was expected, and it is neither on {} nor in its record", scope.branch);
+                let message =
+                    format!("{shown} was expected, but it is neither on {} nor in its record of pushes", scope.branch);
                 notes.fault(None, "expected", message, REWRITTEN);
             }
         }
@@ -61,16 +62,13 @@ impl BranchHistory {
                 Err(GitError::Shallow) => {
                     whole = false;
                     let oldest = steps.last().map(|s| s.commit);
-                    notes.unchecked(
-                        "the clone is shallow: what is older is not here (`git fetch --unshallow`)",
-                        1,
-                        oldest,
-                    );
+                    notes.unchecked("older steps, because the clone is shallow (`git fetch --unshallow`)", 1, oldest);
                 }
                 Err(GitError::Object(e)) if is_damage(&e) => {
                     whole = false;
                     let place = steps.last().map(|s| (s.commit, s.time));
-                    let message = format!("the step before it cannot be read, nor any older one: {}", with_causes(&e));
+                    let message =
+                        format!("the parent of this step cannot be read, nor any older step: {}", with_causes(&e));
                     notes.fault(place, "object", message, REWRITTEN);
                 }
                 Err(e) => return Err(e.into()),
@@ -111,7 +109,7 @@ impl BranchHistory {
     ) -> Result<std::collections::HashSet<Oid>, AuditError> {
         let mut log = std::collections::HashSet::new();
         let from = scope.from.and_then(|c| self.place(&c)).unwrap_or(0);
-        let help = "fetch refs/notes/greenroom/pushes from the server anew, or restore it from a backup";
+        let help = "fetch refs/notes/greenroom/pushes from the server again, or restore it from a backup";
         let pushes = match Pushes::open(repo) {
             Ok(pushes) => pushes,
             Err(e) => {
@@ -121,7 +119,9 @@ impl BranchHistory {
         };
         self.has_record = pushes.tip().is_some();
         if !self.has_record {
-            let message = format!("who pushed: there is no record of pushes here; if the host keeps one, `{FETCH}`");
+            let message = format!(
+                "who pushed, because the record of pushes is not in this clone; if the host keeps one, run `{FETCH}`"
+            );
             notes.unchecked(message, 1, None);
         }
         let mut entries = Vec::new();
@@ -130,7 +130,7 @@ impl BranchHistory {
                 Ok(entry) => entry,
                 Err(e) => {
                     notes.fault(None, "push-record", with_causes(&e), help);
-                    notes.unchecked("the pushes before the place where their record is damaged", 1, None);
+                    notes.unchecked("the pushes before the damaged entry of the record", 1, None);
                     break;
                 }
             };
@@ -174,7 +174,7 @@ impl BranchHistory {
         let lost: Vec<Oid> = lost.into_iter().flatten().filter(|l| self.whole || repo.has(l)).collect();
         for commit in &lost {
             let message = format!(
-                "{said} moved the branch {} {}, which is not on its line",
+                "{said} moved the branch {} {}, which is not in its first-parent history",
                 if *commit == new { "to" } else { "from" },
                 commit.short()
             );
@@ -184,7 +184,7 @@ impl BranchHistory {
         let Some(end) = end.filter(|_| lost.is_empty()) else { return };
         let begin = begin.and_then(|b| b.1).map_or(0, |n| n + 1);
         if begin > end {
-            let message = format!("{said} turned the branch back");
+            let message = format!("{said} moved the branch back to an older commit");
             notes.fault(self.place_of(Some(new)), "push-record", message, REWRITTEN);
             return;
         }
@@ -192,13 +192,13 @@ impl BranchHistory {
         if there > 0 {
             let (what, help) = match push.old {
                 None => (
-                    "made the branch, which earlier pushes had made already",
-                    "the branch was deleted, renamed or lost on the server and pushed again; who knows why can acknowledge it \
-                     (`greenroom settings acknowledge COMMIT push-record -m WHY`)",
+                    "created the branch, although earlier pushes had created it",
+                    "the branch was deleted, renamed or lost on the server and then pushed again; if you know the \
+                     reason, acknowledge it (`greenroom settings acknowledge COMMIT push-record -m WHY`)",
                 ),
                 Some(_) => (
-                    "moved the branch from an older commit than earlier pushes had left it at",
-                    "the branch was set back on the server and pushed again; who knows why can acknowledge it \
+                    "moved the branch from an older commit than the last commit of the earlier pushes",
+                    "the branch was reset on the server and then pushed again; if you know the reason, acknowledge it \
                      (`greenroom settings acknowledge COMMIT push-record -m WHY`)",
                 ),
             };
@@ -218,10 +218,13 @@ impl BranchHistory {
             let own = self.push_of(number);
             if let Some(before) = pushed.filter(|b| own.map_or(step.time, |o| o.at) < earlier(b.at)) {
                 let what = own.map_or_else(
-                    || format!("no push of it is recorded, and it says that it landed at {}", step.time),
+                    || format!("it has no recorded push, and its time is {}", step.time),
                     |o| format!("it was pushed at {} (push {})", o.at, o.number),
                 );
-                let message = format!("{what}, before push {} of {}, which it follows", before.number, before.at);
+                let message = format!(
+                    "{what}: this is before push {} of {}, although it follows that push",
+                    before.number, before.at
+                );
                 notes.fault(Some((step.commit, step.time)), "push-time", message, BACKDATED);
             }
             pushed = own.filter(|o| pushed.is_none_or(|b| o.at > b.at)).or(pushed);
@@ -232,7 +235,7 @@ impl BranchHistory {
             after = self.push_of(number).filter(|o| after.is_none_or(|a| o.at < a.at)).or(after);
             if let Some(after) = after.filter(|a| earlier(step.time) > a.at) {
                 let message =
-                    format!("it says that it was made at {}, after push {} of {}", step.time, after.number, after.at);
+                    format!("its time is {}, which is after push {} of {}", step.time, after.number, after.at);
                 notes.fault(Some((step.commit, step.time)), "push-time", message, BACKDATED);
             }
         }
@@ -240,8 +243,8 @@ impl BranchHistory {
 }
 
 /// The advice about a branch that was deleted.
-const DELETED: &str = "compare the history with another clone; who knows why it was deleted can acknowledge it (`greenroom \
-     settings acknowledge COMMIT push-record -m WHY`)";
+const DELETED: &str = "compare the history with another clone; if you know why the branch was deleted, acknowledge it \
+                       (`greenroom settings acknowledge COMMIT push-record -m WHY`)";
 
 impl BranchHistory {
     /// Adds remarks on steps that claim to be made long before their push: either work without a network, or a date
@@ -261,8 +264,8 @@ impl BranchHistory {
 const LATE: i64 = 24 * 60 * 60 * 1000;
 
 /// The remark on a step that claims to be older than its push.
-const LATE_STEP: &str = "it says that it was made more than a day before the push that landed it; as of a time in between, \
-                         it had not landed";
+const LATE_STEP: &str = "its time is more than a day before its push; it was not yet on the branch as of a time \
+                         between the two";
 
 /// The advice about an impossible time.
 const BACKDATED: &str = "a clock was wrong, or a date was written by hand";

@@ -135,7 +135,7 @@ pub struct Audit {
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     /// An end of the range is not in the first-parent history.
-    #[error("commit {} is not on the first-parent line of {branch}", .commit.short())]
+    #[error("commit {} is not in the first-parent history of {branch}", .commit.short())]
     OffLine {
         /// The commit that was given.
         commit: Oid,
@@ -143,7 +143,7 @@ pub enum AuditError {
         branch: String,
     },
     /// The branch has no commit.
-    #[error("{0} has no commit yet, so there is nothing to verify")]
+    #[error("{0} has no commits yet, so there is nothing to verify")]
     Empty(String),
     /// The gate could not be opened, or a read failed.
     #[error(transparent)]
@@ -212,9 +212,9 @@ pub fn verify(
     Ok(audit)
 }
 
-/// What the newest `max` steps of a branch broke and the files as they are do not show: rules of history, for a fault of
-/// form is seen in the file. Where the repository knows no other one, so that nothing is pushed to a gate, permissions
-/// and policies are told as well. What the registry acknowledges is left out.
+/// Returns the faults of the newest `max` steps of a branch that the current files do not show: those of rules of
+/// history, because a fault of format is visible in its file. If the repository has no remote, so that no gate judges a
+/// push, the faults of permissions and policies are included. Acknowledged faults are omitted.
 ///
 /// # Errors
 /// The same as [`verify`]. A shallow clone is checked as far as it goes.
@@ -235,7 +235,7 @@ pub fn recent(registry: &Registry, tip: Oid, max: usize) -> Result<Vec<(Oid, Fau
     let scope = Scope { branch: registry.branch().to_owned(), from, to: Some(tip), ..Scope::default() };
     let audit = verify(repo.git_dir(), &scope, &|_, _| {}, &|_, _| {})?;
     let alone = !repo.has_remote();
-    // What is damaged or missing is told by other checks.
+    // Other checks report damaged and missing objects.
     let is_told = |fault: &Fault| {
         let rule = rules::RULES.iter().find(|rule| rule.name == fault.problem.rule);
         let by_class = match fault.class {
@@ -391,7 +391,8 @@ fn judge_one(gate: &Gate, line: &BranchHistory, number: usize, part: &mut AuditP
             part.notes.unchecked(LEFT_OUT, 1, Some(step.commit));
         }
         Err(GateError::Tree(e) | GateError::Git(GitError::Object(e))) if is_damage(&e) => {
-            let help = "git fsck lists what is damaged; fetch it from another clone, or restore it from a backup";
+            let help = "run `git fsck` to list the damaged objects; fetch them from another clone, or restore them \
+                        from a backup";
             part.notes.fault(Some((step.commit, landing.at)), "object", with_causes(&e), help);
         }
         Err(e) => return Err(e.into()),
@@ -400,7 +401,7 @@ fn judge_one(gate: &Gate, line: &BranchHistory, number: usize, part: &mut AuditP
 }
 
 /// The message for a step whose objects a partial clone lacks.
-const LEFT_OUT: &str = "the clone is partial: objects of the step are not here (`git fetch --refetch --no-filter`)";
+const LEFT_OUT: &str = "objects of the step, because the clone is partial (`git fetch --refetch --no-filter`)";
 
 /// Whether an object is missing, damaged or too large, and not just unreadable because of the disk.
 fn is_damage(e: &TreeError) -> bool {
@@ -415,7 +416,7 @@ fn tell(judged: StepJudgement, files: files::FileFindings, is_gap: bool, notes: 
     let room = MAX_FINDINGS.saturating_sub(notes.remarks.len());
     for trailer in judged.false_trailers.iter().take(room) {
         let shown = crate::text::quoted(trailer);
-        let message = format!("a message says {shown}, which did not happen in that step");
+        let message = format!("a commit message has the trailer {shown}, but the step has no such event");
         notes.remarks.entry(message).or_insert((0, Some(judged.commit))).0 += 1;
     }
     for fault in judged.faults.into_iter().chain(files.faults) {
@@ -424,7 +425,7 @@ fn tell(judged: StepJudgement, files: files::FileFindings, is_gap: bool, notes: 
     }
     // The gate already reports which assumption it made without a record.
     if is_gap && judged.unchecked.is_empty() {
-        notes.unchecked("no push of it is recorded", 1, Some(judged.commit));
+        notes.unchecked("its push, because there is no record of it", 1, Some(judged.commit));
     }
     if let Some(message) = judged.on_word {
         notes.unchecked(message, 1, Some(judged.commit));
@@ -450,7 +451,7 @@ fn whole(repo: &Repo, tip: Oid, notes: &mut AuditNotes) -> Result<(), AuditError
         Ok(faults) => {
             let new: Vec<Fault> = faults.into_iter().filter(|f| !known.contains(f)).collect();
             for fault in new {
-                let subject = "as it is after this step".to_owned();
+                let subject = "the state after this step".to_owned();
                 notes.find(AuditFinding { commit: Some(tip), at: None, by: None, subject, fault });
             }
             Ok(())
@@ -501,16 +502,20 @@ fn check_stored(
     audit.stored_files = entries.len() as u64;
     for file in stored.iter().filter(|s| away.contains(&s.sha256)) {
         if store.path(&file.sha256).exists() {
-            let message = format!("{}: the stored object {} has another size", file.shown(), file.sha256);
+            let message = format!("{}: the stored object {} has a different size", file.shown(), file.sha256);
             notes.fault(Some((file.commit, file.at)), "file", message, RESTORE);
         } else {
-            notes.unchecked("a stored file is not on this machine (`git lfs fetch --all`)", 1, Some(file.commit));
+            notes.unchecked(
+                "a stored file, because it is not on this machine (`git lfs fetch --all`)",
+                1,
+                Some(file.commit),
+            );
         }
     }
     let here: Vec<_> = entries.into_iter().filter(|f| !away.contains(&f.sha256)).collect();
     if !all_bytes {
         if !here.is_empty() {
-            notes.unchecked("the bytes of a stored file were not read (`--files` reads them)", here.len() as u64, None);
+            notes.unchecked("the bytes of a stored file (use `--files` to read them)", here.len() as u64, None);
         }
         return;
     }
@@ -524,4 +529,4 @@ fn check_stored(
 }
 
 /// The advice about a damaged stored object.
-const RESTORE: &str = "restore it from a backup, or move it away and `git lfs fetch` it again";
+const RESTORE: &str = "restore it from a backup, or move it away and fetch it again with `git lfs fetch`";

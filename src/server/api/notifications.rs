@@ -44,9 +44,10 @@ pub fn routes() -> Vec<Route> {
 /// Returns the calling person, who must have a file in the registry.
 fn person(call: &Call) -> Result<&Person, ApiError> {
     let user = &call.caller.user;
-    call.catalog.people().get(user).ok_or_else(|| {
-        ApiError::not_found(format!("There is no person '{user}' in this registry whom mail could be sent to."))
-    })
+    call.catalog
+        .people()
+        .get(user)
+        .ok_or_else(|| ApiError::not_found(format!("This registry has no person '{user}' to whom mail can be sent.")))
 }
 
 /// Returns the current name of a model, then its former names that no other model has now.

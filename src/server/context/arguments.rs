@@ -288,7 +288,7 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
 
 /// Splits a query into decoded pairs.
 fn pairs(query: &str) -> Result<Vec<(String, String)>, ApiError> {
-    let bad = || ApiError::new(Code::BadRequest, "The query of the address is not valid UTF-8.");
+    let bad = || ApiError::new(Code::BadRequest, "The query of the URL is not valid UTF-8.");
     let decode = |s: &str| -> Result<String, ApiError> {
         let mut out = Vec::with_capacity(s.len());
         let mut bytes = s.bytes();
@@ -376,7 +376,7 @@ impl<'de> Visitor<'de> for NestedReader {
         while let Some(key) = map.next_key::<String>()? {
             let value = map.next_value_seed(below)?;
             if !seen.insert(key.clone()) {
-                return Err(de::Error::custom(format!("the key {} is there twice", crate::text::quoted(&key))));
+                return Err(de::Error::custom(format!("the key {} occurs twice", crate::text::quoted(&key))));
             }
             out.insert(key, value);
         }
@@ -411,13 +411,14 @@ mod tests {
         let wrong = of(r#"{"name": 123}"#).required("name").unwrap_err();
         assert_eq!(
             wrong.message,
-            "Invalid value 123 for parameter 'name' supplied:  Hint: Value was of type 'int'. See the API docs for more \
-             information about request parameters."
+            "Invalid value 123 for parameter 'name' supplied:  Hint: Value was of type 'int'. See the API docs for \
+             more information about request parameters."
         );
         let missing = of("{}").required("name").unwrap_err();
         assert_eq!(
             missing.message,
-            "Missing value for required parameter 'name'. See the API docs for more information about request parameters."
+            "Missing value for required parameter 'name'. See the API docs for more information about request \
+             parameters."
         );
         assert_eq!(
             of(r#"{"name": "  "}"#).required("name").unwrap_err().message,

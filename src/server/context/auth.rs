@@ -121,7 +121,10 @@ impl Auth {
                 return Err(no_delegate());
             }
             return self.local.clone().ok_or_else(|| {
-                unauthenticated("You are not authenticated. Send a token of this registry as a Bearer token, or as the password of Basic.")
+                unauthenticated(
+                    "You are not authenticated. Send a token of this registry as a Bearer token, or as the password of \
+                     Basic authentication.",
+                )
             });
         };
         let refused = |e: ApiError| self.count(peer).unwrap_or(e);
@@ -129,14 +132,14 @@ impl Auth {
             refused(unauthenticated("The Authorization header holds neither Basic nor Bearer credentials."))
         })?;
         let list = self.list().map_err(|e| ApiError::internal(&e))?;
-        let wrong = || refused(unauthenticated("The token is not known here, has ended or was revoked."));
+        let wrong = || refused(unauthenticated("The token is unknown, has expired or was revoked."));
         let token = tokens::find(&list, &secret).filter(|t| !t.is_over(now)).ok_or_else(wrong)?;
         let user = UserName::new(token.person.as_str()).map_err(|_| wrong())?;
         let person = catalog.people().get(&user).ok_or_else(wrong)?;
         if token.is_void(catalog.arrival(&user)) {
             return Err(wrong());
         }
-        let no_address = || ApiError::denied(format!("The person '{user}' has no e-mail address to commit with."));
+        let no_address = || ApiError::denied(format!("The person '{user}' has no e-mail address, which commits need."));
         let read_only = token.read_only;
         match acts_for {
             None => {
@@ -145,7 +148,7 @@ impl Auth {
             }
             Some(_) if !token.delegate => Err(no_delegate()),
             Some(name) => {
-                let person = by_name(name, catalog, "the service that calls for you")?;
+                let person = by_name(name, catalog, "the service that acts for you")?;
                 Ok(Arc::new(Caller { read_only, delegated: true, ..Caller::clone(&person) }))
             }
         }
@@ -160,7 +163,7 @@ impl Auth {
         let local = self.local.as_deref().filter(|local| local.user == *user).cloned();
         let known = || catalog.people().get(user).and_then(|person| Caller::of(user, person));
         let caller =
-            local.or_else(known).ok_or_else(|| unauthenticated("You are no person of this registry any more."))?;
+            local.or_else(known).ok_or_else(|| unauthenticated("You are no longer a person of this registry."))?;
         Ok(Arc::new(Caller { read_only: true, ..caller }))
     }
 
@@ -219,13 +222,13 @@ fn by_name(said: &str, catalog: &Catalog, by: &str) -> Result<Arc<Caller>, ApiEr
         person.logins.iter().any(same) || person.emails.iter().any(same)
     };
     let mut found = catalog.people().iter().filter(is);
-    // An id takes precedence, so nobody can take over an id by using it as a login. If several people match, none is
+    // An id takes precedence, so no person can take over an id by using it as a login. If several people match, none is
     // chosen.
     let one = catalog.people().get_key_value(said).or_else(|| found.next().filter(|_| found.next().is_none()));
     let caller = one.and_then(|(user, person)| Caller::of(user, person));
     caller.map(Arc::new).ok_or_else(|| {
         ApiError::denied(format!(
-            "You are known to {by}, but you are no person of this registry with an e-mail address, or several."
+            "The name that {by} sent for you does not match exactly one person with an e-mail address in this registry."
         ))
     })
 }
@@ -233,8 +236,8 @@ fn by_name(said: &str, catalog: &Catalog, by: &str) -> Result<Arc<Caller>, ApiEr
 /// Returns the error for a header that names a person without a delegate token.
 fn no_delegate() -> ApiError {
     ApiError::denied(
-        "Only a service with a token made by `greenroom token create --delegate` may say for whom it acts; this request \
-         names a person without one.",
+        "Only a service whose token was made by `greenroom token create --delegate` may name the person for whom it \
+         acts; this request names a person without such a token.",
     )
 }
 
@@ -247,7 +250,7 @@ fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {
-        return Err(ApiError::new(Code::BadRequest, format!("The header {name} is there twice.")));
+        return Err(ApiError::new(Code::BadRequest, format!("The header {name} occurs twice.")));
     }
     let bad = |_| ApiError::new(Code::BadRequest, format!("The header {name} is not plain text."));
     first.map(|v| v.to_str().map_err(bad)).transpose()

@@ -17,7 +17,7 @@ pub struct CallerSlots {
 
 /// A slot, until it is dropped.
 #[derive(Debug)]
-#[must_use = "the place is free again when the value is dropped"]
+#[must_use = "the slot is free again when the value is dropped"]
 pub struct CallerSlot {
     _all: OwnedSemaphorePermit,
     /// Dropped last: a caller who takes a slot of the whole must have a slot of the caller's own share, too.
@@ -68,9 +68,9 @@ mod tests {
         let mut held: Vec<CallerSlot> = (0..2).map(|_| shares.try_take(alice).unwrap()).collect();
         assert!(shares.try_take(alice).is_none());
         held.extend((0..2).map(|_| shares.try_take(bob).unwrap()));
-        assert!(shares.try_take(carol).is_none(), "there is no place at all");
+        assert!(shares.try_take(carol).is_none(), "there is no slot at all");
         drop(held);
         assert!(shares.try_take(carol).is_some());
-        assert_eq!(shares.callers.lock().unwrap().len(), 1, "who holds nothing is forgotten");
+        assert_eq!(shares.callers.lock().unwrap().len(), 1, "a caller without a slot is removed");
     }
 }

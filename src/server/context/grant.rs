@@ -102,7 +102,7 @@ impl Grants {
     /// `UNAUTHENTICATED` when the grant is missing, expired or not made by this process.
     pub fn of(&self, args: &Args, now: Timestamp) -> Result<Grant, ApiError> {
         let refused = || {
-            let message = "This address to download from is not valid, or not any more; ask for a new one.";
+            let message = "This download URL is invalid or has expired; request a new one.";
             ApiError::new(Code::Unauthenticated, message)
         };
         let given = args.text("grant")?.filter(|g| g.len() <= MAX_TEXT).ok_or_else(refused)?;

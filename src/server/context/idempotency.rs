@@ -114,7 +114,7 @@ impl Repeats {
 }
 
 fn gone() -> ApiError {
-    ApiError::new(Code::InternalError, "The request ended without an answer.")
+    ApiError::new(Code::InternalError, "The request ended without a response.")
 }
 
 /// A waiting client. If this is dropped before the response, the response counts as lost.

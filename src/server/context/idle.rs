@@ -23,7 +23,7 @@ impl Default for IdleTimer {
 
 /// A running activity, until it is dropped.
 #[derive(Debug)]
-#[must_use = "it is over when the value is dropped"]
+#[must_use = "the activity ends when the value is dropped"]
 pub struct Busy(Arc<IdleTimer>);
 
 impl Drop for Busy {

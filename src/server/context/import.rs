@@ -127,15 +127,16 @@ impl Imports {
         if !self.sources.asks() || (run_id.is_empty() && model_id.is_empty()) {
             return Ok((Evidence::default(), None));
         }
-        let busy =
-            || ApiError::new(Code::RequestLimitExceeded, "Too many registrations at a time; try again in a moment.");
+        let busy = || {
+            ApiError::new(Code::RequestLimitExceeded, "Too many registrations at the same time; try again in a moment.")
+        };
         let _turn = self.asking.acquire().await.map_err(|_| busy())?;
         let (sources, run, model) = (Arc::clone(&self.sources), run_id.to_owned(), model_id.to_owned());
         let asked = tokio::task::spawn_blocking(move || sources.evidence(&run, &model)).await;
         Ok(match asked {
             Ok(Ok(found)) => (found, None),
             Ok(Err(e)) => (Evidence::default(), Some(unknown(&e))),
-            Err(_) => (Evidence::default(), Some(unknown(&"the question ended without an answer"))),
+            Err(_) => (Evidence::default(), Some(unknown(&"the query ended without a result"))),
         })
     }
 }
@@ -172,7 +173,7 @@ fn work(tasks: &Mutex<mpsc::Receiver<Task>>, parts: &WorkerContext) {
         let Ok(task) = next else { return };
         let _busy = parts.activity.begin();
         if catch_unwind(AssertUnwindSafe(|| import(parts, &task))).is_err() {
-            parts.log.error(json!({ "message": "copying a model ended unexpectedly", "version": task.version }));
+            parts.log.error(json!({ "message": "the copy of a model ended unexpectedly", "version": task.version }));
         }
     }
 }

@@ -35,9 +35,7 @@ impl Log {
             let thread = std::thread::current().name().map(str::to_owned);
             let at = panic.location().map(ToString::to_string);
             let error = crate::supervisor::message(panic.payload());
-            self.error(
-                json!({ "message": "a thread failed inside (a bug)", "thread": thread, "at": at, "error": error }),
-            );
+            self.error(json!({ "message": "a thread panicked (a bug)", "thread": thread, "at": at, "error": error }));
         }));
     }
 

@@ -67,13 +67,13 @@ impl Metrics {
             let value = value.load(Ordering::Relaxed);
             let _ = write!(out, "# HELP {name} {about}\n# TYPE {name} counter\n{name} {value}\n");
         };
-        counter("greenroom_commits_total", "Commits that landed through this server.", &self.commits);
-        counter("greenroom_batches_total", "Batches in which they landed.", &self.batches);
+        counter("greenroom_commits_total", "Commits made by this server.", &self.commits);
+        counter("greenroom_batches_total", "Batches of these commits.", &self.batches);
         counter("greenroom_connections_total", "Connections accepted.", &self.connections);
         let about = "Connections without a request that were closed to make room for others.";
         counter("greenroom_connections_evicted_total", about, &self.evicted);
         deliveries(&mut out, &self.deliveries.now());
-        out.push_str("# HELP greenroom_http_request_duration_seconds How long answers took.\n");
+        out.push_str("# HELP greenroom_http_request_duration_seconds Duration of requests.\n");
         out.push_str("# TYPE greenroom_http_request_duration_seconds histogram\n");
         let served = self.served.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for ((route, method, status), of) in served {
@@ -97,15 +97,15 @@ fn deliveries(out: &mut String, counts: &Counts) {
         ("deliveries_total", "counter", "Deliveries that arrived.", delivered),
         ("delivery_failures_total", "counter", "Attempts to deliver that failed.", failed),
         ("dead_letters_total", "counter", "Deliveries that were given up.", dead),
-        ("rule_violations_total", "counter", "Steps that passed no gate and broke a rule.", violations),
-        ("deliveries_pending", "gauge", "Deliveries that wait.", pending),
+        ("rule_violations_total", "counter", "Steps that no gate has judged and that break a rule.", violations),
+        ("deliveries_pending", "gauge", "Pending deliveries.", pending),
         (
             "delivery_oldest_timestamp_seconds",
             "gauge",
-            "When the oldest of these landed; 0: none waits.",
+            "Commit time of the oldest pending delivery; 0 if none is pending.",
             oldest / 1000,
         ),
-        ("delivery_commits_behind", "gauge", "Commits that some channel was not told of yet.", behind),
+        ("delivery_commits_behind", "gauge", "Commits that some channel has not processed yet.", behind),
     ] {
         let _ =
             write!(out, "# HELP greenroom_{name} {about}\n# TYPE greenroom_{name} {kind}\ngreenroom_{name} {value}\n");

@@ -58,7 +58,7 @@ impl ReaderPool {
         &self,
         question: impl FnOnce(&Registry) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let busy = "Too many questions wait to be answered; try again in a moment.";
+        let busy = "Too many requests wait for data; try again in a moment.";
         let place = Arc::clone(&self.places).try_acquire_owned();
         self.ask(place.map_err(|_| ApiError::new(Code::RequestLimitExceeded, busy))?, question).await
     }
@@ -93,7 +93,7 @@ impl ReaderPool {
 }
 
 fn unanswered() -> ApiError {
-    ApiError::new(Code::InternalError, "The question could not be answered.")
+    ApiError::new(Code::InternalError, "The data could not be read.")
 }
 
 /// Runs work that waits for a disk or another machine, and needs no repository, on its own thread.
@@ -148,6 +148,6 @@ mod tests {
         drop(question);
         yield_now().await;
         assert!(questions.try_recv().is_ok(), "it has its turn");
-        assert_eq!(waiting.await.unwrap().map_err(|e| e.code), Err(Code::InternalError), "which nobody answered");
+        assert_eq!(waiting.await.unwrap().map_err(|e| e.code), Err(Code::InternalError), "no reader took it");
     }
 }

@@ -170,13 +170,13 @@ impl ServerState {
     ) -> Result<ChangeResult, ApiError> {
         if caller.delegated && !actions.iter().all(Action::may_be_delegated) {
             return Err(ApiError::denied(
-                "A service cannot do this in your name: it needs a token of your own, or the command line.",
+                "A service cannot do this in your name: use a token of your own, or the command line.",
             ));
         }
         let (reply, receive) = oneshot::channel();
         self.jobs.try_send(WriterJob::Change { caller, actions, comment, reply }).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => {
-                ApiError::new(Code::RequestLimitExceeded, "Too many changes wait to be made; try again in a moment.")
+                ApiError::new(Code::RequestLimitExceeded, "Too many changes are waiting; try again in a moment.")
             }
             mpsc::error::TrySendError::Closed(_) => ApiError::stopping(),
         })?;

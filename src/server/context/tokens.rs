@@ -34,7 +34,7 @@ pub enum TokenError {
     #[error(transparent)]
     Kept(#[from] KeptError),
     /// The operating system provides no random bytes.
-    #[error("the system gives no random bytes: {0}")]
+    #[error("the operating system provides no random bytes: {0}")]
     Random(String),
 }
 
@@ -155,8 +155,8 @@ impl Tokens {
 
     fn read(&self, text: Option<String>) -> Result<Vec<TokenRecord>, KeptError> {
         // The parser's own message would quote the file.
-        let stored: TokensFile = toml::from_str(&text.unwrap_or_default())
-            .map_err(|_| self.kept.damaged("it does not read as TOML of tokens"))?;
+        let stored: TokensFile =
+            toml::from_str(&text.unwrap_or_default()).map_err(|_| self.kept.damaged("it is not TOML of tokens"))?;
         Ok(stored.token)
     }
 

@@ -138,7 +138,7 @@ impl Writer {
         }
         let place = seen.map(|seen| self.registry.new_place(seen)).transpose()?.flatten();
         if let Some(place) = place {
-            self.voices.log.info(json!({ "message": "the registry is at another place now, and is followed there",
+            self.voices.log.info(json!({ "message": "the registry has moved, and the server uses its new location",
                 "branch": place.branch, "folder": place.at }));
             let is_elsewhere = place.at != self.registry.at();
             self.registry.follow_to(&place);
@@ -216,7 +216,7 @@ impl Writer {
                 Ok(published) => {
                     let published = &*landed.insert(published);
                     if let Some(why) = &published.left_behind {
-                        self.voices.log.warn("the work tree did not follow", why);
+                        self.voices.log.warn("the work tree could not be updated", why);
                     }
                     self.voices.metrics.batch(published.commits.len());
                     let answers = settle(answers, base, &published.commits);

@@ -17,7 +17,7 @@ const WINDOW: Duration = Duration::from_secs(30);
 
 /// The client sends a body too slowly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the body came slower than {MIN_RATE} bytes a second")]
+#[error("the body arrived more slowly than {MIN_RATE} bytes per second")]
 pub struct TooSlow;
 
 /// The bytes received and the time waited since the last check.
@@ -119,7 +119,7 @@ mod tests {
         let mut window = PaceWindow::default();
         let second = Duration::from_secs(1);
         assert!((0..300).all(|_| window.add(second, 1024).is_ok()));
-        assert!((0..300).all(|_| window.add(Duration::ZERO, 1).is_ok()), "nobody waited");
+        assert!((0..300).all(|_| window.add(Duration::ZERO, 1).is_ok()), "the reader did not wait");
         let mut window = PaceWindow::default();
         assert!((0..29).all(|_| window.add(second, 1023).is_ok()));
         assert_eq!(window.add(second, 1023), Err(TooSlow));

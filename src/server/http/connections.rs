@@ -256,7 +256,7 @@ pub struct ConnectionHandle {
 
 /// A request in progress, until it is dropped.
 #[derive(Debug)]
-#[must_use = "the request counts as served when the value is dropped"]
+#[must_use = "the request ends when the value is dropped"]
 pub struct ActiveRequest {
     holder: ConnectionOwner,
     seat: ConnectionHandle,
@@ -324,7 +324,7 @@ impl ConnectionHandle {
             Ok(holder) => Ok(ActiveRequest { holder, seat: self.clone() }),
             Err(Excess::Caller) => Err(ApiError::new(
                 Code::RequestLimitExceeded,
-                "Too many of your requests are being served; wait for some of them to end.",
+                "Too many of your requests are in progress; wait until some of them end.",
             )),
             Err(Excess::Server) => Err(ApiError::new(
                 Code::TemporarilyUnavailable,

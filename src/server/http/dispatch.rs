@@ -45,15 +45,15 @@ pub fn router(mut guard: Guard, table: Vec<Route>) -> Router {
         router = router.route(&path, method_router(&guard, route));
     }
     router
-        .fallback(|| async { no_such("address") })
-        .method_not_allowed_fallback(|| async { no_such("method of this address") })
+        .fallback(|| async { no_such("URL") })
+        .method_not_allowed_fallback(|| async { no_such("method of this URL") })
         .layer(middleware::from_fn_with_state(guard, pass))
 }
 
 /// Returns the response for a path or method without a route.
 fn no_such(what: &str) -> Response {
     let message = format!(
-        "There is no such {what} here. This server is a model registry; experiments and runs are for a tracking server."
+        "This server has no such {what}. It is a model registry; experiments and runs belong on a tracking server."
     );
     ApiError::new(Code::EndpointNotFound, message).into_response()
 }
@@ -127,7 +127,7 @@ fn settled(answer: HandlerResult, made: &OnceLock<Oid>) -> Response {
     let mut response = match answer {
         Ok(reply) => reply.into_response(),
         Err(e) if matches!(e.code, Code::RequestLimitExceeded | Code::TemporarilyUnavailable) => {
-            let message = "The change was made, but what it made could not be read back.";
+            let message = "The change was made, but its result could not be read back.";
             let internal = Some(e.message);
             ApiError { internal, ..ApiError::new(Code::InternalError, message) }.into_response()
         }
@@ -147,7 +147,7 @@ async fn arguments(route: &Route, parts: &request::Parts, body: Body) -> Result<
 /// which a page of another site cannot send without permission.
 async fn read(parts: &request::Parts, body: Body) -> Result<Args, ApiError> {
     let unread = |e: axum::Error| match body_pace::is_too_slow(&e) {
-        true => ApiError::new(Code::BadRequest, "The body came too slowly; send it again."),
+        true => ApiError::new(Code::BadRequest, "The body arrived too slowly; send it again."),
         false => ApiError::new(Code::TooLarge, format!("The body is larger than {MAX_BODY} bytes.")),
     };
     let slow = |_| ApiError::new(Code::BadRequest, format!("The body took more than {} seconds.", BODY_TIME.as_secs()));
@@ -175,11 +175,11 @@ async fn call(guard: &Guard, parts: &mut request::Parts, args: Args) -> Result<C
     let Some(CachedCaller { caller, catalog }) = parts.extensions.remove() else {
         return Err(ApiError::new(Code::Unauthenticated, "You are not authenticated."));
     };
-    let not_text = |_| ApiError::new(Code::BadRequest, "The address is not valid UTF-8.");
+    let not_text = |_| ApiError::new(Code::BadRequest, "The URL is not valid UTF-8.");
     let segments = RawPathParams::from_request_parts(parts, &()).await.map_err(not_text)?;
     let segments = segments.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
     let standing = catalog.standing(&caller.user);
-    let nowhere = || ApiError::new(Code::BadRequest, "The connection comes from nowhere.");
+    let nowhere = || ApiError::new(Code::BadRequest, "The address of the client is unknown.");
     let peer = parts.extensions.get::<Peer>().ok_or_else(nowhere)?.0.ip();
     let base = guard.base(&parts.headers);
     let headers = std::mem::take(&mut parts.headers);

@@ -103,7 +103,7 @@ impl Guard {
             && !host.as_deref().is_some_and(|h| hosts.contains(without_port(h)))
         {
             return Err(ApiError::denied(
-                "This server does not answer for that host; `greenroom serve --host` allows one.",
+                "This server does not accept requests for that host; allow the host with `greenroom serve --host`.",
             ));
         }
         if matches!(*method, Method::GET | Method::HEAD) {
@@ -140,7 +140,7 @@ impl Guard {
         if self.open.contains(request.uri.path()) {
             return Ok(None);
         }
-        let peer = peer.ok_or_else(|| ApiError::new(Code::BadRequest, "The connection comes from nowhere."))?;
+        let peer = peer.ok_or_else(|| ApiError::new(Code::BadRequest, "The address of the client is unknown."))?;
         let catalog = self.state.catalog().await?;
         if request.method == Method::GET && self.signed.contains(request.uri.path()) {
             let grant = self.state.shelf.grants.read(request.uri.query(), clock::now())?;
@@ -281,7 +281,7 @@ fn host_of(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
         (Some(Ok(host)), None) => Ok(Some(host)),
         (None, None) => Ok(None),
         (Some(_), _) | (None, Some(_)) => {
-            Err(ApiError::new(Code::BadRequest, "The Host header is not one plain host."))
+            Err(ApiError::new(Code::BadRequest, "The request does not name exactly one valid host."))
         }
     }
 }

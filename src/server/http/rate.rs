@@ -38,7 +38,7 @@ impl Rate {
         *tokens = (*tokens + now.duration_since(*since).as_secs_f64() * rate).min(2.0 * rate);
         *since = now;
         if *tokens < 1.0 {
-            let message = format!("More than {rate} requests a second; wait a moment and go slower.");
+            let message = format!("You sent more than {rate} requests per second; wait a moment and slow down.");
             return Err(ApiError::new(Code::RequestLimitExceeded, message));
         }
         *tokens -= 1.0;

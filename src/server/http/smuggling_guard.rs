@@ -388,7 +388,7 @@ mod tests {
         let mut heads = HeadParser::new();
         heads.feed(b"\r\n\r\n").unwrap();
         silent.heard(&heads);
-        assert!(silent.is_too_slow(), "empty lines are no head");
+        assert!(silent.is_too_slow(), "empty lines are not a head");
         heads.feed(b"GET / HT").unwrap();
         silent.heard(&heads);
         assert!(!silent.is_too_slow(), "it began");
@@ -409,11 +409,11 @@ mod tests {
         let pace = SendPace::new(Instant::now());
         let (mut look, long) = (SendMark::default(), 2 * 60 * 1000);
         pace.taken.bytes.store(4 << 20, Ordering::Relaxed);
-        assert!(!pace.is_trickling(&mut look), "nobody waited");
+        assert!(!pace.is_trickling(&mut look), "the server did not wait");
         pace.taken.waited.store(long, Ordering::Relaxed);
         assert!(!pace.is_trickling(&mut look), "it took much in that time");
         pace.taken.bytes.fetch_add(64, Ordering::Relaxed);
-        assert!(!pace.is_trickling(&mut look), "nobody waited since");
+        assert!(!pace.is_trickling(&mut look), "the server did not wait since");
         pace.taken.waited.fetch_add(long, Ordering::Relaxed);
         assert!(pace.is_trickling(&mut look));
     }

@@ -50,7 +50,7 @@ fn a_read_only_repository_can_be_read() {
     says(&shell, 0, "search versions", "churn");
     says(&shell, 0, "show models:/churn/1@{HEAD}", "1 of churn");
     says(&shell, 0, "check", "No faults");
-    says(&shell, 0, "doctor", "all files are as they should be");
+    says(&shell, 0, "doctor", "all files are valid");
     says(&shell, 0, "model create risk -n", "register the model risk");
     sandbox.write("model/weights.txt", "1\n");
     for line in
@@ -110,8 +110,8 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
         says(&shell, 0, "log", "register churn version 1");
         says(&shell, 0, "search versions", "churn");
     }
-    eprintln!("{failed} writes failed, {landed} landed");
-    assert!(failed > 3 && landed > 3, "{failed} failed, {landed} landed");
+    eprintln!("{failed} writes failed, {landed} succeeded");
+    assert!(failed > 3 && landed > 3, "{failed} failed, {landed} succeeded");
     leave(&filler, 0);
     sandbox.write("model/weights.bin", vec![7_u8; 100_000]);
     let said = says(&shell, 1, "register churn ../../model", "No space left on device");

@@ -59,7 +59,7 @@ fn a_model_file_that_cannot_be_read_is_told_and_hides_no_other_model() {
         let left_out = "the model in models/churn is left out: its model.toml cannot be read; `greenroom check` says";
         assert!(list.stderr().contains(left_out), "{}", list.stderr());
         says(&shell, 1, "model show churn", "models/churn: its model.toml cannot be read");
-        says(&shell, 1, "model describe churn better", "mend the file first");
+        says(&shell, 1, "model describe churn better", "repair the file first");
         says(&shell, 0, "log", &format!("make {MODEL} unreadable"));
         says(&shell, 0, "search models", "risk");
         says(&shell, 7, "doctor", MODEL);
@@ -79,9 +79,13 @@ fn a_version_file_that_cannot_be_read_is_an_error_where_it_is_needed() {
             &b"# two lines\ndescription = \"\xff\xfe\"\n"[..],
             "version.toml:2:1: the file is not UTF-8 [utf-8]",
         ),
-        (link, b"../../../../../../../../etc/passwd", "version.toml: a symbolic link lies where a file belongs [mode]"),
-        (link, b"../../model.toml", "version.toml: a symbolic link lies where a file belongs [mode]"),
-        (submodule, b"", "version.toml: a submodule lies where a file belongs [mode]"),
+        (
+            link,
+            b"../../../../../../../../etc/passwd",
+            "version.toml: this is a symbolic link; it must be a file [mode]",
+        ),
+        (link, b"../../model.toml", "version.toml: this is a symbolic link; it must be a file [mode]"),
+        (submodule, b"", "version.toml: this is a submodule; it must be a file [mode]"),
     ] {
         let sandbox = registry();
         let shell = sandbox.alice().within("r");
@@ -96,10 +100,10 @@ fn a_version_file_that_cannot_be_read_is_an_error_where_it_is_needed() {
         says(&shell, 0, "version list churn", "unreadable");
         let list = shell.greenroom(["version", "list", "churn", "-o", "json"]).success();
         assert_eq!(list.json(), Value::Array(Vec::new()));
-        assert!(list.stderr().contains("version 1 is left out, for its version.toml cannot be read"));
-        says(&shell, 1, "version describe churn 1 better", "mend the file first");
+        assert!(list.stderr().contains("version 1 is left out, because its version.toml cannot be read"));
+        says(&shell, 1, "version describe churn 1 better", "repair the file first");
         // An unreadable version cannot enter a stage in use, but can leave one.
-        says(&shell, 1, "transition churn 1 Production", "mend the file first");
+        says(&shell, 1, "transition churn 1 Production", "repair the file first");
         says(&shell, 0, "transition churn 1 Archived", "move churn version 1 from None to Archived");
         says(&shell, 1, "check", VERSION);
         let all = format!("{}{}", says(&shell, 0, "log", ""), says(&shell, 7, "doctor", ""));
@@ -124,10 +128,10 @@ fn links_and_submodules_where_folders_belong_hold_nothing() {
     assert_eq!(models(&bare), ["churn"]);
     let told = says(&bare, 1, "check", "4 faults");
     for fault in [
-        "models/evil: no file of a model lies here [path]",
-        "models/sub: no file of a model lies here [path]",
-        "models/churn/stages: no file of a model lies here [path]",
-        "people/bob.toml: a submodule lies where a plain file belongs [path]",
+        "models/evil: a model has no file with this path [path]",
+        "models/sub: a model has no file with this path [path]",
+        "models/churn/stages: a model has no file with this path [path]",
+        "people/bob.toml: this is a submodule; it must be a plain file [path]",
     ] {
         assert!(told.contains(fault), "{fault:?} is not in\n{told}");
     }
@@ -137,7 +141,7 @@ fn links_and_submodules_where_folders_belong_hold_nothing() {
     }
     // In the work tree the link leads out of the repository; greenroom must not write through it.
     shell.git(["reset", "--quiet", "--hard"]).success();
-    says(&shell, 1, "check", "models/evil: no file of a model lies here [path]");
+    says(&shell, 1, "check", "models/evil: a model has no file with this path [path]");
     let before = fs::read_dir("/etc").unwrap().count();
     says(&shell, 0, "transition churn 1 Staging", "move churn version 1 from None to Staging");
     assert_eq!(fs::read_dir("/etc").unwrap().count(), before);
@@ -158,7 +162,7 @@ fn ids_that_are_used_twice_and_names_that_look_alike() {
     let told = says(&bare, 1, "check", "");
     for fault in [
         "differ only by case or Unicode normalisation [name]",
-        "is used in models/",
+        "is also used in models/",
         "'caf\u{e9}' is not the folder name of a model [path]",
         "'cafe\u{301}' is not the folder name of a model [path]",
     ] {
@@ -283,25 +287,25 @@ fn a_hand_edited_registry_shows_all_its_faults_at_once() {
     let before = head(&shell);
     let told = says(&shell, 5, "check", "");
     let wanted = [
-        "access.toml: nobody would manage the registry any more [manager]",
+        "access.toml: the registry would have no administrator [manager]",
         "access.toml:1:35: `level` must be one of",
-        "access.toml:1:47: `grants` must be a table; it is an integer [type]",
+        "access.toml:1:47: `grants` must be a table, but it is an integer [type]",
         "models/churn/aliases/best.toml: ",
         "models/churn/model.toml:1:6: `id`: Invalid id 'not an id'",
         "models/churn/model.toml:3:14: `created_at` must be a date-time",
-        "models/churn/model.toml:4:14: `created_by` must be a string; it is an integer [type]",
-        "models/churn/model.toml:5:15: `description` must be a string; it is an integer [type]",
+        "models/churn/model.toml:4:14: `created_by` must be a string, but it is an integer [type]",
+        "models/churn/model.toml:5:15: `description` must be a string, but it is an integer [type]",
         "models/churn/model.toml:6:1: `colour` is not a key of this table [unknown-key]",
-        "models/churn/model.toml:7:8: `tags` must be a table; it is an array [type]",
+        "models/churn/model.toml:7:8: `tags` must be a table, but it is an array [type]",
         "models/churn/stages/Live.toml: ",
         "models/churn/versions/1/version.toml:1:1: `id` is missing [missing-key]",
         "models/churn/versions/1/version.toml:2:1: duplicate key [toml]",
         "models/churn/versions/1/version.toml:4:10: `status` must be one of",
-        "models/churn/versions/1/version.toml:5:10: `source` must be a table; it is a string [type]",
-        "models/churn/versions/1/version.toml:7:5: `a` must be a string; it is an integer [type]",
-        "models/churn/versions/1/version.toml:9:5: `b` must be a number; it is a string [type]",
+        "models/churn/versions/1/version.toml:5:10: `source` must be a table, but it is a string [type]",
+        "models/churn/versions/1/version.toml:7:5: `a` must be a string, but it is an integer [type]",
+        "models/churn/versions/1/version.toml:9:5: `b` must be a number, but it is a string [type]",
         "people/alice.toml:1:10: invalid basic string",
-        "people/alice.toml:2:10: `emails` must be an array; it is an integer [type]",
+        "people/alice.toml:2:10: `emails` must be an array, but it is an integer [type]",
     ];
     let missing: Vec<_> = wanted.iter().filter(|w| !told.contains(&format!("fault: {w}"))).collect();
     assert!(missing.is_empty(), "{missing:#?} are not in\n{told}");

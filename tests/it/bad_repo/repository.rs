@@ -21,7 +21,7 @@ fn a_repository_without_any_commit() {
     sandbox.git(["init", "--quiet", "r"]).success();
     let shell = sandbox.alice().within("r");
     for line in COMMANDS {
-        says(&shell, 3, line, "holds no registry; make one with `greenroom init`");
+        says(&shell, 3, line, "has no registry; make one with `greenroom init`");
     }
     assert_eq!(shell.git(["status", "--porcelain"]).success().stdout(), "");
     says(&shell, 0, "init .", "Made a registry");
@@ -40,7 +40,7 @@ fn a_repository_that_is_no_registry() {
     sandbox.write("r/greenroom.toml", "format = 1\n");
     let before = head(&shell);
     for line in COMMANDS {
-        says(&shell, 3, line, "holds no registry; make one with `greenroom init`");
+        says(&shell, 3, line, "has no registry; make one with `greenroom init`");
     }
     assert_eq!(head(&shell), before);
 }
@@ -60,7 +60,7 @@ fn a_shallow_clone_knows_the_present_and_says_that_it_has_no_past() {
         says(&shell, 1, line, cut);
     }
     says(&shell, 3, "show models:/churn/1@{HEAD~5}", "nor a revision of the repository");
-    says(&shell, 7, "doctor", "the clone is shallow: the past cannot be read");
+    says(&shell, 7, "doctor", "the clone is shallow: the older history is not available");
     // The hint of the error works.
     shell.git(["fetch", "--quiet", "--unshallow"]).success();
     says(&shell, 0, "log", "register churn version 1");
@@ -237,7 +237,7 @@ fn a_bare_repository_that_is_to_be_named() {
     shell.git(["config", "--global", "safe.bareRepository", "explicit"]).success();
     shell.git(["log"]).code(128);
     for line in ["model list", "model create risk"] {
-        says(&shell, 1, line, "safe.bareRepository says that those are used only when named: GIT_DIR=");
+        says(&shell, 1, line, "safe.bareRepository allows bare repositories only if they are named: GIT_DIR=");
     }
     let named = shell.clone().env("GIT_DIR", sandbox.path("r.git"));
     says(&named, 0, "model create risk", "register the model risk");

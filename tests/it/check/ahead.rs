@@ -30,20 +30,20 @@ fn served() -> Sandbox {
     sandbox
 }
 
-/// Somebody in a clone.
+/// A person's shell in a clone.
 fn by<'s>(sandbox: &'s Sandbox, name: &str) -> Shell<'s> {
     let shell = sandbox.shell(name, &format!("{name}@example.org")).within(name);
     shell.env("LOGNAME", name).env("USER", name)
 }
 
-/// Somebody edits a file by hand and commits it.
+/// A person edits a file by hand and commits it.
 fn edit(sandbox: &Sandbox, name: &str, path: &str, text: &str) {
     sandbox.write(format!("{name}/{path}"), text);
     by(sandbox, name).git(["add", path]).success();
     by(sandbox, name).git(["commit", "--quiet", "-m", "by hand"]).success();
 }
 
-/// The rules of the faults that `check` tells.
+/// The rules of the faults that `check` reports.
 #[track_caller]
 fn checked(shell: &Shell<'_>, code: i32) -> (BTreeSet<String>, Value) {
     let told = shell.greenroom(["check", "-o", "json"]).code(code).json();
@@ -51,7 +51,7 @@ fn checked(shell: &Shell<'_>, code: i32) -> (BTreeSet<String>, Value) {
     (rules.map(str::to_owned).collect(), told)
 }
 
-/// The rules that the gate names when somebody pushes.
+/// The rules that the gate names when a person pushes.
 #[track_caller]
 fn refused(shell: &Shell<'_>) -> BTreeSet<String> {
     let said = shell.git(["push", "--quiet", "origin", "HEAD:main"]).code(1);
@@ -73,7 +73,7 @@ fn a_forbidden_commit_is_told_as_the_gate_tells_it_and_can_be_taken_back() {
     assert!(said.0.starts_with("commit ") && said.0.contains("carol may not"), "{said:?}");
     let doctor = carol.greenroom(["doctor"]).code(7).stdout().to_owned();
     assert!(doctor.contains("fail  steps     1 fault of commits that are not pushed yet"), "{doctor}");
-    // Bob may: the verdict is that of who would push.
+    // Bob may make the change, but the verdict is about the person who would push.
     assert_eq!(checked(&carol, 5).0, BTreeSet::from(["permission".to_owned()]));
     // The advice is a command that works.
     let way = said.1.split('`').find(|word| word.starts_with("git reset --keep")).expect("a command").to_owned();
@@ -101,7 +101,7 @@ fn all_rules_are_named_that_a_reverted_registration_breaks() {
     let (rules, _) = checked(&carol, 5);
     assert_eq!(rules, BTreeSet::from(["number".to_owned(), "permission".to_owned()]));
     assert_eq!(rules, refused(&carol));
-    // Who may delete it puts the advice into the commit itself; a later one would not do.
+    // A person who may delete the version must follow the advice in the commit itself; a later commit is too late.
     let alice = by(&sandbox, "alice");
     alice.git(["pull", "--quiet", "--rebase"]).success();
     alice.git(["revert", "--no-edit", "HEAD"]).success();
@@ -124,7 +124,7 @@ fn a_branch_that_others_will_merge_is_left_to_that_merge() {
     edit(&sandbox, "carol", "models/churn/stages/Staging.toml", "versions = [1]\n");
     let (_, told) = checked(&carol, 0);
     let warning = told["warnings"].as_array().expect("a list").iter().find(|w| w["rule"] == "unpushed");
-    let help = warning.and_then(|w| w["help"].as_str()).expect("what was not judged is said");
+    let help = warning.and_then(|w| w["help"].as_str()).expect("the output names what was not judged");
     assert!(help.contains("`greenroom check origin/main..`"), "{help}");
     let said = carol.greenroom(["check", "origin/main.."]).success().stdout().to_owned();
     assert!(said.contains("may merge this"), "{said}");

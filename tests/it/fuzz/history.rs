@@ -65,8 +65,9 @@ impl Home {
         };
         let email = Text::new("ann@example.org").expect("text");
         let maker = Person { emails: [email].into(), ..Person::default() };
-        let land =
-            |action| registry.change(&asker, &[action], now, &ChangeOptions::default()).expect("it lands").commit;
+        let land = |action| {
+            registry.change(&asker, &[action], now, &ChangeOptions::default()).expect("the change is committed").commit
+        };
         let first = land(Action::CreateRegistry { settings, maker }).expect("a commit");
         let person = Person { emails: [Text::new("bob@example.org").expect("text")].into(), ..Person::default() };
         let second = land(Action::AddPerson { user: "bob".parse().expect("a name"), person }).expect("a commit");
@@ -94,7 +95,7 @@ impl Home {
         let (first, tree) = (self.first, self.tree);
         let after = format!("tree {tree}\nparent {first}\n");
         let odd = self.put("commit", &[after.as_bytes(), data].concat());
-        // git itself does not follow a parent that is no id.
+        // git itself does not follow a parent that is not an id.
         let can_be_followed = !data.starts_with(b"parent ");
         let ident = format!("Ann <ann@example.org> {TIME} +0000");
         let who = format!("author {ident}\ncommitter {ident}\n\nmore\n");
@@ -104,7 +105,7 @@ impl Home {
             self.point(BRANCH, &tip);
             self.read(tip, odd, can_be_followed);
         }
-        // Bytes that are no commit at all, or a tag.
+        // Bytes that are not a commit, or that are a tag.
         let raw = self.put("commit", data);
         self.point(BRANCH, &raw);
         self.read(raw, raw, false);

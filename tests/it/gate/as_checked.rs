@@ -122,7 +122,10 @@ fn a_history_is_not_condemned_for_want_of_the_record() {
     assert_eq!(with["findings"], serde_json::json!([]));
     assert_eq!(without["findings"], serde_json::json!([]), "{without:#}");
     let told = without["unchecked"].to_string();
-    assert!(told.contains("only the record of pushes, which is not here, can tell: "), "{told}");
+    assert!(
+        told.contains("a fault that only the record of pushes can decide, and that record is not in this clone: "),
+        "{told}"
+    );
     // A fault that no record could justify stays a fault.
     forbidden(&world, ALICE);
     let [_, without] = world.verified();

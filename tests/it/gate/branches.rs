@@ -20,7 +20,7 @@ fn a_history_of_ones_own_is_no_protected_branch() {
         world.edit(person, "access.toml", "grants = [{ to = \"alice\", level = \"CAN_MANAGE\" }]\n");
         let judged = world.push_to(person, "refs/heads/release/1");
         refused(&judged, &["ref-begin"]);
-        assert!(judged.render().contains("at no step of a protected branch"), "{}", judged.render());
+        assert!(judged.render().contains("does not begin at a step of a protected branch"), "{}", judged.render());
     }
 }
 
@@ -33,7 +33,7 @@ fn an_older_step_gives_no_rights_back() {
     world.git(BOB, &["checkout", "-q", &then]);
     let judged = world.push_to(BOB, "refs/heads/release/1");
     refused(&judged, &["ref-begin"]);
-    assert!(judged.render().contains("it needs CAN_MANAGE of the registry"), "{}", judged.render());
+    assert!(judged.render().contains("it needs CAN_MANAGE on the registry"), "{}", judged.render());
     // Before `authority` was `pusher` and Production had a rule, no other person was needed.
     world.git(BOB, &["checkout", "-q", "main~3"]);
     world.edit(BOB, "models/churn/stages/Production.toml", "versions = [1]\n");

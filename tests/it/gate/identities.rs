@@ -1,4 +1,4 @@
-//! Who somebody is by the files of people: what moves from one to another, and what cannot be read.
+//! The identity of a committer by the files of people: addresses that move to another person, and unreadable files.
 
 use super::world::{ALICE, BOB, CAROL, World};
 use super::{lands, refused};
@@ -41,7 +41,7 @@ fn a_persons_file_that_cannot_be_read_is_named_instead_of_a_person_who_is_nobody
     world.edit(BOB, "models/churn/stages/Staging.toml", "versions = [1]\n");
     let judged = world.push(BOB);
     assert!(!judged.passes() && judged.render().contains("people/bob.toml cannot"), "{}", judged.render());
-    // Nobody else is in doubt.
+    // No other person is in doubt.
     world.git(CAROL, &["reset", "-q", "--hard", "HEAD~1"]);
     world.act(CAROL, &["comment", "add", "churn", "1", "hello"]);
     lands(&world.push(CAROL));

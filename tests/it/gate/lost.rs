@@ -30,7 +30,7 @@ fn model_files_that_the_store_lost_keep_a_version_out_of_where_they_are_asked_fo
         let judged = world.push(CAROL);
         refused(&judged, &["arrived"]);
         assert!(
-            judged.render().contains("1 model file that the rule asks for is not in the store"),
+            judged.render().contains("1 model file that the rule requires is not in the store"),
             "{}",
             judged.render()
         );

@@ -284,7 +284,7 @@ fn who_has_another_id_now_approves_no_request_of_the_former_one() {
     lands(&world.push(CAROL));
     world.landed();
     let said = world.refused(BOB, &["request", "approve", "churn", "1"]);
-    assert!(said.contains("who asked is no longer a person of the registry"), "{said}");
+    assert!(said.contains("the requester is no longer a person of the registry"), "{said}");
     world.act(CAROL, &["request", "cancel", "churn", "1"]);
     world.act(ALICE, &["request", "create", "churn", "1", "Production"]);
     world.landed();

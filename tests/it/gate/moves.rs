@@ -97,7 +97,11 @@ fn a_move_in_part_is_none() {
     world.git(CAROL, &["commit", "-q", "--amend", "--no-edit"]);
     let judged = world.push(CAROL);
     refused(&judged, &["move"]);
-    assert!(judged.render().contains("'access.toml' is left where the registry was"), "{}", judged.render());
+    assert!(
+        judged.render().contains("'access.toml' is still in the old folder of the registry"),
+        "{}",
+        judged.render()
+    );
 }
 
 #[test]
@@ -119,7 +123,7 @@ fn a_registry_that_is_gone_was_not_moved() {
     world.git(CAROL, &["rm", "-rq", "ml"]);
     world.git(CAROL, &["commit", "-qm", "delete it"]);
     let judged = world.push(CAROL);
-    assert!(judged.render().contains("the registry's settings are gone"), "{}", judged.render());
+    assert!(judged.render().contains("greenroom.toml, the registry's settings, was deleted"), "{}", judged.render());
 }
 
 #[test]

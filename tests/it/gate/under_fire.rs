@@ -126,7 +126,7 @@ fn a_push_that_dies_at_any_moment_lands_whole_or_not_at_all() {
         child.wait().expect("it ends");
         let wanted = served.tip(served.alice());
         let landed = |tip: &str| tip == before || tip == wanted;
-        assert!(landed(&served.tip(served.server())), "half a push landed");
+        assert!(landed(&served.tip(served.server())), "half a push was accepted");
         // Whatever the dead push still does, a new push succeeds.
         let again = (0..50).any(|_| {
             std::thread::sleep(Duration::from_millis(20));

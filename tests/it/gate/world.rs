@@ -91,7 +91,7 @@ impl World {
     pub fn forge_refused(&self, person: Person, author: Person, args: &[&str]) {
         let shell = self.shell(person).env("GIT_AUTHOR_NAME", author.0).env("GIT_AUTHOR_EMAIL", author.1);
         let said = shell.greenroom(args).code(5);
-        assert!(said.stderr().contains("lands it, but its author is"), "{}", said.stderr());
+        assert!(said.stderr().contains("puts it on the branch, but its author is"), "{}", said.stderr());
     }
 
     /// A person edits a file by hand and commits it in another person's name.
@@ -236,13 +236,13 @@ impl World {
         self.objects.borrow_mut().retain(|(known, _)| known != sha256);
     }
 
-    /// What someone's command prints.
+    /// The output of a person's command.
     #[track_caller]
     pub fn said(&self, person: Person, args: &[&str]) -> String {
         self.shell(person).greenroom(args).success().stdout().to_owned()
     }
 
-    /// What someone is told whose command fails.
+    /// The message of a person's command that fails.
     #[track_caller]
     pub fn failed(&self, person: Person, args: &[&str]) -> String {
         let (_, said, code) = self.shell(person).greenroom(args).ended();

@@ -140,10 +140,10 @@ impl<'s> Story<'s> {
     fn lands(&self, person: Person) {
         let shell = self.of(person);
         let push = shell.git(["push", "origin", "HEAD:main"]).success();
-        assert!(!push.stderr().contains("remote:"), "a push that lands needs no words: {}", push.stderr());
+        assert!(!push.stderr().contains("remote:"), "an accepted push has no message: {}", push.stderr());
         let tip = shell.git(["rev-parse", "HEAD"]).success();
         let tip = tip.stdout().trim();
-        assert!(self.stored().0.contains(tip), "main is not what was pushed");
+        assert!(self.stored().0.contains(tip), "main is not the pushed commit");
         if self.server.records() {
             let bare = self.server.bare();
             let show = ["-C", bare.to_str().expect("UTF-8"), "notes", "--ref=greenroom/pushes", "show", tip];
@@ -211,9 +211,9 @@ impl<'s> Story<'s> {
         alice.greenroom(["request", "approve", "churn", "1", "--as", "bob"]).code(5);
         self.pretend_to_be_bob();
         alice.git(["commit", "--quiet", "--amend", "--no-edit"]).success();
-        self.refused(ALICE, &["HEAD:main"], &["alice lands it, but its author is bob"]);
+        self.refused(ALICE, &["HEAD:main"], &["alice puts it on the branch, but its author is bob"]);
         self.pretend_to_be_bob();
-        self.refused(ALICE, &["HEAD:main"], &["alice lands it, but its committer is bob"]);
+        self.refused(ALICE, &["HEAD:main"], &["alice puts it on the branch, but its committer is bob"]);
     }
 
     fn nobody_grants_himself_what_he_uses(&self) {
@@ -235,7 +235,7 @@ impl<'s> Story<'s> {
 
     fn nothing_is_rewound_or_deleted(&self) {
         self.of(BOB).git(["reset", "--quiet", "--hard", "HEAD~1"]).success();
-        self.refused(BOB, &["--force", "HEAD:main"], &["refs/heads/main", "may not be rewound"]);
+        self.refused(BOB, &["--force", "HEAD:main"], &["refs/heads/main", "may not be reset to an older commit"]);
         self.of(BOB).git(["commit", "--quiet", "--amend", "--message", "It was never said otherwise"]).success();
         self.refused(BOB, &["--force", "HEAD:main"], &["refs/heads/main"]);
         self.refused(BOB, &["--delete", "main"], &["may not be deleted"]);

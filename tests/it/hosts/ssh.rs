@@ -120,5 +120,5 @@ fn signed_pushes_whatever_the_transport_says() {
     let alice = server.client(sandbox.alice(), ALICE).within("alice-clone");
     alice.greenroom(["comment", "add", "churn", "1", "unsigned"]).success();
     let said = alice.git(["push", "origin", "HEAD:main"]).code(1);
-    assert!(said.stderr().contains("the push is not signed as it must be: it has no certificate"), "{}", said.stderr());
+    assert!(said.stderr().contains("the push is not signed correctly: it has no certificate"), "{}", said.stderr());
 }

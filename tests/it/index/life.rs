@@ -57,7 +57,7 @@ impl Life {
         life
     }
 
-    /// Opens the registry anew.
+    /// Opens the registry again.
     pub fn registry(&self) -> Registry {
         Registry::discover(&self.path).unwrap()
     }

@@ -215,7 +215,7 @@ impl Times {
     }
 }
 
-/// Models and versions at the tip; first those that are no prompts, then the prompts.
+/// Models and versions at the tip; first those that are not prompts, then the prompts.
 fn rows(registry: &Registry, steps: &[Step]) -> (Vec<Value>, Vec<Value>) {
     let mut times = Times::default();
     for step in steps {

@@ -20,7 +20,7 @@ use greenroom::text::Text;
 use greenroom::time::Timestamp;
 use greenroom::tree::{Memory, Objects, Oid, Patch, Stage as _};
 
-/// The contents of a registry. The layout is no part of it.
+/// The contents of a registry. The layout is not part of it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
     settings: Option<Settings>,
@@ -116,7 +116,7 @@ impl State {
             Event::RegistryCreated { settings } | Event::SettingsChanged { after: settings, .. } => {
                 self.settings = Some(Settings { layout: Layout::Flat, ..settings });
             }
-            // The folder is no part of the state.
+            // The folder is not part of the state.
             Event::RegistryMoved { .. } => {}
             Event::RegistryDeleted { .. } => self.settings = None,
             Event::Granted { model, to, level, .. } => drop(self.grants_of(model.as_ref()).insert(to, level)),
@@ -191,7 +191,7 @@ impl State {
         let v = &mut state.version;
         match event {
             Event::VersionAltered { after, .. } => *v = *after,
-            // The files are no part of this state; their digest is.
+            // The files are not part of this state; their digest is.
             Event::ArtifactsChanged { .. } => {}
             Event::VersionDescribed { description, .. } => v.description = description,
             Event::StatusChanged { status, message, .. } => (v.status, v.status_message) = (status, message),

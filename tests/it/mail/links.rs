@@ -184,7 +184,7 @@ fn the_api_shows_and_changes_what_the_caller_hears() {
         json!({
             "model": "churn", "notify": "followed", "chosen": false, "follow": [], "unfollow": [],
             "email_subscription_status": "SUBSCRIBED", "version": 1, "follows": true,
-            "because": "you commented on version 1, and so follow it",
+            "because": "you commented on version 1, so you follow it",
         })
     );
     let set = |token: &str, body: &Value, status: u16| server.send("POST", path, body).by(token).json(status);

@@ -137,7 +137,7 @@ impl Post {
     }
 }
 
-/// Opens the registry anew, so that its settings are current.
+/// Opens the registry again, so that its settings are current.
 fn open(folder: &Path) -> Registry {
     Registry::with(Repo::discover(folder).expect("a repository"), "").expect("a registry")
 }

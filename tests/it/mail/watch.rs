@@ -46,7 +46,7 @@ fn the_watcher_mails_what_lands_and_says_what_did_not_arrive() {
     world.sink.answers(&json!({ "bob@example.org": { "rcpt": ["550 5.1.1 no such user"] } }));
     world.comment("carol", "Hello");
     let said = world.alice().greenroom(["watch", "--once"]).code(1);
-    assert!(said.stdout().contains("1 delivered, 1 failed; 0 wait, 1 given up"), "{}", said.stdout());
+    assert!(said.stdout().contains("1 delivered, 1 failed; 0 pending, 1 dead"), "{}", said.stdout());
     assert_eq!(world.recipients(), ["alice"]);
     // A dead letter can be sent again.
     world.alice().greenroom(["webhook", "replay", "mail", "--dead"]).success();
@@ -138,7 +138,7 @@ fn in_a_registry_within_a_folder_webhooks_are_found_as_well() {
     within.greenroom(["model", "rename", "churn", "attrition"]).success();
     within.greenroom(["watch", "--once"]).success();
     let told = |kind: &str| endpoint.seen().iter().any(|r| r.json()["type"] == kind);
-    assert!(told("model.tag_set") && told("model.renamed"), "it is told under both names");
+    assert!(told("model.tag_set") && told("model.renamed"), "it is delivered under both names");
     endpoint.script(|_, _| Reply::Status(410));
     within.greenroom(["tag", "set", "attrition", "k=w"]).success();
     let end = Instant::now() + Duration::from_secs(30);
@@ -160,7 +160,7 @@ fn an_endpoint_that_fails_for_three_days_is_switched_off_and_its_owner_hears_of_
     world.as_("carol").greenroom(["tag", "set", "churn", "k=v"]).success();
     world.deliver_until("the mail", |w| w.recipients() == ["carol"]);
     let text = world.sink.mails()[0].text().to_owned();
-    assert!(text.contains("nothing arrived for as long as deliveries are tried"), "{text}");
+    assert!(text.contains("no delivery arrived for as long as deliveries are retried"), "{text}");
     let listed = world.alice().greenroom(["webhook", "deliveries", &hook]).success();
     assert!(listed.stdout().contains("is suspended since"), "{}", listed.stdout());
     // A person without mail gets no notice either; the person who repairs the webhook misses only dead letters.

@@ -16,13 +16,17 @@ fn who_comments_moves_or_requests_follows_until_he_says_otherwise() {
         let text = world.sink.mails()[n].text().to_owned();
         text.lines().find(|l| l.starts_with("You get this")).expect("a reason").to_owned()
     };
-    assert_eq!(because(0), "You get this because you commented on version 1, and so follow it.");
-    assert_eq!(because(1), "You get this because you requested a transition of version 1, and so follow it.");
+    assert_eq!(because(0), "You get this because you commented on version 1, so you follow it.");
+    assert_eq!(because(1), "You get this because you requested a transition of version 1, so you follow it.");
     world.as_("bob").greenroom(["unfollow", "churn", "1"]).success();
     world.comment("bob", "Not for long");
     world.comment("alice", "Bob?");
     post.run();
-    assert_eq!(world.recipients()[2..], ["alice", "carol", "carol"], "bob's own comment does not bring him back");
+    assert_eq!(
+        world.recipients()[2..],
+        ["alice", "carol", "carol"],
+        "bob's own comment does not make bob follow again"
+    );
     world.as_("bob").greenroom(["follow", "churn", "1"]).success();
     world.comment("alice", "There you are");
     post.run();
@@ -146,7 +150,7 @@ fn a_wish_stays_with_a_renamed_model_and_does_not_go_to_a_new_one_of_the_old_nam
     world.as_("carol").greenroom(["notify", "model", "retention", "mute"]).success();
     world.alice().greenroom(["register", "--source", "s3://bucket/x", "churn"]).success();
     post.run();
-    assert_eq!(world.recipients().len(), 6, "nobody asked for the new churn");
+    assert_eq!(world.recipients().len(), 6, "no person follows the new churn");
 }
 
 #[test]
@@ -190,7 +194,7 @@ fn who_may_approve_hears_of_a_request_with_the_evidence_and_the_ways_to_decide()
     ask();
     post.run();
     let who = world.recipients();
-    let at = who.iter().position(|p| p == "carol").expect("carol is told, who follows nothing");
+    let at = who.iter().position(|p| p == "carol").expect("carol gets mail, although carol follows nothing");
     assert!(!who.contains(&"bob".to_owned()) && !who.contains(&"dave".to_owned()), "{who:?}");
     let text = world.sink.mails()[at].text().replace("\r\n", "\n");
     for part in [
@@ -228,7 +232,7 @@ fn who_may_approve_that_a_version_leaves_a_stage_is_told_how_many_approvals_that
     post.run();
     let mails = world.sink.mails();
     for name in ["carol", "dave"] {
-        let at = world.recipients().iter().position(|p| p == name).expect("both are told");
+        let at = world.recipients().iter().position(|p| p == name).expect("both get mail");
         let text = mails[at].text().replace("\r\n", "\n");
         let wanted =
             "shall move from Production to Archived. 2 approvals are needed to leave Production, 0 given so far.";

@@ -74,7 +74,7 @@ fn a_token_of_a_person_who_was_removed_is_void_for_ever() {
     // Another person cannot take the id; the same person gets a new token after coming back.
     let other = ["person", "add", "bob", "--email", "evil@example.org"];
     let refused = world.alice().greenroom(other).code(5);
-    assert!(refused.stderr().contains("the id bob was another person's"), "{}", refused.stderr());
+    assert!(refused.stderr().contains("the id bob belonged to another person"), "{}", refused.stderr());
     world.alice().greenroom(["person", "add", "bob", "--email", "bob@example.org"]).success();
     search.clone().by(&old).json(401);
     let fresh = token(&world.alice(), "bob", &[]);
@@ -101,7 +101,7 @@ fn a_token_that_may_only_read_changes_nothing() {
     server.get(&format!("{MLFLOW}/registered-models/search")).by(&reader).json(200);
     let refused = server.post("registered-models/create", &named("wine")).by(&reader).json(403);
     assert_eq!(said(&refused), ("PERMISSION_DENIED", "This token may only read."));
-    assert!(world.subjects(1)[0].contains("Grant") || world.subjects(1)[0].contains("Create"), "nothing landed");
+    assert!(world.subjects(1)[0].contains("Grant") || world.subjects(1)[0].contains("Create"), "nothing was committed");
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_page_kept_from_before_goes_by_the_models_it_showed_and_not_by_who_has_their
     create("b", true);
     create("c", false);
     let second = page(&format!("&page_token={token}"));
-    assert_eq!(second["registered_models"][0]["name"], "c", "which he may read as `renamed`: {second}");
+    assert_eq!(second["registered_models"][0]["name"], "c", "which bob may read as `renamed`: {second}");
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn what_is_sent_becomes_a_version_in_one_commit_and_comes_back_byte_for_byte() {
     assert_eq!((&shown["source"]["run_id"], &shown["source"]["model_id"]), (&json!("r1"), &json!("m-1")));
     assert_eq!(shown["source"]["uri"], format!("mlflow-artifacts:/uploads/{}", upload(77)));
     assert_eq!(shown["artifacts"]["files"], 5);
-    assert_eq!(stored(&world).len(), 2, "only what is no small text is in the store");
+    assert_eq!(stored(&world).len(), 2, "only files other than small texts are in the store");
     world.alice().greenroom(["fetch", "wine/1", "../out"]).success();
     for (path, bytes) in &files {
         assert_eq!(&fs::read(world.sandbox.path("out").join(path)).expect("it was fetched"), bytes, "{path}");
@@ -238,7 +238,7 @@ fn odd_names_come_back_as_they_were() {
     let source = json!({ "name": "odd", "source": format!("mlflow-artifacts:/uploads/{id}") });
     server.post("registered-models/create", &json!({ "name": "odd" })).json(200);
     let made = server.post("model-versions/create", &source).json(200);
-    assert_eq!(made["model_version"]["status_message"], "MLmodel: run_id is no text", "what is wrong is told");
+    assert_eq!(made["model_version"]["status_message"], "MLmodel: run_id is not text", "the finding is shown");
     for (name, path) in odd.iter().skip(1) {
         let query = format!("{MLFLOW}/model-versions/get-artifact?name=odd&version=1&path={path}");
         assert_eq!(server.get(&query).answer().body, name.as_bytes(), "{name}");
@@ -270,7 +270,7 @@ fn mlflows_client_loads_the_names_that_are_not_warned_of_and_empty_folders() {
         }
         let said = alice.greenroom(["register", model, &format!("../{model}")]).success().stderr().to_owned();
         let warned = format!(
-            "MLflow's client cannot load this version from the address of a server, for it reads the names of {}",
+            "MLflow's client cannot load this version from the URL of a server, because it reads the names of {}",
             names.lines().count()
         );
         assert_eq!(said.contains(&warned), model == "bad", "{said}");
@@ -628,7 +628,7 @@ fn an_upload_that_breaks_off_is_invisible_and_can_be_sent_again() {
     let mut chunked = head(&server, &id, "weights.bin", "Transfer-Encoding: chunked\r\n");
     chunked.write_all(b"5\r\naaaaa\r\nFF\r\nbb").expect("it takes bytes");
     drop(chunked);
-    until("what came is gone", || under_way(&world) == 0);
+    until("the received bytes are removed", || under_way(&world) == 0);
     assert_eq!(get().status, 404);
     let create = json!({ "name": "wine", "source": format!("mlflow-artifacts:/uploads/{id}") });
     server.post("model-versions/create", &create).json(404);

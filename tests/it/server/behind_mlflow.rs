@@ -124,13 +124,13 @@ fn a_header_makes_nobody_of_who_has_no_token_for_that() {
     let (bob, wrong) = (world.token("bob"), "grm_00000000000000000000000000000000");
     let open = world.serve(&["--person-header", PERSON]);
     let refused = [
-        (comment(&open).header(PERSON, "bob"), 403, "the local user is nobody's service"),
+        (comment(&open).header(PERSON, "bob"), 403, "the local user is not a service"),
         (comment(&open).header(PERSON, "alice").by(bob), 403, "a token of a person's own"),
         (comment(&open).header(PERSON, "bob").by(bob), 403, "not even for the same person"),
-        (comment(&open).header(PERSON, "alice").by(wrong), 401, "a token that nobody has"),
-        (comment(&open).header(PERSON, "nobody").by(&service), 403, "somebody whom nobody knows"),
+        (comment(&open).header(PERSON, "alice").by(wrong), 401, "an unknown token"),
+        (comment(&open).header(PERSON, "nobody").by(&service), 403, "an unknown person"),
         (comment(&open).header(PERSON, "alice, bob").by(&service), 403, "two at once"),
-        (comment(&open).header(PERSON, " ").by(&service), 403, "nobody in particular"),
+        (comment(&open).header(PERSON, " ").by(&service), 403, "an empty name"),
         (comment(&open).header(PERSON, "alice").header(PERSON, "bob").by(&service), 400, "two headers"),
     ];
     for (request, status, what) in refused {
@@ -155,7 +155,7 @@ fn a_header_makes_nobody_of_who_has_no_token_for_that() {
     let same = ["serve", "--bind", "127.0.0.1:0", "--behind-proxy", "--proxy-user-header", "x-user", "--person-header"];
     for taken in ["X-User", "Authorization"] {
         let said = world.alice().greenroom(same.iter().chain(&[taken])).code(2);
-        assert!(said.stderr().contains("says something else already"), "{}", said.stderr());
+        assert!(said.stderr().contains("already has another meaning"), "{}", said.stderr());
     }
     world.is_sound();
 }

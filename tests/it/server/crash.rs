@@ -93,7 +93,7 @@ fn has_all(server: &Server, known: &BTreeMap<String, Known>) {
             server.get(&format!("{MLFLOW}/model-versions/search?filter=name%3D%27{}%27", model(writer))).json(200);
         for version in found["model_versions"].as_array().into_iter().flatten() {
             let source = version["source"].as_str().expect("text").to_owned();
-            assert!(known.contains_key(&source), "nobody asked for {version}");
+            assert!(known.contains_key(&source), "no request asked for {version}");
             let twice = stored.insert(source, version.clone());
             assert_eq!(twice, None, "twice: {version}");
         }

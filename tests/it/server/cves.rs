@@ -135,7 +135,7 @@ fn no_tag_switches_the_check_of_a_source_off() {
             assert!(said(&refused).1.starts_with("Invalid prompt source: "), "{refused}");
         }
     }
-    // The last of two equal tags counts, and says that this is no prompt: then the source is checked as any other.
+    // The last of two equal tags counts, and says that this is not a prompt: then the source is checked as any other.
     let tags = json!([{ "key": "mlflow.prompt.is_prompt", "value": "true" }, { "key": "mlflow.prompt.is_prompt", "value": "false" }]);
     server.post("model-versions/create", &json!({ "name": "wine", "source": "s3://b/../x", "tags": tags })).json(400);
     // Set later, or by hand in git, the tag has no effect either.

@@ -97,12 +97,12 @@ fn what_may_be_done_about_a_request_depends_on_who_looks() {
     assert_eq!(
         doing(&carol),
         ["APPROVE REJECT", "CANCEL REJECT"],
-        "nobody's own approval counts where some are needed"
+        "an approval of one's own request does not count if approvals are needed"
     );
-    assert_eq!(doing(&erin), ["", "APPROVE REJECT"], "who is named as approver needs no level");
+    assert_eq!(doing(&erin), ["", "APPROVE REJECT"], "a named approver needs no level");
     assert_eq!(doing(&alice), ["CANCEL APPROVE REJECT", "CANCEL REJECT"], "a manager is not therefore an approver");
     erin.post("transition-requests/approve", &to("Canary", "1")).json(200);
-    assert_eq!(doing(&erin), ["", "REJECT"], "what is approved is not offered again");
+    assert_eq!(doing(&erin), ["", "REJECT"], "an approved request is not offered again");
     let reader = token(&world.alice(), "alice", &["--read-only"]);
     assert_eq!(doing(&By { server: &server, token: &reader }), ["", ""]);
 }
@@ -187,7 +187,7 @@ fn a_request_says_at_once_what_it_lacks_and_that_ones_own_approval_does_not_coun
     }
     assert_eq!(warnings.len(), 3, "{made}");
     assert_eq!(made["request"]["system_comment"], json!(warnings.join(". ")));
-    // A caller who cannot approve is told only the missing conditions.
+    // A caller who cannot approve gets only the missing conditions.
     let made = bob.post("transition-requests/create", &to("Canary", "1")).json(200);
     assert_eq!(made["warnings"].as_array().map(Vec::len), Some(2), "{made}");
     let listed = server.get("/api/greenroom/requests/list").by(world.token("erin")).json(200);
@@ -231,10 +231,13 @@ fn a_version_shows_its_open_requests_and_the_callers_level() {
         (&open["user_id"], &open["from_stage"], &open["to_stage"]),
         (&json!("bob"), &json!("Staging"), &json!("Production"))
     );
-    assert!(version.get("description").is_none() && version.get("run_id").is_none(), "what is not set is absent");
+    assert!(
+        version.get("description").is_none() && version.get("run_id").is_none(),
+        "fields that are not set are absent"
+    );
     let seen = bob.get("databricks/model-versions/get?name=wine&version=2").json(200);
     assert_eq!(seen["model_version_databricks"]["permission_level"], "CAN_READ");
-    assert_eq!(seen["model_version_databricks"]["email_subscription_status"], "SUBSCRIBED", "he requested");
+    assert_eq!(seen["model_version_databricks"]["email_subscription_status"], "SUBSCRIBED", "bob made the request");
     let found = bob.get("databricks/model-versions/search?filter=name%3D'wine'&order_by=version_number").json(200);
     let rows = found["model_versions_databricks"].as_array().expect("rows");
     let with_open: Vec<_> = rows.iter().map(|v| (&v["version"], v["open_requests"].is_array())).collect();
@@ -318,7 +321,7 @@ fn arguments_come_in_the_query_or_in_the_body() {
 /// Sends a request during another write, so that the answer comes after the client gave up.
 fn lose(world: &World, server: &Server, person: &str, method: &str, path: &str, body: &Value) {
     let repo = Repo::open(&world.sandbox.path("r/.git")).expect("the repository opens");
-    let lock = repo.lock(Duration::from_secs(10)).expect("nobody else writes");
+    let lock = repo.lock(Duration::from_secs(10)).expect("no other process writes");
     let (body, token) = (body.to_string(), world.token(person));
     let head = format!("{method} {MLFLOW}/{path} HTTP/1.1\r\nHost: {}\r\n", server.address());
     let kind = format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\n");
@@ -443,7 +446,7 @@ fn permissions_are_replaced_in_one_step_and_never_half() {
             assert_eq!(said(&body).0, code, "{method} {list}");
         }
     }
-    assert_eq!(world.subjects(1), before, "nothing landed");
+    assert_eq!(world.subjects(1), before, "nothing was committed");
     let dashed = format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]);
     let same = server.get(&format!("/api/2.0/permissions/registered-models/{dashed}")).by(world.token("bob"));
     assert_eq!(

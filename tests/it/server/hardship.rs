@@ -44,7 +44,7 @@ fn a_full_disk_refuses_writes_and_answers_reads_and_all_is_well_with_room_again(
             }
             status => panic!("{pages} pages: {status} {reply}"),
         }
-        assert_eq!(models(&server), known, "{pages} pages: only what was acknowledged is there");
+        assert_eq!(models(&server), known, "{pages} pages: only acknowledged changes are there");
     }
     assert!(refused > 3, "the disk was full at times: {refused}");
     std::fs::remove_file(disk.join("filler")).expect("it is there");
@@ -89,7 +89,7 @@ fn the_server_the_command_line_and_git_write_at_once_and_none_loses_anything() {
                     let source = format!("s3://server/{w}/{n}");
                     let body = json!({ "name": "wine", "source": source });
                     let answer = server.post("model-versions/create", &body).answer();
-                    // A writer that loses too often may be told to retry later; that is no acknowledgement.
+                    // A writer that loses too often may be told to retry later; that is not an acknowledgement.
                     assert!(matches!(answer.status, 200 | 409 | 429), "{}", String::from_utf8_lossy(&answer.body));
                     (answer.status == 200).then_some(source)
                 };
@@ -171,7 +171,7 @@ fn git_keeps_house_under_load_and_no_answer_is_stale_or_wrong() {
                         let read = server.get(&format!("{MLFLOW}/registered-models/get?name=wine")).json(200);
                         let tags = read["registered_model"]["tags"].as_array().expect("tags").clone();
                         let mine = tags.iter().find(|t| t["key"] == format!("k{w}").as_str()).expect("my tag");
-                        assert_eq!(mine["value"], n.to_string(), "what was acknowledged is read");
+                        assert_eq!(mine["value"], n.to_string(), "an acknowledged change is read");
                     }
                 })
             })

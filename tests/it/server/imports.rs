@@ -130,7 +130,7 @@ fn what_is_not_allowed_stays_a_reference_and_is_never_opened() {
         let body = json!({ "name": "wine", "source": source });
         server.post("model-versions/create", &body).json(400);
     }
-    assert_eq!(upstream.asked(), Vec::<String>::new(), "nobody was asked anything");
+    assert_eq!(upstream.asked(), Vec::<String>::new(), "no server was asked");
     // A prompt's tag has no effect on that (CVE-2026-2614).
     let tags = json!({ "tags": [{ "key": "mlflow.prompt.is_prompt", "value": "true" }] });
     let mut prompt = tags;
@@ -259,7 +259,7 @@ fn what_a_server_must_not_do_fails_the_copy() {
         let message = failed["status_message"].as_str().expect("a message");
         assert!(message.contains(why), "{why}: {message}");
     }
-    assert_eq!(elsewhere.asked(), Vec::<String>::new(), "nobody was sent elsewhere");
+    assert_eq!(elsewhere.asked(), Vec::<String>::new(), "no redirect was followed");
     world.is_sound();
 }
 
@@ -317,7 +317,7 @@ fn a_copy_within_the_registry_shares_the_files() {
         server.post("model-versions/create", &body).by(token).answer()
     };
     assert_eq!(copy(world.token("bob"), "copy").status, 200);
-    assert_eq!(copy(world.token("carol"), "stolen").status, 404, "who may not read it may not copy it");
+    assert_eq!(copy(world.token("carol"), "stolen").status, 404, "a person who may not read it may not copy it");
     let tree = |of: &str| world.alice().git(["rev-parse", &format!("HEAD:models/{of}/versions/1/artifacts")]).success();
     assert_eq!(tree("wine").stdout(), tree("copy").stdout());
     let record = world.alice().git(["show", "HEAD:models/copy/versions/1/version.toml"]).success();

@@ -108,7 +108,7 @@ fn told_to_stop_it_answers_what_is_open_and_ends() {
     let idle = TcpStream::connect(server.address()).expect("it listens");
     server.signal("TERM");
     thread::sleep(Duration::from_millis(300));
-    assert!(TcpStream::connect(server.address()).is_err(), "nobody new is let in");
+    assert!(TcpStream::connect(server.address()).is_err(), "no new connection is accepted");
     open.write_all(body.as_bytes()).expect("it still reads");
     let mut answer = String::new();
     open.read_to_string(&mut answer).expect("it answers and closes");

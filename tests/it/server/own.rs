@@ -349,10 +349,10 @@ fn the_feed_tells_each_reader_what_he_may_know() {
     for (who, events) in [("bob", &bobs), ("carol", &carols)] {
         let told = told(events);
         for word in ["example.org", "person.", "s3://b/h"] {
-            assert!(who == "carol" && word == "s3://b/h" || !told.contains(word), "{who} is told of {word}: {told}");
+            assert!(who == "carol" && word == "s3://b/h" || !told.contains(word), "{who} sees {word}: {told}");
         }
     }
-    assert_eq!(of(&carols, "gone"), 2, "who may read any model may know of those that are gone");
+    assert_eq!(of(&carols, "gone"), 2, "a person who may read any model sees deleted ones");
     assert!(told(&managers).contains("bob@example.org"));
     let ids: BTreeSet<&str> = managers.iter().map(|e| e["id"].as_str().expect("an id")).collect();
     assert_eq!(ids.len(), managers.len());
@@ -489,7 +489,7 @@ fn a_stream_ends_with_the_right_to_listen_and_with_the_server() {
     world.alice().greenroom(["access", "revoke", "--model", "wine", "bob"]).success();
     world.alice().greenroom(["tag", "set", "wine", "c=d"]).success();
     server.post("registered-models/create", &named("bobs")).by(world.token("bob")).json(200);
-    let rest = other.until("event: model.created\n").expect("his own model");
+    let rest = other.until("event: model.created\n").expect("bob's own model");
     assert!(!rest.contains("model.tag_set"), "{rest}");
     let began = Instant::now();
     server.signal("TERM");
@@ -540,5 +540,5 @@ fn the_page_of_the_api_lists_every_endpoint_and_who_may_ask() {
         missing.is_empty(),
         "examples/server/API.md does not list, as `| METHOD | `address` | who | what |`:{missing}"
     );
-    assert!(gone.is_empty(), "examples/server/API.md lists what is not there, or for others:{gone}");
+    assert!(gone.is_empty(), "examples/server/API.md lists paths that do not exist, or with wrong rights:{gone}");
 }

@@ -89,7 +89,8 @@ fn requests_one_after_the_other_share_a_connection() {
     let create = |name: &str| {
         let body = json!({ "name": name, "description": "a\n\nb\r\n\r\nc" }).to_string();
         format!(
-            "POST {MLFLOW}/registered-models/create HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "POST {MLFLOW}/registered-models/create HTTP/1.1\r\nHost: {host}\r\nContent-Type: \
+             application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         )
     };
@@ -150,7 +151,10 @@ fn a_caller_may_ask_so_often_and_others_are_served_meanwhile() {
     let refused = refused.expect("it goes on");
     assert_eq!(refused.header("retry-after"), Some("1"));
     let error = serde_json::from_slice(&refused.body).expect("JSON");
-    assert_eq!(said(&error), ("REQUEST_LIMIT_EXCEEDED", "More than 5 requests a second; wait a moment and go slower."));
+    assert_eq!(
+        said(&error),
+        ("REQUEST_LIMIT_EXCEEDED", "You sent more than 5 requests per second; wait a moment and slow down.")
+    );
     server.get("/health").answer();
 }
 

@@ -63,7 +63,7 @@ fn a_branch_that_is_deleted_is_an_error_until_it_is_back() {
     // HEAD is on another branch, and the served branch still exists.
     server.get(&format!("{MLFLOW}/registered-models/get?name=wine")).json(200);
     world.alice().git(["branch", "-D", "main"]).success();
-    is_lost(&server, "the branch main is gone");
+    is_lost(&server, "the branch main no longer exists");
     world.alice().git(["branch", "main", &tip]).success();
     is_well(&world, &server, "main", "back");
     // The same with a detached HEAD.
@@ -71,7 +71,7 @@ fn a_branch_that_is_deleted_is_an_error_until_it_is_back() {
     is_well(&world, &server, "main", "detached");
     let tip = world.alice().git(["rev-parse", "main"]).success().stdout().trim().to_owned();
     world.alice().git(["update-ref", "-d", "refs/heads/main"]).success();
-    is_lost(&server, "the branch main is gone");
+    is_lost(&server, "the branch main no longer exists");
     world.alice().git(["update-ref", "refs/heads/main", &tip]).success();
     is_well(&world, &server, "main", "again");
 }
@@ -81,7 +81,7 @@ fn a_registry_that_is_removed_is_an_error_and_one_that_is_moved_is_followed() {
     let (world, server) = served();
     world.alice().git(["rm", "--quiet", "greenroom.toml"]).success();
     world.alice().git(["commit", "--quiet", "-m", "Remove it"]).success();
-    is_lost(&server, "does not hold the registry any more");
+    is_lost(&server, "no longer contains the registry");
     world.alice().git(["revert", "--no-edit", "HEAD"]).success();
     is_well(&world, &server, "main", "reverted");
     world.sandbox.write("r/ml/.keep", "");

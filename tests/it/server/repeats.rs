@@ -22,7 +22,7 @@ fn a_version_whose_answer_was_lost_is_not_made_again() {
     let request = format!("{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
     // During another write the request waits, and its client gives up.
     let repo = Repo::open(&world.sandbox.path("r/.git")).expect("the repository opens");
-    let lock = repo.lock(Duration::from_secs(10)).expect("nobody else writes");
+    let lock = repo.lock(Duration::from_secs(10)).expect("no other process writes");
     let mut stream = TcpStream::connect(server.address()).expect("it listens");
     stream.write_all(request.as_bytes()).expect("it reads");
     thread::sleep(Duration::from_millis(500));

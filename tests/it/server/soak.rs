@@ -111,7 +111,7 @@ fn under_load_for_long_it_takes_no_more_than_after_a_while() {
         (before, after)
     });
     eprintln!("{} requests, {} deliveries: {before:?}, then {after:?}", asked.into_inner(), receiver.count());
-    assert!(receiver.count() > 0, "nothing was told");
+    assert!(receiver.count() > 0, "nothing was delivered");
     assert!(after.memory <= before.memory + growth, "memory grows: {before:?}, then {after:?}");
     assert!(after.descriptors <= before.descriptors + SPARE, "descriptors leak: {before:?}, then {after:?}");
     assert!(after.threads <= before.threads + SPARE, "threads leak: {before:?}, then {after:?}");

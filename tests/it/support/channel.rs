@@ -68,7 +68,7 @@ impl Book {
         while !wanted(&told) {
             let left = end.saturating_duration_since(Instant::now());
             let events: Vec<_> = told.iter().map(|t| (&t.channel, &t.event, &t.lane, t.taken)).collect();
-            assert!(!left.is_zero(), "waited for {what}; told: {events:#?}\nsaid: {:#?}", self.said());
+            assert!(!left.is_zero(), "waited for {what}; delivered: {events:#?}\nsaid: {:#?}", self.said());
             told = self.more.wait_timeout(told, left).expect("no thread failed").0;
         }
         told.clone()

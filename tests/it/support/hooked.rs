@@ -1,4 +1,4 @@
-//! A receiver of webhooks that records its requests and answers as told.
+//! A receiver of webhooks that records its requests and answers as the test says.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

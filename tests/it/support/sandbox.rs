@@ -241,7 +241,7 @@ impl Done {
     #[track_caller]
     pub fn json(&self) -> Value {
         let text = self.stdout();
-        serde_json::from_str(text).unwrap_or_else(|e| panic!("output of {} is no JSON: {e}\n{text}", self.shown))
+        serde_json::from_str(text).unwrap_or_else(|e| panic!("output of {} is not JSON: {e}\n{text}", self.shown))
     }
 }
 

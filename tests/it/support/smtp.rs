@@ -85,7 +85,7 @@ impl Sink {
     /// The accepted mails, oldest first.
     pub fn mails(&self) -> Vec<Mail> {
         let text = fs::read_to_string(self.folder.join("mails.jsonl")).unwrap_or_default();
-        // A line that was cut off when the server was killed is no mail: its client got no confirmation.
+        // A line that was cut off when the server was killed is not a mail: its client got no confirmation.
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).map(Mail).collect()
     }
 }

@@ -113,7 +113,7 @@ pub fn judge_host_paths(source: &Source, folders: &[&str]) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (index, line) in source.text.lines().enumerate() {
         for folder in folders {
-            // `https://host/work/x` and `../work/x` are no such folder: there the path began earlier.
+            // `https://host/work/x` and `../work/x` are not such folders: there the path began earlier.
             let begins = |(at, _): (usize, &str)| !line[..at].ends_with(goes_on);
             if line.match_indices(folder).any(begins) {
                 let say = format!("names `{folder}`, a folder of the machine it was written on");

@@ -80,7 +80,7 @@ impl Transcript {
                 let code = match line(at).and_then(|l| l.strip_prefix("? ")) {
                     Some(code) => {
                         at += 1;
-                        code.parse().map_err(|_| format!("{at}: '{code}' is no exit code"))?
+                        code.parse().map_err(|_| format!("{at}: '{code}' is not an exit code"))?
                     }
                     None => 0,
                 };
@@ -216,7 +216,7 @@ impl Played {
                 Some(&"printed"),
                 Palette::plain(),
             )
-            .expect("a string takes what is written to it");
+            .expect("a string accepts all writes");
         }
         Some(out).filter(|o| !o.is_empty())
     }

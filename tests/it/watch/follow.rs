@@ -62,7 +62,7 @@ fn what_happens_while_nobody_watches_is_told_after_the_next_start_once() {
     world.start(all(&world)).end();
     let once = WatchOptions { once: true, ..all(&world) };
     let watcher = greenroom::watch::Watcher::start(world.home(), once).expect("a thread");
-    assert_eq!(watcher.join().expect("it ends well").delivered, 0, "all was told already");
+    assert_eq!(watcher.join().expect("it ends well").delivered, 0, "all was delivered already");
     assert_eq!(world.values("all", "m"), numbered(0..4));
     assert_eq!(world.book.told().len(), 5, "the model and four tags");
 }
@@ -178,7 +178,7 @@ fn channels_that_could_not_be_made_are_made_at_the_next_look_and_miss_nothing() 
     world.book.wait("three tags", |t| t.iter().filter(|t| t.event == "model.tag_set").count() >= 3);
     running.end();
     assert_eq!(world.values(ONE, "m"), numbered(0..3));
-    assert!(world.book.has_said(MessageLevel::Error, "it is tried again"));
+    assert!(world.book.has_said(MessageLevel::Error, "the watcher tries again"));
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn where_the_old_history_is_gone_it_says_so_and_goes_on() {
     world.tags("m", 2..3);
     world.book.wait("what comes after", |t| t.iter().any(|t| t.text.contains("v2")));
     running.end();
-    assert!(world.book.has_said(MessageLevel::Error, "is gone"), "{:?}", world.book.said());
+    assert!(world.book.has_said(MessageLevel::Error, "no longer exists"), "{:?}", world.book.said());
     assert_eq!(world.values("all", "m"), ["v1", "v2"]);
 }
 
@@ -261,7 +261,7 @@ fn a_step_that_no_gate_has_seen_and_that_breaks_a_rule_is_told() {
     let violated: Vec<_> = told.iter().filter(|t| t.event == "rule.violated").collect();
     assert_eq!(violated.len(), 1, "{violated:#?}");
     assert!(violated[0].text.contains("bob may not"), "{violated:#?}");
-    assert!(told.iter().any(|t| t.event == "access.granted"), "what happened is told all the same");
+    assert!(told.iter().any(|t| t.event == "access.granted"), "its events are delivered nevertheless");
     assert!(world.book.has_said(MessageLevel::Error, "breaks rules"));
 }
 
@@ -328,7 +328,7 @@ fn a_branch_that_is_renamed_is_followed_while_somebody_watches_and_while_nobody_
     world.alice().git(["branch", "-m", "main", "trunk"]).success();
     world.tags("m", 2..4);
     world.book.wait("two more", |t| t.len() >= 5);
-    assert!(world.book.has_said(MessageLevel::Info, "at another place"));
+    assert!(world.book.has_said(MessageLevel::Info, "the registry has moved"));
     running.end();
     // No watcher runs: the branch is renamed, and a commit is made on it.
     world.alice().git(["branch", "-m", "trunk", "master"]).success();
@@ -336,9 +336,9 @@ fn a_branch_that_is_renamed_is_followed_while_somebody_watches_and_while_nobody_
     let running = world.start(all(&world));
     world.book.wait("the last two", |t| t.len() >= 7);
     running.end();
-    assert!(world.book.has_said(MessageLevel::Info, "where the registry was before"));
+    assert!(world.book.has_said(MessageLevel::Info, "former location"));
     assert_eq!(world.values("all", "m"), numbered(0..6));
-    assert_eq!(world.book.told().len(), 7, "each was told once");
+    assert_eq!(world.book.told().len(), 7, "each was delivered once");
 }
 
 #[test]
@@ -361,7 +361,7 @@ fn a_registry_that_is_moved_is_followed_while_somebody_watches_and_while_nobody_
     assert_eq!(world.values("all", "m"), numbered(0..6));
     let told = world.book.told();
     let moves = told.iter().filter(|t| t.event == "registry.moved").count();
-    assert_eq!((told.len(), moves), (9, 2), "each was told once: {told:#?}");
+    assert_eq!((told.len(), moves), (9, 2), "each was delivered once: {told:#?}");
 }
 
 #[test]

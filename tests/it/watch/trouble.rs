@@ -75,7 +75,7 @@ fn a_poison_event_holds_up_its_own_model_only_and_dies_in_the_end() {
     world.model("fine");
     world.tags("fine", 0..3);
     world.book.wait("the other model", |t| t.iter().filter(|t| t.lane == "fine" && t.taken).count() >= 4);
-    world.book.wait("what came after the poison", |t| t.iter().filter(|t| t.lane == "poison" && t.taken).count() >= 2);
+    world.book.wait("the events after the poison", |t| t.iter().filter(|t| t.lane == "poison" && t.taken).count() >= 2);
     until("the end", &world, || outbox(&world).look("x").expect("readable").expect("known").dead().count() == 1);
     assert_eq!(tries.load(Ordering::SeqCst), 10, "the first and nine more");
     assert_eq!(world.values("x", "poison"), numbered(0..2));
@@ -279,7 +279,7 @@ fn a_mail_about_a_webhook_that_goes_on_before_it_is_sent_is_dropped_and_is_no_de
     });
     running.end();
     assert_eq!(outbox(&world).look("post").expect("readable").expect("known").dead().count(), 0);
-    assert!(world.book.taken().iter().all(|t| t.channel == hook), "nobody needs to hear of it any more");
+    assert!(world.book.taken().iter().all(|t| t.channel == hook), "no delivery about it is needed any more");
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn whoever_made_a_webhook_hears_that_it_is_gone_in_a_folder_of_a_repository_too(
     let post = world.book.channel("post", |_| delivered());
     let source: ChannelSource = Arc::new(move |_, _| Ok(vec![Box::new(called.clone()), Box::new(Post(post.clone()))]));
     let running = Running::start(&home(&alice), world.options(source));
-    world.book.hear(MessageLevel::Info, "the first start");
+    world.book.hear(MessageLevel::Info, "first start");
     alice.greenroom(["model", "create", "m"]).success();
     world.book.wait("the mail", |t| t.iter().any(|t| t.channel == "post" && t.taken));
     running.end();
@@ -398,7 +398,7 @@ fn what_cannot_be_noted_is_not_sent_again_as_fast_as_it_can() {
     world.model("m");
     world.tags("m", 0..20);
     let running = world.start(world.options(source));
-    until("the full disk", &world, || world.book.has_said(MessageLevel::Error, "cannot be written down"));
+    until("the full disk", &world, || world.book.has_said(MessageLevel::Error, "cannot be recorded"));
     std::thread::sleep(Duration::from_secs(1));
     let tries = world.book.told().len();
     assert!(tries <= 20, "a try each 600 ms: {tries}");
@@ -414,7 +414,7 @@ fn a_second_watcher_stands_by_and_takes_over() {
     let options = || world.options(always(vec![world.book.channel("x", |_| delivered())]));
     let first = world.start(options());
     let second = Running::start(&world.home(), options());
-    until("the second", &world, || world.book.has_said(MessageLevel::Info, "standing by"));
+    until("the second", &world, || world.book.has_said(MessageLevel::Info, "stands by"));
     world.model("m");
     world.tags("m", 0..3);
     world.book.wait("the first's", |t| t.len() >= 4);
@@ -529,7 +529,7 @@ fn a_damaged_journal_stops_its_own_channel_only_and_until_it_is_moved_away() {
     let running = world.start(world.options(channels()));
     world.book.wait("the others", |t| from(t, "a") >= 2 && from(t, "y") >= 2);
     assert!(
-        world.book.has_said(MessageLevel::Error, "what is stored of a channel cannot be used"),
+        world.book.has_said(MessageLevel::Error, "the stored state of a channel cannot be used"),
         "{:?}",
         world.book.said()
     );
@@ -538,7 +538,7 @@ fn a_damaged_journal_stops_its_own_channel_only_and_until_it_is_moved_away() {
     world.book.wait("it goes on", |t| from(t, "a") >= 3 && t.iter().any(|t| t.channel == "x" && t.lane == "o"));
     running.end();
     assert_eq!(from(&world.book.told(), "x"), 2, "what happened meanwhile is sent by a replay");
-    let complaints = world.book.said().iter().filter(|s| s.contains("what is stored of a channel")).count();
+    let complaints = world.book.said().iter().filter(|s| s.contains("the stored state of a channel")).count();
     assert_eq!(complaints, 1, "{:?}", world.book.said());
 }
 

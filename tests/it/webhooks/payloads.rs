@@ -205,9 +205,9 @@ fn an_event_has_its_general_name_then_its_specific_one_and_stages_of_ones_own_on
         told(PayloadSubject::Event(&event), false, |told| payload::names(PayloadProfile::Databricks, &events, told))
     };
     let (general, archived) = ("MODEL_VERSION_TRANSITIONED_STAGE", "MODEL_VERSION_TRANSITIONED_TO_ARCHIVED");
-    assert_eq!(names(Stage::Archived, &[archived, general]), [general, archived], "side effects are told, too");
+    assert_eq!(names(Stage::Archived, &[archived, general]), [general, archived], "side effects are delivered, too");
     assert_eq!(names(Stage::Archived, &[archived]), [archived]);
-    assert_eq!(names(Stage::Archived, &["*"]), [general], "all is told once");
+    assert_eq!(names(Stage::Archived, &["*"]), [general], "each event is delivered once");
     assert_eq!(names(Stage::None, &[general, archived]), [general]);
     assert_eq!(names("Canary".parse().expect("a stage"), &[general, archived]), [general]);
     assert_eq!(names(Stage::Archived, &["COMMENT_CREATED"]), [""; 0]);
@@ -231,13 +231,17 @@ fn a_profile_carries_its_own_names_and_says_who_carries_others() {
     assert_eq!(
         why(PayloadProfile::Databricks, "version.transitioned").as_deref(),
         Some(
-            "the profile databricks cannot tell of version.transitioned; these can: cloudevents, slack, teams, standard"
+            "the profile databricks cannot send version.transitioned; these profiles can: cloudevents, slack, teams, \
+             standard"
         )
     );
-    assert_eq!(why(PayloadProfile::Mlflow, "version.imagined").as_deref(), Some("no event is named version.imagined"));
+    assert_eq!(
+        why(PayloadProfile::Mlflow, "version.imagined").as_deref(),
+        Some("there is no event named version.imagined")
+    );
     assert_eq!(
         why(PayloadProfile::Standard, "budget_policy.exceeded").as_deref(),
-        Some("no event is named budget_policy.exceeded")
+        Some("there is no event named budget_policy.exceeded")
     );
 }
 

@@ -262,7 +262,7 @@ fn an_answer_without_end_costs_little_and_a_slow_one_is_given_up() {
     let limits = PostLimits { total: Duration::from_millis(700), ..PostLimits::default() };
     let out = world.outgoing(&["127.0.0.1"], System, limits);
     let AttemptOutcome::Retry { why, after: None } = world.outcome(&out) else { panic!("it was given up") };
-    assert!(why.contains("no answer in time"), "{why}");
+    assert!(why.contains("no response in time"), "{why}");
 }
 
 #[test]
@@ -325,7 +325,7 @@ fn without_its_secret_nothing_is_sent_and_the_reason_names_it() {
     let receiver = Hooked::with_status(200);
     let world = World::new(&["--event", MOVED, "--url", &receiver.url(), "--secret", "release"]);
     let AttemptOutcome::Retry { why, .. } = world.outcome(&world.local()) else { panic!("it waits") };
-    assert_eq!(why, "the secret 'release' is not here: `greenroom secret set release`");
+    assert_eq!(why, "the secret 'release' is not set; set it with `greenroom secret set release`");
     assert_eq!(receiver.got().len(), 0);
     world.set("release", "now");
     assert_eq!(world.outcome(&world.local()), AttemptOutcome::Delivered("HTTP 200".to_owned()));

@@ -62,7 +62,7 @@ impl Markdown {
         }
         if self.text.len() + piece.len() > MAX_TEXT {
             self.full = true;
-            self.text.push_str("\n\nThere is more than fits here: `greenroom check` prints all.\n");
+            self.text.push_str("\n\nThe report is cut here: `greenroom check` prints all.\n");
             return;
         }
         self.text.push_str(piece);
@@ -80,7 +80,7 @@ pub(in crate::cli) fn words(s: &str) -> String {
     if is_harmless(&shown) { shown.replace('_', "\\_") } else { code(&shown) }
 }
 
-/// Puts text from the repository into a code span, whatever it holds.
+/// Puts any text from the repository into a code span.
 pub(in crate::cli) fn code(s: &str) -> String {
     let shown = shorten(&one_line(s));
     if shown.is_empty() {

@@ -14,7 +14,7 @@ pub(in crate::cli) fn log(findings: &[Annotation<'_>], home: &str) -> Value {
     // Faults of reading a file, of merging and the like belong to no rule in `RULES`.
     let others: BTreeSet<&str> = findings.iter().map(|f| f.problem.rule).filter(|r| !named.contains(r)).collect();
     let ids: Vec<&str> = known.clone().map(|(name, _)| name).chain(others.iter().copied()).collect();
-    let about = known.chain(others.iter().map(|r| (*r, "Files of the registry are as its format asks.")));
+    let about = known.chain(others.iter().map(|r| (*r, "The files of the registry follow the registry's format.")));
     let rules: Vec<Value> =
         about.map(|(name, about)| json!({ "id": name, "shortDescription": { "text": text(about) } })).collect();
     let results: Vec<Value> = fingerprints(findings)

@@ -234,7 +234,7 @@ fn print_request(out: &mut Output, r: &Request, landers: &Committers) {
         1 => "; 1 approval".to_owned(),
         n => format!("; {n} approvals"),
     };
-    let archive = if r.archive_existing { ", archiving what is there" } else { "" };
+    let archive = if r.archive_existing { ", archives the versions in the stage" } else { "" };
     let landed = landed_by(landers.of(&r.id));
     out.foreign(&format!("  {} by {}, {}{landed}{archive}{reviews}", r.to, r.created_by, local(r.created_at)));
     if !r.comment.is_empty() {

@@ -43,8 +43,8 @@ pub async fn files_of(call: &Call, model: &ModelName, version: u64) -> Result<Fi
     });
     found.await?.ok_or_else(|| {
         ApiError::not_found(format!(
-            "The files of '{shown}' version {version} were not copied into the registry; get-download-uri tells where \
-             they are."
+            "The files of '{shown}' version {version} were not copied into the registry; get-download-uri returns \
+             their location."
         ))
     })
 }
@@ -110,7 +110,7 @@ fn find(listed: &Files, path: &str) -> Result<FileEntry<FileLocation>, ApiError>
     let folder = format!("{path}/");
     let mut paths = files.iter().map(|f| &f.path).chain(&listed.empty_folders);
     let is_folder = paths.any(|p| *p == path || p.as_str().starts_with(&folder));
-    let what = if is_folder { "a folder" } else { "no file" };
+    let what = if is_folder { "a folder" } else { "not a file" };
     Err(ApiError::not_found(format!("'{path}' is {what} of this version.")))
 }
 

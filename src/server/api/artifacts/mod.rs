@@ -125,7 +125,7 @@ impl From<ArtifactError> for ApiError {
     fn from(e: ArtifactError) -> Self {
         match e {
             ArtifactError::Path(e) => e.into(),
-            // That a file is missing is no secret, nor how to get it. "This machine" in the message is the server.
+            // The caller may know that a file is missing, and how to get it. "This machine" is the server.
             ArtifactError::Missing(_) => Self::not_found(format!("On the server, {e}")),
             ArtifactError::Clash(..)
             | ArtifactError::FileAndFolder(_)

@@ -132,7 +132,7 @@ impl Flusher {
 async fn next(body: &mut Body) -> Result<Option<axum::body::Bytes>, ApiError> {
     loop {
         let frame = timeout(PAUSE, poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx))).await;
-        let paused = |_| ApiError::new(Code::BadRequest, "Nothing came for a minute; send the file again.");
+        let paused = |_| ApiError::new(Code::BadRequest, "No data arrived for a minute; send the file again.");
         match frame.map_err(paused)? {
             None => return Ok(None),
             Some(Ok(frame)) => match frame.into_data() {
@@ -140,7 +140,7 @@ async fn next(body: &mut Body) -> Result<Option<axum::body::Bytes>, ApiError> {
                 Err(_) => continue,
             },
             Some(Err(e)) if body_pace::is_too_slow(&e) => {
-                return Err(ApiError::new(Code::BadRequest, "The body came too slowly; send the file again."));
+                return Err(ApiError::new(Code::BadRequest, "The body arrived too slowly; send the file again."));
             }
             Some(Err(_)) => {
                 return Err(ApiError::new(Code::BadRequest, "The body ended early; send the file again."));
@@ -165,7 +165,7 @@ async fn drain(body: &mut Body) {
 
 /// Returns the length that a request declares for its body.
 fn length(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
-    let bad = || ApiError::new(Code::BadRequest, "The header Content-Length is no number.");
+    let bad = || ApiError::new(Code::BadRequest, "The header Content-Length is not a number.");
     let given = headers.get(header::CONTENT_LENGTH);
     given.map(|v| v.to_str().ok().and_then(|v| v.parse().ok()).ok_or_else(bad)).transpose()
 }
@@ -176,7 +176,7 @@ fn digest(headers: &HeaderMap) -> Result<Option<Digest>, ApiError> {
     let given = given.to_str().unwrap_or_default();
     let sha256 = given.split(',').find_map(|d| d.trim().strip_prefix("sha-256=:")?.strip_suffix(':'));
     let Some(sha256) = sha256 else { return Ok(None) };
-    let bad = || ApiError::new(Code::BadRequest, "The header Content-Digest has no SHA-256 in base64.");
+    let bad = || ApiError::new(Code::BadRequest, "The header Content-Digest does not hold a SHA-256 in base64.");
     let bytes = BASE64.decode(sha256).map_err(|_| bad())?;
     let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
     Digest::new(hex).map(Some).map_err(|_| bad())

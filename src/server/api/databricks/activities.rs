@@ -135,10 +135,10 @@ fn shown(event: &Event) -> Value {
 }
 
 /// The text about a request whose version entered the stage by another way.
-const OVERTAKEN: &str = "The version entered the stage by another way.";
+const OVERTAKEN: &str = "The version entered the stage in another way.";
 
-/// What is said of an approval after which the version did not move.
-const MORE: &str = "The request stays open: it takes more approvals, or the version may not enter the stage yet.";
+/// The text about an approval after which the version did not move.
+const MORE: &str = "The request stays open: it needs more approvals, or the version may not enter the stage yet.";
 
 /// A commit and its events of one version.
 struct VersionCommit<'e> {

@@ -35,7 +35,7 @@ async fn create_now(call: Call) -> HandlerResult {
         Event::CommentCreated { comment, .. } => Some(comment),
         _ => None,
     });
-    shown(&call, &model, made.ok_or_else(|| ApiError::not_found("The comment is gone already."))?)
+    shown(&call, &model, made.ok_or_else(|| ApiError::not_found("The comment no longer exists."))?)
 }
 
 /// Returns the comment's text. The registry checks that it is not blank.

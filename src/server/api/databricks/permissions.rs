@@ -196,7 +196,7 @@ fn given(call: &Call) -> Result<BTreeMap<Principal, PermissionLevel>, ApiError> 
         None => return Ok(out),
         Some(Value::Array(list)) if list.len() <= MAX_ENTRIES => list,
         Some(Value::Array(_)) => {
-            return Err(ApiError::invalid(format!("An access_control_list has at most {MAX_ENTRIES} entries.")));
+            return Err(ApiError::invalid(format!("An access_control_list may have at most {MAX_ENTRIES} entries.")));
         }
         Some(other) => return Err(wrong_type("access_control_list", other)),
     };
@@ -222,7 +222,7 @@ fn principal(catalog: &Catalog, item: &Map<String, Value>) -> Result<Principal, 
         names.into_iter().filter_map(|n| Some((n, item.get(n).filter(|v| !v.is_null())?))).collect();
     let [(kind, value)] = named.as_slice() else {
         return Err(ApiError::invalid(
-            "Each entry of the access_control_list names exactly one of user_name, group_name and \
+            "Each entry of the access_control_list must name exactly one of user_name, group_name and \
              service_principal_name.",
         ));
     };

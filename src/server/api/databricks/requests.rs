@@ -84,7 +84,7 @@ async fn create_now(call: Call) -> HandlerResult {
         Event::RequestCreated { request, .. } => Some(request.clone()),
         _ => None,
     });
-    let made = made.ok_or_else(|| ApiError::not_found("The request is gone already."))?;
+    let made = made.ok_or_else(|| ApiError::not_found("The request no longer exists."))?;
     let viewer = Viewer::of(&call);
     let look = move |snapshot: &Snapshot<'_>| {
         let view = snapshot.model(&model)?.ok_or_else(|| Refusal::no_model(&model))?;
@@ -118,7 +118,7 @@ async fn approve_now(call: Call) -> HandlerResult {
     let archive_existing = call.args.flag("archive_existing_versions")?;
     let which = RequestSelector::Stage(to.clone(), None);
     let (name, stage) = (model.clone(), to);
-    // Who calls expects the version in the stage: an answer without it would be taken for that.
+    // The caller expects that the version is in the stage, and would read any successful response that way.
     let hindered = Hindered::Refuse;
     let action = Action::ApproveRequest { model, version, which, archive_existing, comment, hindered };
     let landed = call.write(vec![action]).await?;

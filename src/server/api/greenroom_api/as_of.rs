@@ -146,7 +146,7 @@ impl VersionSelector {
             (None, Some(stage), None) => Ok(Self::Stage(stage)),
             (None, None, Some(alias)) => Ok(Self::Alias(alias)),
             (None, None, None) => Err(missing("version")),
-            _ => Err(ApiError::invalid("Name one of version, stage and alias.")),
+            _ => Err(ApiError::invalid("Give exactly one of version, stage and alias.")),
         }
     }
 

@@ -70,7 +70,7 @@ pub async fn activities(call: Call) -> HandlerResult {
 
 /// Returns the number of the commit that a page token names.
 async fn number(call: &Call, token: &str) -> Result<u64, ApiError> {
-    let wrong = || ApiError::invalid("The page_token is none that this listing gave.");
+    let wrong = || ApiError::invalid("The page_token is not one that this list returned.");
     let commit = Oid::from_hex(token).ok_or_else(wrong)?;
     let look = move |_: &_, index: &mut Index<'_>| match index.number(commit) {
         Err(IndexError::OffLine(_)) => Err(wrong()),

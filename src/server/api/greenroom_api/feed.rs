@@ -54,7 +54,9 @@ impl FeedPosition {
     pub fn read(given: &str) -> Result<Self, ApiError> {
         let wrong = || {
             let shown = crate::text::quoted(given);
-            ApiError::invalid(format!("{shown} is no cursor of this feed; send one that it gave, `now`, or none."))
+            ApiError::invalid(format!(
+                "{shown} is not a cursor of this feed; send a cursor that the feed returned, or `now`, or no cursor."
+            ))
         };
         match given {
             "" => Ok(Self::Start),
@@ -93,7 +95,9 @@ impl Feed {
     fn of(call: &Call) -> Result<Self, ApiError> {
         let names = call.args.texts("event")?;
         if names.len() > MAX_NAMES || names.iter().any(|n| n.len() > 100) {
-            return Err(ApiError::invalid(format!("At most {MAX_NAMES} events can be named, each in 100 characters.")));
+            return Err(ApiError::invalid(format!(
+                "At most {MAX_NAMES} event names are allowed, each of at most 100 characters."
+            )));
         }
         let model = match call.args.text("name")?.filter(|name| !name.is_empty()) {
             Some(name) => Some(call.model(&ModelName::new(name)?)?.id.clone()),
@@ -165,8 +169,8 @@ fn page(
 fn off_line(e: IndexError) -> ApiError {
     match e {
         IndexError::OffLine(_) => ApiError::invalid(
-            "The cursor is of no commit of this registry's history, which may have been rewritten; begin again without \
-             a cursor.",
+            "The commit of the cursor is not in this registry's history, which may have been rewritten; start again \
+             without a cursor.",
         ),
         other => other.into(),
     }
@@ -175,14 +179,13 @@ fn off_line(e: IndexError) -> ApiError {
 /// Handles GET `events`.
 pub async fn events(call: Call) -> HandlerResult {
     let mut feed = Feed::of(&call)?;
-    let wait = match call.args.number("wait")? {
-        None => 0,
-        Some(given) => given
-            .parse()
-            .ok()
-            .filter(|s| *s <= MAX_WAIT)
-            .ok_or_else(|| ApiError::invalid(format!("'wait' is a number of seconds from 0 to {MAX_WAIT}.")))?,
-    };
+    let wait =
+        match call.args.number("wait")? {
+            None => 0,
+            Some(given) => given.parse().ok().filter(|s| *s <= MAX_WAIT).ok_or_else(|| {
+                ApiError::invalid(format!("'wait' must be a number of seconds from 0 to {MAX_WAIT}."))
+            })?,
+        };
     let accepts = call.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let is_stream = accepts.split(',').any(|kind| kind.trim().starts_with("text/event-stream"));
     let place = match is_stream || wait > 0 {

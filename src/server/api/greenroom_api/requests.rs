@@ -45,14 +45,14 @@ impl RequestQuery {
             "all" => RequestFilter::All,
             other => {
                 let shown = crate::text::quoted(other);
-                return Err(ApiError::invalid(format!("'role' is one of approver, creator and all, not {shown}.")));
+                return Err(ApiError::invalid(format!("'role' must be approver, creator or all, not {shown}.")));
             }
         };
         let given = |name| Ok::<_, ApiError>(call.args.text(name)?.filter(|t| !t.is_empty()));
         let model =
             given("name")?.map(|name| call.model(&ModelName::new(name)?).map(|m| m.name.clone())).transpose()?;
         let stage = given("stage")?.map(|s| Stage::among(s, &call.catalog.stages())).transpose()?;
-        let wrong = |_| ApiError::invalid("The page_token is none that this listing gave.");
+        let wrong = |_| ApiError::invalid("The page_token is not one that this list returned.");
         let after = given("page_token")?.map(|t| Id::new(t).map_err(wrong)).transpose()?;
         Ok(Self { whose, model, stage, after, size: size(call)? })
     }

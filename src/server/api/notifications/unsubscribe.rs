@@ -80,7 +80,7 @@ async fn asked(visit: &AnonymousCall, catalog: &Catalog) -> Result<Option<Unsubs
         let key = mail::key(registry).map_err(|e| ApiError::internal(&e))?;
         Ok(key.read(&given))
     });
-    let (user, scope) = read.await?.ok_or_else(|| ApiError::denied("This link is not one that this server made."))?;
+    let (user, scope) = read.await?.ok_or_else(|| ApiError::denied("This server did not create this link."))?;
     if !catalog.people().contains_key(&user) {
         return Ok(None);
     }
@@ -104,7 +104,7 @@ fn what(asked: &UnsubscribeScope) -> String {
 
 /// Returns the page for a person or model that no longer exists.
 fn gone() -> Reply {
-    page("<p>There is nothing left to turn off: the person or the model is there no longer.</p>")
+    page("<p>There is nothing left to turn off: the person or the model no longer exists.</p>")
 }
 
 fn page(body: &str) -> Reply {

@@ -221,7 +221,7 @@ async fn test(call: Call) -> HandlerResult {
         Err(TrialError::NoEvent(why)) => Err(ApiError::invalid(why)),
         Err(e @ TrialError::Disabled) => Err(ApiError::new(Code::InvalidState, e.to_string())),
         Err(TrialError::NoAnswer(why)) => {
-            Err(ApiError::new(Code::BadRequest, format!("The webhook's target gave no answer: {why}.")))
+            Err(ApiError::new(Code::BadRequest, format!("The webhook's target did not respond: {why}.")))
         }
     }
 }

@@ -99,8 +99,8 @@ fn name(given: &str) -> Result<Text, ApiError> {
         return storable(given, "name");
     }
     Err(ApiError::invalid(format!(
-        "Webhook name {} is invalid. It must start and end with a letter or digit, be less than 63 characters long, and \
-         contain only letters, digits, dots (.), underscores (_), and hyphens (-).",
+        "Webhook name {} is invalid. It must start and end with a letter or digit, be less than 63 characters long, \
+         and contain only letters, digits, dots (.), underscores (_), and hyphens (-).",
         python::text(&crate::text::one_line(given))
     )))
 }
@@ -153,7 +153,7 @@ fn event(value: &Value) -> Result<EventPattern, ApiError> {
     valid.sort_unstable();
     let (entity, action) = (crate::text::one_line(&entity), crate::text::one_line(&action));
     Err(ApiError::invalid(if valid.is_empty() {
-        format!("Invalid webhook event: this registry tells of no entity '{entity}'.")
+        format!("Invalid webhook event: this registry has no events of the entity '{entity}'.")
     } else {
         let valid: Vec<String> = valid.iter().map(|a| format!("'{a}'")).collect();
         format!("Invalid action '{action}' for entity '{entity}'. Valid actions are: [{}]", valid.join(", "))
@@ -259,7 +259,8 @@ fn changed(call: &Call, before: &Webhook) -> Result<(NewWebhook, SecretChanges),
     if !events.is_empty() && before.profile != PayloadProfile::Mlflow {
         let profile = before.profile.as_str();
         return Err(ApiError::invalid(format!(
-            "The events of a webhook with the profile {profile} are changed where it was made, not here."
+            "The events of a webhook with the profile {profile} must be changed where the webhook was created, not \
+             here."
         )));
     }
     if !events.is_empty() {

@@ -314,7 +314,7 @@ async fn attempt(
         return Err(ApiError::denied("A service cannot test webhooks in your name: use a token of your own."));
     }
     let busy =
-        || ApiError::new(Code::RequestLimitExceeded, "Too many webhooks are being tried; try again in a moment.");
+        || ApiError::new(Code::RequestLimitExceeded, "Too many webhooks are being tested; try again in a moment.");
     let permit = Arc::clone(&call.state.webhooks.tests).try_acquire_owned().map_err(|_| busy())?;
     let (out, by) = (Arc::clone(&call.state.webhooks.client), call.caller.user.clone());
     let trial = call.read(move |registry| {

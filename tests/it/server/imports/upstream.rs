@@ -25,7 +25,7 @@ pub(super) struct Behaviour {
     pub(super) short: bool,
     /// The artifact URI that it reports for the model.
     pub(super) artifact_uri: Option<&'static str>,
-    /// Whether it answers nothing until it is told to continue.
+    /// Whether it sends no response until the test lets it continue.
     pub(super) stalls: bool,
 }
 

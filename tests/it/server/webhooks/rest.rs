@@ -69,7 +69,7 @@ fn databricks_webhooks_are_made_listed_changed_and_deleted() {
     let again = server.send("POST", &format!("{DATABRICKS}/create"), &hook("https://hooks.example.org/z")).json(200);
     let id = again["webhook"]["id"].as_str().expect("an id").to_owned();
     let gone = server.send("DELETE", &format!("{DATABRICKS}/delete?id={id}"), &Value::Null);
-    assert_eq!(gone.answer().status, 400, "null is no object");
+    assert_eq!(gone.answer().status, 400, "null is not an object");
     let path = format!("{DATABRICKS}/delete?id={id}");
     assert_eq!(server.request("DELETE", &path).json(200), json!({}));
     assert_eq!(said(&server.request("DELETE", &path).json(404)).0, "RESOURCE_DOES_NOT_EXIST");
@@ -93,7 +93,7 @@ fn changes_at_the_same_time_are_all_made_and_no_secret_in_use_is_lost() {
     let made = server.send("POST", &format!("{DATABRICKS}/create"), &hook("https://hooks.example.org/x")).json(200);
     let id = made["webhook"]["id"].as_str().expect("an id").to_owned();
     let repo = Repo::open(&world.sandbox.path("r/.git")).expect("the repository opens");
-    let lock = repo.lock(Duration::from_secs(10)).expect("nobody else writes");
+    let lock = repo.lock(Duration::from_secs(10)).expect("no other process writes");
     let secret = json!({"id": id, "http_url_spec": {"url": "https://hooks.example.org/y", "secret": "canary-3"}});
     let bodies = [secret, json!({"id": id, "description": "new"}), json!({"id": id, "status": "DISABLED"})];
     thread::scope(|threads| {
@@ -126,7 +126,7 @@ fn a_secret_that_another_webhook_names_outlives_the_first() {
     let other = ["webhook", "create", "--url", "https://hooks.example.org/z", "--event", "version.created", "--secret"];
     world.alice().greenroom(other.iter().chain(&[name])).success();
     server.request("DELETE", &format!("{DATABRICKS}/delete?id={id}")).json(200);
-    assert_eq!(secrets(&world), [name], "only the one that nobody names is gone");
+    assert_eq!(secrets(&world), [name], "only the secret that no webhook names is deleted");
 }
 
 #[test]
@@ -154,15 +154,15 @@ fn what_makes_no_sense_is_refused_and_leaves_no_secret() {
     let good = hook("https://hooks.example.org/x");
     for (key, value, part) in [
         ("events", json!([]), "Missing value for required parameter 'events'"),
-        ("events", json!(["MODEL_VERSION_EXPLODED"]), "no event is named MODEL_VERSION_EXPLODED"),
-        ("events", json!(["version.transitioned"]), "the profile databricks cannot tell of version.transitioned"),
-        ("events", json!(["REGISTERED_MODEL_CREATED"]), "never told of REGISTERED_MODEL_CREATED"),
+        ("events", json!(["MODEL_VERSION_EXPLODED"]), "there is no event named MODEL_VERSION_EXPLODED"),
+        ("events", json!(["version.transitioned"]), "the profile databricks cannot send version.transitioned"),
+        ("events", json!(["REGISTERED_MODEL_CREATED"]), "never gets REGISTERED_MODEL_CREATED"),
         ("model_name", json!("nope"), "not found"),
         ("status", json!("ON"), "Invalid webhook status: ON"),
         (
             "http_url_spec",
             json!({"url": "http://hooks.example.org/"}),
-            "only https is allowed, but for hosts that greenroom.webhookAllow names",
+            "only https is allowed, except for hosts that greenroom.webhookAllow names",
         ),
         ("http_url_spec", json!({"url": "https://169.254.169.254/"}), "not a public address"),
         ("http_url_spec", json!({"url": "https://2130706433/"}), "not a public address"),
@@ -276,7 +276,7 @@ fn mlflows_webhooks_are_the_same_webhooks_in_its_words() {
     assert_eq!(seen["webhook"]["events"], json!([{"entity": "MODEL_VERSION", "action": "CREATED"}]));
     let events = json!({"events": [{"entity": "PROMPT", "action": "CREATED"}]});
     let refused = server.send("PATCH", &format!("{MLFLOW}/{theirs}"), &events).json(400);
-    assert!(said(&refused).1.contains("changed where it was made"), "{refused}");
+    assert!(said(&refused).1.contains("changed where the webhook was created"), "{refused}");
     let list = server.get(MLFLOW).json(200);
     let ids: Vec<&str> =
         list["webhooks"].as_array().expect("two").iter().filter_map(|w| w["webhook_id"].as_str()).collect();
