@@ -57,6 +57,10 @@ pub(super) fn immutable(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
                 let path = version_path(step, model, *version, &format!("comments/{}.toml", after.id))?;
                 faults.add(path, "id, created_by and created_at of a comment may not change", HELP);
             }
+            Event::WebhookChanged { before, after } if !step.is_past && !before.has_creation_of(after) => {
+                let path = step.after.full_path(&crate::format::path::webhook(&after.id));
+                faults.add(path, "id, created_at and created_by of a webhook may not change", HELP);
+            }
             Event::RequestAltered { model, version, before, after } => {
                 let path = version_path(step, model, *version, &format!("requests/{}.toml", after.id))?;
                 let message = if before.state == RequestState::Pending {

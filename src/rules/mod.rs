@@ -26,6 +26,7 @@ mod rewrite;
 pub mod sources;
 pub mod stage;
 pub mod subject;
+mod webhook;
 mod windows;
 
 use std::cell::{OnceCell, RefCell};
@@ -532,8 +533,8 @@ pub static RULES: &[Rule] = &[
     Rule {
         name: "webhook",
         class: RuleClass::Link,
-        about: "A webhook has one target, a model that exists, an https address without secrets, and secrets for webhooks.",
-        check: links::webhooks,
+        about: "A webhook has one target, a model that stays with it, an https address without secrets, and secrets of its own.",
+        check: webhook::sensible,
     },
 ];
 
