@@ -240,9 +240,9 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
         ]);
     }
     table.print(&mut session.out);
-    if args.at.is_none() {
+    // In a clone, or without the key, nothing is known of the secrets.
+    if let Some(secrets) = Secrets::of(&registry.state_dir()).ok().filter(|_| args.at.is_none()) {
         session.out.flush()?;
-        let secrets = Secrets::of(&registry.state_dir())?;
         for user in users.iter().filter(|user| found.contains(user.webhook())) {
             let id = id_prefix::short(&user.webhook().id);
             waiting(user, &secrets).iter().for_each(|why| warn(&format!("the deliveries of {id} wait: {why}")));

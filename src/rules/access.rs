@@ -1,12 +1,12 @@
 //! Rules of permission: the permission table of the Databricks workspace registry, event by event.
 
-use super::webhook::{borrows, left_behind};
+use super::webhook::borrows;
 use super::{Faults, StepContext};
 use crate::entity::version::VersionStatus;
 use crate::entity::webhook::OWN_SECRET;
 use crate::entity::{Access, PermissionLevel, RequestState, Webhook};
 use crate::event::{Event, TransitionCause};
-use crate::name::{Id, Key, ModelName, Principal, UserName};
+use crate::name::{Key, ModelName, Principal, UserName};
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::tree::TreeError;
@@ -27,8 +27,6 @@ enum RequiredLevel {
     Maker(ModelName, PermissionLevel),
     /// CAN_MANAGE on the registry, or a webhook with new secrets only.
     OwnSecrets,
-    /// CAN_MANAGE on the registry, because this webhook is left from another model of the name.
-    LeftWebhook(Id),
     /// This level on this model, because an open request asks for this evidence.
     Evidence(ModelName, PermissionLevel),
     /// Decided by the stage rules or alias rules.
@@ -79,15 +77,7 @@ pub(super) fn permission(step: &StepContext<'_>, faults: &mut Faults) -> Result<
                 );
                 faults.add(path, message, help);
             }
-            RequiredLevel::LeftWebhook(id) if step.before.registry_level(user)? < Some(PermissionLevel::CanManage) => {
-                let message = format!(
-                    "{user} may not {what}: the webhook {id} is left from another model of that name and would belong to \
-                     this one; that needs CAN_MANAGE of the registry"
-                );
-                let who = landers(step, None, PermissionLevel::CanManage)?;
-                faults.add(path, message, format!("choose another name; or {who} (`greenroom webhook delete {id}`)"));
-            }
-            RequiredLevel::OwnSecrets | RequiredLevel::LeftWebhook(_) => {}
+            RequiredLevel::OwnSecrets => {}
             RequiredLevel::Evidence(model, level) => {
                 if step.level(&model)? < Some(level) {
                     let message = format!(
@@ -241,17 +231,11 @@ fn needs(step: &StepContext<'_>, event: &Event) -> Result<RequiredLevel, TreeErr
             (Some(old), Some(new)) if now(new) == *old || old == new => RequiredLevel::On(old.clone(), CanManage),
             (Some(_) | None, Some(_) | None) => RequiredLevel::Registry(CanManage),
         },
-        Event::ModelCreated { model, .. } => match left_behind(step, model)? {
-            Some(webhook) => RequiredLevel::LeftWebhook(webhook),
-            None => RequiredLevel::Anyone,
-        },
+        Event::ModelCreated { .. } => RequiredLevel::Anyone,
         Event::ModelDescribed { model, .. }
         | Event::ModelTagSet { model, .. }
         | Event::ModelTagDeleted { model, .. } => RequiredLevel::On(now(model), CanEdit),
-        Event::ModelRenamed { model, .. } => match left_behind(step, model)? {
-            Some(webhook) => RequiredLevel::LeftWebhook(webhook),
-            None => RequiredLevel::On(now(model), CanManage),
-        },
+        Event::ModelRenamed { model, .. } => RequiredLevel::On(now(model), CanManage),
         Event::ModelAltered { model, .. } => altered(step, model, now(model)),
         Event::ModelDeleted { model, .. } => RequiredLevel::On(model.clone(), CanManage),
         Event::VersionCreated { model, .. } => RequiredLevel::Maker(now(model), CanEdit),

@@ -110,50 +110,56 @@ fn other_user(after: &Snapshot<'_>, webhook: &Webhook, name: &Key) -> Result<Opt
     }))
 }
 
-/// Checks that a model is renamed and deleted with its webhooks. A webhook that is left behind would belong to the next
-/// model of that name, and to its manager.
+/// How a step changes the model that a name stands for.
+enum ModelChange<'s> {
+    Deleted,
+    Renamed(&'s ModelName),
+    New,
+}
+
+/// Checks that a webhook stays with its model. A webhook that is left behind by a model would belong to the next model of
+/// that name, and to its manager.
 fn models(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    let mut gone: BTreeMap<&ModelName, Option<&ModelName>> = BTreeMap::new();
+    let mut changed: BTreeMap<&ModelName, ModelChange<'_>> = BTreeMap::new();
     for event in &step.diff.events {
         match event {
-            Event::ModelDeleted { model, .. } => drop(gone.entry(model).or_default()),
-            Event::ModelRenamed { model, from } => drop(gone.insert(from, Some(model))),
+            Event::ModelDeleted { model, .. } => drop(changed.entry(model).or_insert(ModelChange::Deleted)),
+            Event::ModelCreated { model, .. } => drop(changed.entry(model).or_insert(ModelChange::New)),
+            Event::ModelRenamed { model, from } => {
+                changed.insert(from, ModelChange::Renamed(model));
+                changed.entry(model).or_insert(ModelChange::New);
+            }
             _ => {}
         }
     }
-    if gone.is_empty() {
+    if changed.is_empty() {
         return Ok(());
     }
     let before = step.before.webhooks()?;
     for (id, file) in step.after.webhooks()? {
         let Some(model) = file.value.and_then(|webhook| webhook.model) else { continue };
         let had = before.get(&id).and_then(|file| file.value.as_ref()?.model.as_ref());
-        let Some(new) = gone.get(&model).filter(|_| had == Some(&model)) else { continue };
-        let (message, help) = match new {
-            Some(new) => (
+        let Some(change) = changed.get(&model).filter(|_| had == Some(&model)) else { continue };
+        let (message, help) = match change {
+            ModelChange::Renamed(new) => (
                 format!("the model '{model}' is renamed, and the webhook {id} still names it"),
                 format!("write `model = \"{new}\"` in the file in the same commit (`greenroom model rename` does)"),
             ),
-            None => (
+            ModelChange::Deleted => (
                 format!("the model '{model}' is deleted, and the webhook {id} still names it"),
                 "delete the webhook in the same commit (`greenroom model delete` does)".to_owned(),
+            ),
+            ModelChange::New => (
+                format!("the webhook {id} is left from another model '{model}', and would belong to the new one"),
+                format!(
+                    "choose another name; or let a person with CAN_MANAGE on the registry delete the webhook \
+                     (`greenroom webhook delete {id}`) or write its model in the file"
+                ),
             ),
         };
         faults.add(file.path, message, help);
     }
     Ok(())
-}
-
-/// Returns the webhook that names a model which the step creates, or gives this name, though there was no such model before.
-/// The webhook is left from another model, and would belong to the manager of the new one.
-pub(super) fn left_behind(step: &StepContext<'_>, model: &ModelName) -> Result<Option<Id>, TreeError> {
-    if step.is_past || step.before.model(model)?.is_some() {
-        return Ok(None);
-    }
-    let before = step.before.webhooks()?;
-    let names = |webhook: Option<Webhook>| webhook.is_some_and(|webhook| webhook.model.as_ref() == Some(model));
-    let mut left = step.after.webhooks()?.into_iter().filter(|(_, file)| names(file.value.clone()));
-    Ok(left.find(|(id, _)| before.get(id).is_some_and(|file| names(file.value.clone()))).map(|(id, _)| id))
 }
 
 /// Returns why a URL is refused as a target: another scheme, hidden credentials, or characters that URLs do not have.
