@@ -138,7 +138,7 @@ fn release(
     said(
         session,
         &SecretChange { released: Some(name.as_str()), webhook: Some(&id), ..SecretChange::default() },
-        &format!("Released the secret {name}; it belongs to {} now.", shown(&webhook)),
+        &format!("Released the secret {name}. It belongs to {}", shown(&webhook)),
     )
 }
 
@@ -219,7 +219,7 @@ fn set(args: &SetArgs, registry: &Registry, secrets: &Secrets, session: &mut Ses
         }
         None => secrets.set(name, &secret, clock())?,
     }
-    let to = user.as_ref().map(|webhook| format!("It belongs to {}.", shown(webhook)));
+    let to = user.as_ref().map(|webhook| format!("It belongs to {}", shown(webhook)));
     let change = SecretChange { set: Some(name.as_str()), webhook: user_id.as_deref(), ..SecretChange::default() };
     if args.generate {
         to.iter().for_each(|to| super::report::note(to));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Faults, StepContext};
 use crate::entity::version::VersionStatus;
-use crate::entity::{Request, RequestState, Review, ReviewVerdict, Version};
+use crate::entity::{Request, RequestState, Review, ReviewVerdict, Version, Webhook};
 use crate::event::{Event, TransitionCause};
 use crate::name::{Id, ModelName};
 use crate::time::Timestamp;
@@ -15,6 +15,10 @@ const SKEW: i64 = 300_000;
 
 fn model_path(step: &StepContext<'_>, model: &ModelName) -> Result<String, TreeError> {
     Ok(step.after.full_path(&format!("{}/model.toml", step.after.paths()?.model(model))))
+}
+
+fn webhook_path(step: &StepContext<'_>, webhook: &Webhook) -> String {
+    step.after.full_path(&crate::format::path::webhook(&webhook.id))
 }
 
 fn version_path(step: &StepContext<'_>, model: &ModelName, version: u64, rest: &str) -> Result<String, TreeError> {
@@ -58,8 +62,11 @@ pub(super) fn immutable(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
                 faults.add(path, "id, created_by and created_at of a comment may not change", HELP);
             }
             Event::WebhookChanged { before, after } if !step.is_past && !before.has_creation_of(after) => {
-                let path = step.after.full_path(&crate::format::path::webhook(&after.id));
-                faults.add(path, "id, created_at and created_by of a webhook may not change", HELP);
+                faults.add(
+                    webhook_path(step, after),
+                    "id, created_at and created_by of a webhook may not change",
+                    HELP,
+                );
             }
             Event::RequestAltered { model, version, before, after } => {
                 let path = version_path(step, model, *version, &format!("requests/{}.toml", after.id))?;

@@ -86,8 +86,7 @@ fn names(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
                     why,
                     "name the secret itself; its successor signs by itself as soon as it is set",
                 );
-            }
-            if let Some((other, theirs)) = other_user(step.after, webhook, name)? {
+            } else if let Some((other, theirs)) = other_user(step.after, webhook, name)? {
                 let why = format!("the secret '{name}' is the one that the webhook {other} names, as '{theirs}'");
                 let help = format!(
                     "choose another name: one that begins with {OWN_SECRET} belongs to one webhook, and names that differ \

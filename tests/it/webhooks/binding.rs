@@ -165,7 +165,7 @@ fn a_target_that_changes_in_two_commits_of_one_push_gets_no_secret_before_it_is_
     served.happens("2");
     assert_eq!((tokens(&good), evil.got().len()), (vec![CANARY.to_owned()], 0), "{:?}", evil.got());
     let why = "the secret 'webhook-churn' was set for another target or use of the webhook";
-    let waiting = served.server().greenroom(["webhook", "deliveries"]).success();
+    let waiting = served.server().greenroom(["webhook", "deliveries", "-o", "json"]).success();
     assert!(waiting.stdout().contains(why), "{}", waiting.stdout());
     let listed = served.server().greenroom(["webhook", "list"]).success();
     assert!(listed.stderr().contains(why), "{}", listed.stderr());
@@ -232,7 +232,7 @@ fn names_with_one_variable_are_one_name_for_the_gate_and_for_the_environment() {
     served.watch_with(&env);
     served.watch_with(&env);
     assert_eq!(evil.got().len(), 0, "{:?}", evil.got());
-    let waiting = served.server().greenroom(["webhook", "deliveries"]).success();
+    let waiting = served.server().greenroom(["webhook", "deliveries", "-o", "json"]).success();
     assert!(waiting.stdout().contains(id(&path)), "{}", waiting.stdout());
 }
 
@@ -241,7 +241,7 @@ fn a_name_that_was_taken_first_is_shown_to_who_sets_it_and_given_to_no_second_we
     let served = Served::new();
     let evil = Hooked::with_status(200);
     let (alice, bob) = (served.alice(), served.bob());
-    let none = served.server().input(CANARY).greenroom(["secret", "set", "webhook-team"]).code(1);
+    let none = served.server().input(CANARY).greenroom(["secret", "set", "webhook-team"]).code(6);
     assert!(none.stderr().contains("no webhook of this branch names the secret 'webhook-team'"), "{}", none.stderr());
     let taken = served.webhook(&bob, "churn", &evil.url(), "webhook-team");
     served.pulls(&alice);
@@ -270,7 +270,7 @@ fn of_several_webhooks_with_one_secret_the_administrator_chooses_one() {
     served.watch_with(&[("GREENROOM_SECRET_WEBHOOK_CHURN", CANARY)]);
     served.happens("1");
     assert_eq!((one.got().len(), two.got().len()), (0, 0));
-    let several = served.server().input(CANARY).greenroom(["secret", "set", "webhook-churn"]).code(1);
+    let several = served.server().input(CANARY).greenroom(["secret", "set", "webhook-churn"]).code(6);
     for part in [id(&first), id(second), &one.url(), &two.url(), "--webhook ID"] {
         assert!(several.stderr().contains(part), "{part:?}: {}", several.stderr());
     }
@@ -280,7 +280,7 @@ fn of_several_webhooks_with_one_secret_the_administrator_chooses_one() {
     served.watch();
     assert_eq!(one.got().len(), 0);
     assert!(!tokens(&two).is_empty(), "{:?}", two.got());
-    served.server().greenroom(["secret", "release", "webhook-churn"]).code(1);
+    served.server().greenroom(["secret", "release", "webhook-churn"]).code(6);
     served.server().greenroom(["secret", "release", "webhook-churn", "--webhook", id(&first)]).success();
     served.happens("3");
     assert!(!tokens(&one).is_empty(), "{:?}", one.got());

@@ -47,7 +47,7 @@ fn owners(world: &World) -> Vec<Value> {
 fn waits_for(world: &World, words: &str) {
     let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
     loop {
-        let shown = world.alice().greenroom(["webhook", "deliveries"]).success();
+        let shown = world.alice().greenroom(["webhook", "deliveries", "-o", "json"]).success();
         if shown.stdout().contains(words) {
             return;
         }
