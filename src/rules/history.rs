@@ -17,10 +17,6 @@ fn model_path(step: &StepContext<'_>, model: &ModelName) -> Result<String, TreeE
     Ok(step.after.full_path(&format!("{}/model.toml", step.after.paths()?.model(model))))
 }
 
-fn webhook_path(step: &StepContext<'_>, webhook: &Webhook) -> String {
-    step.after.full_path(&crate::format::path::webhook(&webhook.id))
-}
-
 fn version_path(step: &StepContext<'_>, model: &ModelName, version: u64, rest: &str) -> Result<String, TreeError> {
     Ok(step.after.full_path(&format!("{}/{rest}", step.after.paths()?.version(model, version))))
 }
@@ -61,13 +57,7 @@ pub(super) fn immutable(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
                 let path = version_path(step, model, *version, &format!("comments/{}.toml", after.id))?;
                 faults.add(path, "id, created_by and created_at of a comment may not change", HELP);
             }
-            Event::WebhookChanged { before, after } if !step.is_past && !before.has_creation_of(after) => {
-                faults.add(
-                    webhook_path(step, after),
-                    "id, created_at and created_by of a webhook may not change",
-                    HELP,
-                );
-            }
+            Event::WebhookChanged { before, after } => webhook_kept(step, before, after, faults),
             Event::RequestAltered { model, version, before, after } => {
                 let path = version_path(step, model, *version, &format!("requests/{}.toml", after.id))?;
                 let message = if before.state == RequestState::Pending {
@@ -98,6 +88,14 @@ pub(super) fn immutable(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Checks that a changed webhook says the same of its creation.
+fn webhook_kept(step: &StepContext<'_>, before: &Webhook, after: &Webhook, faults: &mut Faults) {
+    if !step.is_past && !before.has_creation_of(after) {
+        let path = step.after.full_path(&crate::format::path::webhook(&after.id));
+        faults.add(path, "id, created_at and created_by of a webhook may not change", "put it back as it was");
+    }
 }
 
 /// Returns whether a change of files completes a pending registration: there were no files, and their digest is

@@ -28,9 +28,9 @@ pub(super) fn sensible(step: &StepContext<'_>, faults: &mut Faults) -> Result<()
         if webhook.url.is_some() == webhook.job.is_some() {
             faults.add(file.clone(), "a webhook has either a url or a job", "keep one of the two");
         }
-        let is_mails = |name: &Key| name.as_str() == MAIL_SECRET || !step.is_past && is_mail_secret(name);
-        if webhook.secrets().any(is_mails) {
-            let why = format!("the secret '{MAIL_SECRET}' is the mail server's, and is sent to no webhook");
+        let is_mails = |name: &&Key| name.as_str() == MAIL_SECRET || !step.is_past && is_mail_secret(name);
+        if let Some(name) = webhook.secrets().find(is_mails) {
+            let why = format!("the secret '{name}' is the mail server's, and is sent to no webhook");
             faults.add(file.clone(), why, "name another secret");
         }
         if webhook.events.is_empty() {
