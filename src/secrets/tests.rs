@@ -146,7 +146,7 @@ fn a_secret_is_bound_to_target_and_use_as_well() {
             vec![
                 signed.clone(),
                 Webhook { job: Some(job("8", "https://jobs.example.org")), ..to_job.clone() },
-                Webhook { job: Some(job("7", "https://evil.example")), ..to_job.clone() },
+                Webhook { job: Some(job("7", "https://evil.example")), ..to_job },
             ],
         ),
     ] {
@@ -163,7 +163,7 @@ fn a_secret_is_bound_to_target_and_use_as_well() {
     // A use that a webhook gives up is no new one.
     secrets.release(&name("webhook-a"), Binding::of(&name("webhook-a"), &both)).unwrap();
     assert!(matches!(ask(&secrets, "webhook-a", &signed), Ok(true)));
-    let old = Webhook { secret: None, authorization: Some(name("webhook-A")), ..signed.clone() };
+    let old = Webhook { secret: None, authorization: Some(name("webhook-A")), ..signed };
     assert!(matches!(ask(&secrets, "webhook-a", &old), Ok(true)));
 }
 
@@ -260,7 +260,7 @@ fn a_binding_of_the_old_form_is_to_the_webhook_and_gets_its_target_at_the_next_u
     assert_eq!(secrets.list().unwrap()[0].webhook.as_deref(), Some(first.id.as_str()));
     assert!(matches!(ask(&secrets, "webhook-a", &other), Err(SecretError::Claimed { .. })));
     assert!(matches!(ask(&secrets, "webhook-a", &first), Ok(true)));
-    let elsewhere = Webhook { url: Some(text("https://evil.example/")), ..first.clone() };
+    let elsewhere = Webhook { url: Some(text("https://evil.example/")), ..first };
     assert!(matches!(ask(&secrets, "webhook-a", &elsewhere), Err(SecretError::Retargeted { .. })));
     assert!(matches!(ask(&secrets, "webhook-a", &other), Err(SecretError::Claimed { .. })));
 }
