@@ -54,24 +54,67 @@ pub struct Webhook {
     pub authorization: Option<Key>,
 }
 
-/// The prefix of the names of secrets that are generated for a single webhook.
+/// The prefix of the names of secrets that belong to a single webhook.
 pub const OWN_SECRET: &str = "webhook-";
 
 /// The end of the name of a secret that replaces another secret.
 pub const NEXT_SECRET: &str = ".next";
+
+/// The end of the variable of a secret that takes the place of another one.
+const NEXT_VARIABLE: &str = "_NEXT";
+
+/// The name of the secret that is the mail server's password; no webhook is sent it.
+pub const MAIL_SECRET: &str = "smtp";
 
 /// The name of the secret that a name is the successor of; of any other, the name itself.
 pub fn base_of(name: &Key) -> &str {
     name.as_str().strip_suffix(NEXT_SECRET).unwrap_or(name.as_str())
 }
 
-/// The name of the secret that is the mail server's password; no webhook is sent it.
-pub const MAIL_SECRET: &str = "smtp";
+/// Returns the name of a secret as an environment variable has it: in capital letters, with `_` for each character that
+/// is not an ASCII letter or digit. Several names have one variable, which gives them one value: they are one name.
+pub fn variable_of(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
+}
+
+/// Returns the variable of a secret without the ends that mark its successors: what all names of one secret share.
+pub fn base_variable(name: &str) -> String {
+    let mut variable = variable_of(name);
+    while let Some(base) = variable.strip_suffix(NEXT_VARIABLE) {
+        variable = base.to_owned();
+    }
+    variable
+}
+
+/// Returns whether a name is, or has the variable of, the successor of another secret.
+pub fn is_successor(name: &Key) -> bool {
+    variable_of(name.as_str()).ends_with(NEXT_VARIABLE)
+}
+
+/// Returns whether a secret belongs to a single webhook, as its name says.
+pub fn is_own(name: &Key) -> bool {
+    name.as_str().starts_with(OWN_SECRET)
+}
+
+/// Returns whether two names stand for one secret of a webhook, or one of them for the successor of the other.
+pub fn is_same_secret(one: &Key, other: &Key) -> bool {
+    base_variable(one.as_str()) == base_variable(other.as_str())
+}
+
+/// Returns whether a name has the variable of the mail server's password, or of its successor.
+pub fn is_mail_secret(name: &Key) -> bool {
+    base_variable(name.as_str()) == variable_of(MAIL_SECRET)
+}
 
 impl Webhook {
     /// Returns the names of the secrets that the webhook uses.
     pub fn secrets(&self) -> impl Iterator<Item = &Key> {
         self.secret.iter().chain(&self.authorization)
+    }
+
+    /// Returns whether both webhooks say the same of their creation: id, time and person.
+    pub fn has_creation_of(&self, other: &Self) -> bool {
+        (&self.id, self.created_at, &self.created_by) == (&other.id, other.created_at, &other.created_by)
     }
 
     /// Returns whether both webhooks have the same target: URL, job and check of the certificate.
@@ -232,5 +275,37 @@ impl FromStr for EventPattern {
         } else {
             Err(InvalidEventPattern(crate::text::quoted(s)))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Key {
+        Key::new(text).expect("a name")
+    }
+
+    #[test]
+    fn names_with_one_variable_are_one_name_and_their_successors_belong_to_it() {
+        for other in ["webhook-MINE-A", "webhook-mine.a", "webhook-mine_a", "Webhook:mine a", "webhook/mineéa"] {
+            assert!(is_same_secret(&name("webhook-mine-a"), &name(other)), "{other}");
+            assert!(!is_successor(&name(other)), "{other}");
+        }
+        for next in ["webhook-mine-a.next", "webhook-mine-a-next", "webhook-mine.a_NEXT", "webhook-mine-a.next.next"] {
+            assert!(is_same_secret(&name("webhook-mine-a"), &name(next)) && is_successor(&name(next)), "{next}");
+        }
+        for other in ["webhook-mine-a-", "-webhook-mine-a", "webhook-minea", "webhook-mine-anext", "webhook-mine--a"] {
+            assert!(!is_same_secret(&name("webhook-mine-a"), &name(other)), "{other}");
+        }
+        assert!(is_successor(&name("webhook-next")) && is_same_secret(&name("webhook-next"), &name("webhook")));
+    }
+
+    #[test]
+    fn the_mail_servers_password_is_known_under_each_of_its_names() {
+        for text in ["smtp", "SMTP", "Smtp", "smtp.next", "smtp-next"] {
+            assert!(is_mail_secret(&name(text)), "{text}");
+        }
+        assert!(!is_mail_secret(&name("smtp2")) && !is_mail_secret(&name("smtp-")));
     }
 }

@@ -1,8 +1,9 @@
 //! Rules of permission: the permission table of the Databricks workspace registry, event by event.
 
+use super::webhook::borrows;
 use super::{Faults, StepContext};
 use crate::entity::version::VersionStatus;
-use crate::entity::webhook::{OWN_SECRET, base_of};
+use crate::entity::webhook::OWN_SECRET;
 use crate::entity::{Access, PermissionLevel, RequestState, Webhook};
 use crate::event::{Event, TransitionCause};
 use crate::name::{Key, ModelName, Principal, UserName};
@@ -63,22 +64,20 @@ pub(super) fn permission(step: &StepContext<'_>, faults: &mut Faults) -> Result<
                 }
             }
             RequiredLevel::SelfOr(..) | RequiredLevel::SelfOrManager(_) => {}
-            RequiredLevel::OwnSecrets => {
-                if step.before.registry_level(user)? < Some(PermissionLevel::CanManage) {
-                    let message = format!(
-                        "{user} may not {what}: it would be sent a secret that was set for another target, and that \
-                         needs CAN_MANAGE on the registry"
-                    );
-                    let who = landers(step, None, PermissionLevel::CanManage)?;
-                    faults.add(path, message, {
-                        let own = format!("name a secret that no webhook ever named and that begins with `{OWN_SECRET}`");
-                        format!(
-                            "{own} (`greenroom webhook create … --secret {OWN_SECRET}NAME`), and have its value set where \
-                             webhooks are sent (`greenroom secret set {OWN_SECRET}NAME`); or {who}"
-                        )
-                    });
-                }
+            RequiredLevel::OwnSecrets if step.before.registry_level(user)? < Some(PermissionLevel::CanManage) => {
+                let message = format!(
+                    "{user} may not {what}: it would be sent a secret that was set for another target, and that needs \
+                     CAN_MANAGE on the registry"
+                );
+                let who = landers(step, None, PermissionLevel::CanManage)?;
+                let own = format!("name a secret that no webhook ever named and that begins with `{OWN_SECRET}`");
+                let help = format!(
+                    "{own} (`greenroom webhook create … --secret {OWN_SECRET}NAME`), and have its value set where \
+                     webhooks are sent (`greenroom secret set {OWN_SECRET}NAME`); or {who}"
+                );
+                faults.add(path, message, help);
             }
+            RequiredLevel::OwnSecrets => {}
             RequiredLevel::Evidence(model, level) => {
                 if step.level(&model)? < Some(level) {
                     let message = format!(
@@ -237,9 +236,8 @@ fn needs(step: &StepContext<'_>, event: &Event) -> Result<RequiredLevel, TreeErr
         Event::ModelDescribed { model, .. }
         | Event::ModelTagSet { model, .. }
         | Event::ModelTagDeleted { model, .. } => RequiredLevel::On(now(model), CanEdit),
-        Event::ModelRenamed { model, .. } | Event::ModelAltered { model, .. } => {
-            altered_or(step, model, event, now(model))
-        }
+        Event::ModelRenamed { model, .. } => RequiredLevel::On(now(model), CanManage),
+        Event::ModelAltered { model, .. } => altered(step, model, now(model)),
         Event::ModelDeleted { model, .. } => RequiredLevel::On(model.clone(), CanManage),
         Event::VersionCreated { model, .. } => RequiredLevel::Maker(now(model), CanEdit),
         Event::VersionDescribed { model, .. }
@@ -326,35 +324,6 @@ fn webhook_needs(step: &StepContext<'_>, webhook: &Webhook) -> RequiredLevel {
     }
 }
 
-/// Returns whether a webhook would send a secret that is not its own: a secret that another person set, or that another
-/// webhook uses. A person who chooses the target of a secret can read it, so this needs CAN_MANAGE on the registry. A
-/// webhook keeps its secrets as long as its target stays.
-fn borrows(step: &StepContext<'_>, before: Option<&Webhook>, after: &Webhook) -> Result<bool, TreeError> {
-    let had = before.filter(|before| before.has_target_of(after));
-    // A signing key is not sent, but the value of `authorization` is. So a secret must also keep its role.
-    let has_role = |had: &Webhook, name: &Key| {
-        let same = (after.secret.as_ref() == Some(name), after.authorization.as_ref() == Some(name))
-            == (had.secret.as_ref() == Some(name), had.authorization.as_ref() == Some(name));
-        same || step.is_past && had.secrets().any(|h| h == name)
-    };
-    for name in after.secrets().filter(|name| had.is_none_or(|had| !has_role(had, name))) {
-        if !name.as_str().starts_with(OWN_SECRET) {
-            return Ok(true);
-        }
-        // A secret that the webhook used for another target is not a new one.
-        if !step.is_past && before.is_some_and(|before| before.secrets().any(|s| s == name)) {
-            return Ok(true);
-        }
-        // The successor of another's secret is another's as well.
-        let is_theirs = |one: &Key, other: &Key| one == other || !step.is_past && base_of(one) == base_of(other);
-        let others = step.before.webhooks()?.into_iter().filter(|(id, _)| *id != after.id);
-        if others.filter_map(|(_, file)| file.value).any(|other| other.secrets().any(|s| is_theirs(s, name))) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// Returns the level that adding a metric requires if an open request counts the metric as evidence. Without this,
 /// every editor could add evidence that a request lacked when it was made. An approver of the request may add the
 /// metric too.
@@ -381,17 +350,14 @@ fn asked_for(
     Ok(out)
 }
 
-/// Returns what a renamed or altered model requires. A change of `retired` belongs to the deletion in the same step; the
-/// rule `immutable` refuses other alterations.
-fn altered_or(step: &StepContext<'_>, model: &ModelName, event: &Event, now: ModelName) -> RequiredLevel {
-    match event {
-        Event::ModelAltered { .. }
-            if step.diff.events.iter().any(|e| matches!(e, Event::VersionDeleted { model: m, .. } if m == model)) =>
-        {
-            RequiredLevel::Elsewhere
-        }
-        Event::ModelAltered { .. } | Event::ModelRenamed { .. } => RequiredLevel::On(now, PermissionLevel::CanManage),
-        _ => RequiredLevel::Elsewhere,
+/// Returns what an altered model requires. A change of `retired` belongs to the deletion in the same step; the rule
+/// `immutable` refuses other alterations.
+fn altered(step: &StepContext<'_>, model: &ModelName, now: ModelName) -> RequiredLevel {
+    let is_deletion = |e: &Event| matches!(e, Event::VersionDeleted { model: m, .. } if m == model);
+    if step.diff.events.iter().any(is_deletion) {
+        RequiredLevel::Elsewhere
+    } else {
+        RequiredLevel::On(now, PermissionLevel::CanManage)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Faults, StepContext};
 use crate::entity::version::VersionStatus;
-use crate::entity::{Request, RequestState, Review, ReviewVerdict, Version};
+use crate::entity::{Request, RequestState, Review, ReviewVerdict, Version, Webhook};
 use crate::event::{Event, TransitionCause};
 use crate::name::{Id, ModelName};
 use crate::time::Timestamp;
@@ -56,6 +56,7 @@ pub(super) fn immutable(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
                 let path = version_path(step, model, *version, &format!("comments/{}.toml", after.id))?;
                 faults.add(path, "id, created_by and created_at of a comment may not change", HELP);
             }
+            Event::WebhookChanged { before, after } => webhook_kept(step, before, after, faults),
             Event::RequestAltered { model, version, before, after } => {
                 let path = version_path(step, model, *version, &format!("requests/{}.toml", after.id))?;
                 let message = if before.state == RequestState::Pending {
@@ -86,6 +87,14 @@ pub(super) fn immutable(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Checks that a changed webhook says the same of its creation.
+fn webhook_kept(step: &StepContext<'_>, before: &Webhook, after: &Webhook, faults: &mut Faults) {
+    if !step.is_past && !before.has_creation_of(after) {
+        let path = step.after.full_path(&crate::format::path::webhook(&after.id));
+        faults.add(path, "id, created_at and created_by of a webhook may not change", "put it back as it was");
+    }
 }
 
 /// Returns whether a change of files completes a pending registration: there were no files, and their digest is

@@ -4,11 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Faults, StepContext, line_of};
 use crate::entity::Access;
-use crate::entity::webhook::MAIL_SECRET;
 use crate::event::Event;
 use crate::format::path::{Location, ModelDir};
 use crate::name::{Id, Principal, fold};
-use crate::payload;
 use crate::snapshot::Snapshot;
 use crate::tree::TreeError;
 
@@ -177,70 +175,4 @@ fn check_access(after: &Snapshot<'_>, path: &str, access: &Access, faults: &mut 
         }
     }
     Ok(())
-}
-
-pub(super) fn webhooks(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    for event in &step.diff.events {
-        let (Event::WebhookCreated { webhook } | Event::WebhookChanged { after: webhook, .. }) = event else {
-            continue;
-        };
-        let path = step.after.full_path(&crate::format::path::webhook(&webhook.id));
-        if let Some(model) = &webhook.model
-            && step.after.model(model)?.is_none()
-        {
-            faults.add(path.clone(), format!("there is no model '{model}'"), "name a model that exists");
-        }
-        if webhook.url.is_some() == webhook.job.is_some() {
-            faults.add(path.clone(), "a webhook has either a url or a job", "keep one of the two");
-        }
-        if webhook.secrets().any(|name| name.as_str() == MAIL_SECRET) {
-            let why = format!("the secret '{MAIL_SECRET}' is for the mail server and is never sent to a webhook");
-            faults.add(path.clone(), why, "choose another secret");
-        }
-        if webhook.events.is_empty() {
-            faults.add(path.clone(), "a webhook needs at least one event", "add the names of the events");
-        }
-        for event in &webhook.events {
-            if let Some(why) = payload::why_not(webhook.profile, event) {
-                faults.add(path.clone(), why, "`greenroom webhook create --help` lists the events of each profile");
-            }
-            if webhook.model.is_some() && event.as_str() == "REGISTERED_MODEL_CREATED" {
-                let why = "a webhook of one model never gets REGISTERED_MODEL_CREATED";
-                faults.add(path.clone(), why, "remove the event or the model");
-            }
-        }
-        if let Some(why) = webhook.url.as_ref().and_then(|url| bad_url(step, url.as_str())) {
-            faults.add(
-                path.clone(),
-                format!("the url {why}"),
-                "write https://host/path; give secrets by their names only",
-            );
-        }
-        if let Some(why) = webhook.job.as_ref().and_then(|job| bad_url(step, job.workspace_url.as_str())) {
-            let help = "write workspace_url = \"https://host\"; give secrets by their names only";
-            faults.add(path, format!("the workspace_url of the job {why}"), help);
-        }
-    }
-    Ok(())
-}
-
-/// Returns why a URL is refused as a target: another scheme, hidden credentials, or characters that URLs do not have.
-/// Whether its host may be reached is decided at the time of the connection.
-fn bad_url(step: &StepContext<'_>, url: &str) -> Option<&'static str> {
-    let Some(rest) = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")) else {
-        return Some("is not an https address");
-    };
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if host.is_empty() {
-        Some("has no host")
-    } else if host.contains('@') {
-        Some("contains credentials")
-    } else if super::sources::credentials(url).is_some_and(|why| why.is_grave() || !step.is_past) {
-        Some("contains a signature, password or token in its query")
-    } else if url.contains('#') || url.len() > 2048 || !url.chars().all(|c| c.is_ascii_graphic()) || url.contains('\\')
-    {
-        Some("has a fragment, a character that is not allowed in URLs, or more than 2048 bytes")
-    } else {
-        None
-    }
 }

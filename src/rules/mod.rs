@@ -27,6 +27,7 @@ mod source_disguise;
 pub mod sources;
 pub mod stage;
 pub mod subject;
+mod webhook;
 mod windows;
 
 use std::cell::{OnceCell, RefCell};
@@ -538,8 +539,8 @@ pub static RULES: &[Rule] = &[
     Rule {
         name: "webhook",
         class: RuleClass::Link,
-        about: "A webhook has one target, a model that exists, an https address without secrets, and secrets for webhooks.",
-        check: links::webhooks,
+        about: "A webhook has one target, a model that stays with it, an https address without secrets, and secrets of its own.",
+        check: webhook::sensible,
     },
 ];
 

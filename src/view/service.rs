@@ -70,9 +70,12 @@ pub struct SecretChange<'a> {
     /// The secret that was deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deleted: Option<&'a str>,
-    /// The secret that another webhook may have.
+    /// The secret that was given to the webhook as it is now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub released: Option<&'a str>,
+    /// The id of the webhook that the secret belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<&'a str>,
 }
 
 /// A secret without its value.

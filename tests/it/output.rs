@@ -237,7 +237,7 @@ fn secrets(world: &World) {
     world.prints(alice, "secret-change", "secret set release.next --generate");
     world.prints(alice, "secret-list", "secret list");
     world.prints(alice, "secret-change", "secret promote release");
-    world.prints(alice, "secret-change", "secret delete release");
+    world.prints(alice, "secret-change", "secret delete release --yes");
     let token = world.prints(alice, "token-create", "token create --person alice --expires 9d --read-only");
     world.prints(alice, "token-list", "token list");
     let prefix = token["token"].as_str().and_then(|t| t.get(..10)).expect("a token");

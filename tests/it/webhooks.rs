@@ -1,4 +1,5 @@
 //! Webhooks: payloads, delivery, and allowed addresses.
 
+mod binding;
 mod payloads;
 mod sending;

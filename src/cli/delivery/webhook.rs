@@ -4,16 +4,13 @@ use std::collections::BTreeSet;
 
 use clap::{Args, Subcommand};
 
-use super::webhook_deliveries;
-use super::webhook_deliveries::DeliveriesArgs;
-use super::webhook_replay;
-use super::webhook_replay::ReplayArgs;
+use super::webhook_deliveries::{self, DeliveriesArgs};
+use super::webhook_replay::{self, ReplayArgs};
 use crate::action::{Action, NewWebhook};
-use crate::cli::terminal::change;
-use crate::cli::terminal::change::ChangeArgs;
+use crate::cli::terminal::change::{self, ChangeArgs};
 use crate::cli::terminal::complete;
 use crate::cli::terminal::id_prefix;
-use crate::cli::terminal::report::{CliError, Exit};
+use crate::cli::terminal::report::{CliError, Exit, warn};
 use crate::cli::terminal::session::Session;
 use crate::cli::terminal::table::Table;
 use crate::deliver::webhook::{Outgoing, TestDelivery, TrialError};
@@ -22,6 +19,7 @@ use crate::entity::webhook::{EventPattern, JobParams, PayloadProfile, WebhookJob
 use crate::name::{Key, ModelName};
 use crate::payload::{self, DATABRICKS, MLFLOW};
 use crate::registry::Registry;
+use crate::secrets::{SecretError, SecretUser, Secrets};
 use crate::text::{Text, one_line};
 use crate::view;
 
@@ -211,7 +209,7 @@ fn find(registry: &Registry, id: &str) -> Result<Webhook, CliError> {
 }
 
 /// The target of a webhook as a short text.
-fn target(webhook: &Webhook) -> String {
+pub(super) fn target(webhook: &Webhook) -> String {
     match (&webhook.url, &webhook.job) {
         (Some(url), _) => url.as_str().to_owned(),
         (None, Some(job)) => format!("job {} at {}", job.id, job.workspace_url),
@@ -220,7 +218,9 @@ fn target(webhook: &Webhook) -> String {
 }
 
 fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
-    let mut found = all(&session.registry()?, args.at.as_deref())?;
+    let registry = session.registry()?;
+    let mut found = all(&registry, args.at.as_deref())?;
+    let users = SecretUser::all(found.clone());
     found.retain(|w| args.model.is_none() || w.model == args.model);
     if session.out.is_json() {
         session.out.json(&view::Webhooks(&found))?;
@@ -240,7 +240,27 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
         ]);
     }
     table.print(&mut session.out);
+    // In a clone, or without the key, nothing is known of the secrets.
+    if let Some(secrets) = Secrets::of(&registry.state_dir()).ok().filter(|_| args.at.is_none()) {
+        session.out.flush()?;
+        for user in users.iter().filter(|user| found.contains(user.webhook())) {
+            let id = id_prefix::short(&user.webhook().id);
+            waiting(user, &secrets).iter().for_each(|why| warn(&format!("the deliveries of {id} wait: {why}")));
+        }
+    }
     Ok(Exit::Ok)
+}
+
+/// Returns why the secrets of a webhook are not sent from this machine, though they may be there.
+fn waiting(user: &SecretUser, secrets: &Secrets) -> Vec<String> {
+    let why = |name: &Key| match secrets.check(name, user) {
+        Err(e @ (SecretError::Claimed { .. } | SecretError::Retargeted { .. } | SecretError::Contested { .. })) => {
+            Some(e.to_string())
+        }
+        // A file that cannot be read here belongs to the account that sends.
+        Ok(()) | Err(_) => None,
+    };
+    user.webhook().secrets().filter_map(why).collect()
 }
 
 fn create(args: CreateArgs, session: &mut Session) -> Result<Exit, CliError> {
@@ -251,7 +271,7 @@ fn create(args: CreateArgs, session: &mut Session) -> Result<Exit, CliError> {
     if new.url.is_none() && new.job.is_none() {
         return Err(CliError::usage("name the target: --url URL, or --job ID --workspace URL"));
     }
-    change(session, &args.change, &new, |new| Action::CreateWebhook { new })
+    change(session, &args.change, None, &new, |new| Action::CreateWebhook { new })
 }
 
 /// The profile that the names of the events belong to.
@@ -269,6 +289,7 @@ fn profile_of(events: &BTreeSet<EventPattern>) -> PayloadProfile {
 fn update(args: UpdateArgs, session: &mut Session) -> Result<Exit, CliError> {
     let webhook = find(&session.registry()?, &args.id)?;
     let (id, seen) = (webhook.id.clone(), Some(Box::new(webhook.clone())));
+    let before = webhook.clone();
     let mut new = NewWebhook {
         name: webhook.name,
         description: webhook.description,
@@ -286,7 +307,7 @@ fn update(args: UpdateArgs, session: &mut Session) -> Result<Exit, CliError> {
         new.events = args.events.into_iter().collect();
     }
     fill(&mut new, args.what)?;
-    change(session, &args.change, &new, |new| Action::ChangeWebhook { id, new, seen })
+    change(session, &args.change, Some(&before), &new, |new| Action::ChangeWebhook { id, new, seen })
 }
 
 fn text(given: &str, flag: &str) -> Result<Text, CliError> {
@@ -330,6 +351,7 @@ fn fill(new: &mut NewWebhook, what: WhatArgs) -> Result<(), CliError> {
 fn change(
     session: &mut Session,
     args: &ChangeArgs,
+    before: Option<&Webhook>,
     new: &NewWebhook,
     action: impl FnOnce(Box<NewWebhook>) -> Action,
 ) -> Result<Exit, CliError> {
@@ -346,6 +368,17 @@ fn change(
             ));
         }
     }
+    for name in new.secret.iter().chain(&new.authorization) {
+        if let Some(before) = before
+            && out.secrets().is_bound_to(name, before)?
+            && !out.secrets().is_bound_to(name, &changed(before, new))?
+        {
+            warnings.push(format!(
+                "deliveries wait, because the secret '{name}' was set for the target and use before: `greenroom secret \
+                 release {name}` where it is sent"
+            ));
+        }
+    }
     let job = new.job.as_ref().map(|job| &job.workspace_url);
     for url in new.url.iter().chain(job) {
         if let Err(why) = out.allow().judge_text(url.as_str()) {
@@ -358,6 +391,18 @@ fn change(
     }
     let comment = args.text()?.as_str().to_owned();
     change::run(session, &registry, args, &[action(Box::new(new.clone()))], comment, &warnings)
+}
+
+/// The webhook with its new target and the names of its secrets.
+fn changed(before: &Webhook, new: &NewWebhook) -> Webhook {
+    Webhook {
+        url: new.url.clone(),
+        job: new.job.clone(),
+        insecure: new.insecure,
+        secret: new.secret.clone(),
+        authorization: new.authorization.clone(),
+        ..before.clone()
+    }
 }
 
 fn test(args: &TestArgs, session: &mut Session) -> Result<Exit, CliError> {

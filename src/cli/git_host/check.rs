@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::annotate::{Annotation, ReportRequest, ReportStyle, github, gitlab, sarif};
-use super::pull;
-use super::pull::Summary;
+use super::pull::{self, Summary};
 use crate::cli::terminal::output::{GREEN, Output, RED, YELLOW, styled};
-use crate::cli::terminal::report;
-use crate::cli::terminal::report::{CliError, Exit};
+use crate::cli::terminal::report::{self, CliError, Exit};
 use crate::cli::terminal::session::Session;
 use crate::clock;
 use crate::format::Problem;

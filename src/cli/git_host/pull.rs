@@ -1,10 +1,8 @@
 //! The report of `greenroom check BASE..HEAD` about a pull request, in each requested format.
 
-use super::annotate::markdown;
-use super::annotate::markdown::Markdown;
+use super::annotate::markdown::{self, Markdown};
 use super::annotate::{Annotation, ReportStyle, github, gitlab, sarif};
-use crate::cli::models::compare;
-use crate::cli::models::compare::{CompareSection, ComparedVersion, Row};
+use crate::cli::models::compare::{self, CompareSection, ComparedVersion, Row};
 use crate::cli::terminal::output::{GREEN, Output, RED, YELLOW, styled};
 use crate::cli::terminal::report::CliError;
 use crate::entity::settings::{Evidence, StageRule};

@@ -2,14 +2,11 @@
 
 use clap::{Args, Subcommand};
 
-use super::alias_rule;
-use super::alias_rule::{GuardArgs, RulesArgs, UnguardArgs};
+use super::alias_rule::{self, GuardArgs, RulesArgs, UnguardArgs};
 use crate::action::Action;
 use crate::apply::Refusal;
-use crate::cli::review::propose;
-use crate::cli::review::propose::BranchArgs;
-use crate::cli::terminal::change;
-use crate::cli::terminal::change::ChangeArgs;
+use crate::cli::review::propose::{self, BranchArgs};
+use crate::cli::terminal::change::{self, ChangeArgs};
 use crate::cli::terminal::complete;
 use crate::cli::terminal::report::{CliError, Exit};
 use crate::cli::terminal::session::Session;

@@ -4,10 +4,8 @@ use clap::Args;
 
 use crate::action::Action;
 use crate::cli::registry::settings::current;
-use crate::cli::terminal::change;
-use crate::cli::terminal::change::ChangeArgs;
-use crate::cli::terminal::conditions;
-use crate::cli::terminal::conditions::ConditionArgs;
+use crate::cli::terminal::change::{self, ChangeArgs};
+use crate::cli::terminal::conditions::{self, ConditionArgs};
 use crate::cli::terminal::output::{BOLD, styled};
 use crate::cli::terminal::report::{CliError, Exit};
 use crate::cli::terminal::session::Session;

@@ -6,12 +6,10 @@ use clap::{Args, Subcommand};
 
 use crate::action::Action;
 use crate::apply::Refusal;
-use crate::cli::terminal::change;
-use crate::cli::terminal::change::ChangeArgs;
+use crate::cli::terminal::change::{self, ChangeArgs};
 use crate::cli::terminal::complete;
 use crate::cli::terminal::output::local;
-use crate::cli::terminal::report;
-use crate::cli::terminal::report::{CliError, Exit};
+use crate::cli::terminal::report::{self, CliError, Exit};
 use crate::cli::terminal::session::Session;
 use crate::cli::terminal::single_value::by_key;
 use crate::cli::terminal::table::Table;

@@ -10,8 +10,7 @@ use crate::artifact::import::{ImportOrigin, InvalidPlace, Sources};
 use crate::artifact::{
     self, ArtifactLimits, ByteStorage, Content, Exclude, GitFolders, Guarded, IngestedFolder, Links, Selection, Store,
 };
-use crate::cli::terminal::change;
-use crate::cli::terminal::change::ChangeArgs;
+use crate::cli::terminal::change::{self, ChangeArgs};
 use crate::cli::terminal::complete;
 use crate::cli::terminal::progress::{ProgressBar, size};
 use crate::cli::terminal::report::CliError;

@@ -7,8 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::model;
 use crate::cli::terminal::output::local;
-use crate::cli::terminal::report;
-use crate::cli::terminal::report::{CliError, Exit};
+use crate::cli::terminal::report::{self, CliError, Exit};
 use crate::cli::terminal::session::Session;
 use crate::cli::terminal::table::Table;
 use crate::index::{Index, VersionRow};

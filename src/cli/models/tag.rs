@@ -4,15 +4,13 @@ use clap::{Args, Subcommand};
 
 use crate::action::Action;
 use crate::apply::Refusal;
-use crate::cli::terminal::change;
-use crate::cli::terminal::change::ChangeArgs;
+use crate::cli::terminal::change::{self, ChangeArgs};
 use crate::cli::terminal::complete;
 use crate::cli::terminal::report::{CliError, Exit};
 use crate::cli::terminal::session::Session;
 use crate::cli::terminal::single_value::by_key;
 use crate::cli::terminal::value_parser::pair;
-use crate::cli::terminal::version_argument;
-use crate::cli::terminal::version_argument::VersionArgument;
+use crate::cli::terminal::version_argument::{self, VersionArgument};
 use crate::name::{InvalidName, Key, ModelName};
 use crate::reference::{self, InvalidRef, ModelRef, ReferenceTarget, VersionPick};
 use crate::text::{Text, quoted};

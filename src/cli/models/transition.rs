@@ -3,14 +3,12 @@
 use clap::Args;
 
 use crate::action::Action;
-use crate::cli::terminal::change;
-use crate::cli::terminal::change::ChangeArgs;
+use crate::cli::terminal::change::{self, ChangeArgs};
 use crate::cli::terminal::complete;
 use crate::cli::terminal::report::{CliError, Exit};
 use crate::cli::terminal::session::Session;
 use crate::cli::terminal::shell::shell;
-use crate::cli::terminal::version_argument;
-use crate::cli::terminal::version_argument::VersionArgument;
+use crate::cli::terminal::version_argument::{self, VersionArgument};
 use crate::rules::RuleClass;
 
 /// Move a version to a stage

@@ -8,8 +8,7 @@ use clap::{Args, Subcommand};
 
 use crate::action::Action;
 use crate::apply::Refusal;
-use crate::cli::terminal::change;
-use crate::cli::terminal::change::ChangeArgs;
+use crate::cli::terminal::change::{self, ChangeArgs};
 use crate::cli::terminal::complete;
 use crate::cli::terminal::output::local;
 use crate::cli::terminal::report::{CliError, Exit};

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::git_host::check::within;
-use crate::cli::terminal::report;
-use crate::cli::terminal::report::{CliError, Exit};
+use crate::cli::terminal::report::{self, CliError, Exit};
 use crate::cli::terminal::session::Session;
 use crate::entity::{Access, AliasPointer, Comment, Model, Person, Request, Settings, StagePointer, Version, Webhook};
 use crate::format::canonical::canonical;

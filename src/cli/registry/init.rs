@@ -6,10 +6,8 @@ use clap::Args;
 
 use crate::action::Action;
 use crate::apply::goes_with_any;
-use crate::cli::terminal::change;
-use crate::cli::terminal::change::ChangeArgs;
-use crate::cli::terminal::report;
-use crate::cli::terminal::report::{CliError, Exit};
+use crate::cli::terminal::change::{self, ChangeArgs};
+use crate::cli::terminal::report::{self, CliError, Exit};
 use crate::cli::terminal::session::Session;
 use crate::entity::settings::{FORMAT, IdentitySettings, Layout, Rules};
 use crate::entity::{Person, Settings};

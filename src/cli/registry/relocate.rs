@@ -6,8 +6,7 @@ use clap::Args;
 
 use super::init::folder;
 use crate::action::Action;
-use crate::cli::terminal::change;
-use crate::cli::terminal::change::ChangeArgs;
+use crate::cli::terminal::change::{self, ChangeArgs};
 use crate::cli::terminal::report::{CliError, Exit};
 use crate::cli::terminal::session::Session;
 use crate::git::Repo;

@@ -4,8 +4,7 @@ use clap::Args;
 
 use super::init::layout;
 use crate::action::Action;
-use crate::cli::terminal::change;
-use crate::cli::terminal::change::ChangeArgs;
+use crate::cli::terminal::change::{self, ChangeArgs};
 use crate::cli::terminal::report::{CliError, Exit};
 use crate::cli::terminal::session::Session;
 use crate::entity::settings::Layout;

@@ -4,13 +4,10 @@ use clap::{Args, Subcommand};
 
 use super::settings::current;
 use crate::action::Action;
-use crate::cli::terminal::change;
-use crate::cli::terminal::change::ChangeArgs;
-use crate::cli::terminal::conditions;
-use crate::cli::terminal::conditions::ConditionArgs;
+use crate::cli::terminal::change::{self, ChangeArgs};
+use crate::cli::terminal::conditions::{self, ConditionArgs};
 use crate::cli::terminal::output::{BOLD, styled};
-use crate::cli::terminal::report;
-use crate::cli::terminal::report::{CliError, Exit};
+use crate::cli::terminal::report::{self, CliError, Exit};
 use crate::cli::terminal::session::Session;
 use crate::cli::terminal::suggest;
 use crate::cli::terminal::value_parser::level;

@@ -4,16 +4,14 @@ use std::io::Read as _;
 
 use crate::action::Action;
 use crate::apply::Refusal;
-use crate::cli::terminal::change;
-use crate::cli::terminal::change::ChangeArgs;
+use crate::cli::terminal::change::{self, ChangeArgs};
 use crate::cli::terminal::committers::{History, landed_by};
 use crate::cli::terminal::complete;
 use crate::cli::terminal::id_prefix;
 use crate::cli::terminal::output::{YELLOW, local, styled};
 use crate::cli::terminal::report::{CliError, Exit};
 use crate::cli::terminal::session::Session;
-use crate::cli::terminal::version_argument;
-use crate::cli::terminal::version_argument::VersionArgument;
+use crate::cli::terminal::version_argument::{self, VersionArgument};
 use crate::entity::Comment;
 use crate::name::ModelName;
 use crate::registry::Registry;

@@ -3,13 +3,11 @@
 use clap::{Args, Subcommand};
 
 use super::judged_request::{Closings, JudgedRequest};
-use super::propose;
-use super::propose::BranchArgs;
+use super::propose::{self, BranchArgs};
 use super::review;
 use crate::action::{Action, Hindered, RequestSelector};
 use crate::apply::{self, Refusal};
-use crate::cli::terminal::change;
-use crate::cli::terminal::change::ChangeArgs;
+use crate::cli::terminal::change::{self, ChangeArgs};
 use crate::cli::terminal::committers::{History, landed_by};
 use crate::cli::terminal::complete;
 use crate::cli::terminal::id_prefix;
@@ -17,8 +15,7 @@ use crate::cli::terminal::output::{BOLD, local, styled};
 use crate::cli::terminal::report::{CliError, Exit};
 use crate::cli::terminal::session::Session;
 use crate::cli::terminal::table::Table;
-use crate::cli::terminal::version_argument;
-use crate::cli::terminal::version_argument::VersionArgument;
+use crate::cli::terminal::version_argument::{self, VersionArgument};
 use crate::entity::{Request, RequestState};
 use crate::index::Committers;
 use crate::name::{Id, ModelName};

@@ -24,14 +24,14 @@ pub use test_delivery::{TestDelivery, TrialError};
 use super::channel::{AttemptOutcome, BatchOutcome, Channel, DeliverError, DeliveryContext, DeliveryJob, DueJob};
 use super::notification::{Notification, NotificationKind};
 use crate::entity::Webhook;
-use crate::entity::webhook::{MAIL_SECRET, WebhookState};
+use crate::entity::webhook::{WebhookState, is_mail_secret};
 use crate::event::Event;
 use crate::format::path;
 use crate::name::{Key, ModelName};
 use crate::payload::{self, PayloadEvent, PayloadSubject};
 use crate::registry::Registry;
 use crate::search::IS_PROMPT;
-use crate::secrets::{Secret, SecretError, Secrets, next_of};
+use crate::secrets::{Secret, SecretError, SecretUser, Secrets, next_of};
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::tree::TreeError;
@@ -78,7 +78,7 @@ impl Outgoing {
         parcel: &WebhookRequest<'_>,
         extra: &[(&'static str, String)],
     ) -> Result<PostResponse, AttemptError> {
-        let webhook = parcel.webhook;
+        let (user, webhook) = (parcel.user, parcel.user.webhook());
         let (url, media_type, started) = match (&webhook.url, &webhook.job) {
             (Some(url), _) => (url.as_str().to_owned(), parcel.body.media_type, None),
             (None, Some(job)) => {
@@ -88,14 +88,14 @@ impl Outgoing {
         };
         let body = started.as_deref().unwrap_or(&parcel.body.bytes);
         let keys = match &webhook.secret {
-            Some(name) => Some(SigningKeys { current: self.secret(name, webhook)?, next: self.next(name, webhook)? }),
+            Some(name) => Some(SigningKeys { current: self.secret(name, user)?, next: self.next(name, user)? }),
             None => None,
         };
         let mut headers = vec![("content-type", media_type.to_owned())];
         headers.extend(sign::headers(parcel.id, parcel.seconds, body, keys.as_ref()));
         headers.extend_from_slice(extra);
         if let Some(name) = &webhook.authorization {
-            let secret = self.secret(name, webhook)?;
+            let secret = self.secret(name, user)?;
             // A job needs a token; any other URL gets the authorization that the webhook configures.
             let value = if started.is_some() { bearer(&secret) } else { secret.reveal().to_owned() };
             headers.push(("authorization", value));
@@ -103,17 +103,17 @@ impl Outgoing {
         Ok(self.client.post(&url, &headers, body, webhook.insecure)?)
     }
 
-    fn secret(&self, name: &Key, webhook: &Webhook) -> Result<Secret, AttemptError> {
+    fn secret(&self, name: &Key, user: &SecretUser) -> Result<Secret, AttemptError> {
         // What the rules refuse may have come by a push that no gate saw.
-        if name.as_str() == MAIL_SECRET {
+        if is_mail_secret(name) {
             return Err(AttemptError::NotForWebhooks(name.clone()));
         }
-        self.secrets.get_for(name, &webhook.id)?.ok_or_else(|| AttemptError::NoSecret(name.clone()))
+        self.secrets.get_for(name, user)?.ok_or_else(|| AttemptError::NoSecret(name.clone()))
     }
 
-    fn next(&self, name: &Key, webhook: &Webhook) -> Result<Option<Secret>, AttemptError> {
+    fn next(&self, name: &Key, user: &SecretUser) -> Result<Option<Secret>, AttemptError> {
         let Some(next) = next_of(name) else { return Ok(None) };
-        Ok(self.secrets.get_for(&next, &webhook.id)?)
+        Ok(self.secrets.get_for(&next, user)?)
     }
 }
 
@@ -125,7 +125,7 @@ fn bearer(secret: &Secret) -> String {
 
 /// The content of one attempt.
 struct WebhookRequest<'p> {
-    webhook: &'p Webhook,
+    user: &'p SecretUser,
     /// The id of the delivery.
     id: &'p str,
     /// The time of the attempt, in seconds since the epoch.
@@ -151,7 +151,7 @@ enum AttemptError {
 /// A webhook as a channel.
 #[derive(Debug)]
 struct Hook {
-    webhook: Webhook,
+    user: SecretUser,
     out: Arc<Outgoing>,
 }
 
@@ -162,18 +162,19 @@ struct Hook {
 /// [`TreeError`] when the folder of webhooks cannot be read.
 pub fn channels(snapshot: &Snapshot<'_>, out: &Arc<Outgoing>) -> Result<Vec<Box<dyn Channel>>, TreeError> {
     let webhooks = snapshot.webhooks()?.into_values().filter_map(|file| file.value);
-    let active: Vec<Webhook> = webhooks.filter(|w| w.state == WebhookState::Active).collect();
-    for webhook in &active {
-        // An error is reported when a delivery needs the secret: another owner, or a file that cannot be written.
-        webhook.secrets().for_each(|name| drop(out.secrets.get_for(name, &webhook.id)));
+    let users = SecretUser::all(webhooks.collect());
+    for user in &users {
+        // Secrets are bound before anything is sent, so that a later commit finds them bound. An error is reported when a
+        // delivery needs the secret: another owner or target, or a file that cannot be written.
+        user.webhook().secrets().for_each(|name| drop(out.secrets.get_for(name, user)));
     }
-    let active = active.into_iter();
-    Ok(active.map(|webhook| Box::new(Hook { webhook, out: Arc::clone(out) }) as Box<dyn Channel>).collect())
+    let active = users.into_iter().filter(|user| user.webhook().state == WebhookState::Active);
+    Ok(active.map(|user| Box::new(Hook { user, out: Arc::clone(out) }) as Box<dyn Channel>).collect())
 }
 
 impl Channel for Hook {
     fn name(&self) -> &str {
-        self.webhook.id.as_str()
+        self.webhook().id.as_str()
     }
 
     fn jobs(&self, happening: &Notification, moment: &DeliveryContext<'_>) -> Result<Vec<DeliveryJob>, DeliverError> {
@@ -186,7 +187,7 @@ impl Channel for Hook {
             PayloadSubject::Event(event) => event.model().map_or("", ModelName::as_str).to_owned(),
             PayloadSubject::RuleViolated(_) | PayloadSubject::HistoryRewritten(_) => String::new(),
         };
-        let names = payload::names(self.webhook.profile, &self.webhook.events, &told).into_iter();
+        let names = payload::names(self.webhook().profile, &self.webhook().events, &told).into_iter();
         Ok(names.map(|name| DeliveryJob { lane: lane.clone(), key: name.to_owned(), not_before: None }).collect())
     }
 
@@ -204,12 +205,16 @@ impl Channel for Hook {
 }
 
 impl Hook {
+    fn webhook(&self) -> &Webhook {
+        self.user.webhook()
+    }
+
     fn send_one(&self, due: &DueJob<'_>, moment: &DeliveryContext<'_>) -> AttemptOutcome {
         let facts = match BodyContext::of(due.happening, moment) {
             Ok(facts) => facts,
             Err(e) => return AttemptOutcome::Retry { why: crate::text::with_causes(&e), after: None },
         };
-        let webhook = &self.webhook;
+        let webhook = self.webhook();
         let body = facts.told(due.happening);
         let body = body.and_then(|told| payload::body(webhook.profile, &due.job.key, webhook.id.as_str(), &told));
         let Some(body) = body else {
@@ -217,7 +222,7 @@ impl Hook {
             let why = format!("{event} cannot be sent as {} with the profile {profile}", due.job.key);
             return AttemptOutcome::Refused { why };
         };
-        let parcel = WebhookRequest { webhook, id: due.id, seconds: moment.now.as_seconds(), body: &body };
+        let parcel = WebhookRequest { user: &self.user, id: due.id, seconds: moment.now.as_seconds(), body: &body };
         match self.out.attempt(&parcel, &[]) {
             Ok(answer) => outcome(&answer),
             Err(e) => AttemptOutcome::Retry { why: e.to_string(), after: None },
@@ -227,13 +232,13 @@ impl Hook {
     /// Returns whether the webhook receives an event: one of its model, under the name that the model had at that time,
     /// or any event.
     fn concerns(&self, happening: &Notification, moment: &DeliveryContext<'_>) -> Result<bool, TreeError> {
-        let Some(mine) = &self.webhook.model else { return Ok(true) };
+        let Some(mine) = &self.webhook().model else { return Ok(true) };
         let NotificationKind::Event(event) = &happening.what else { return Ok(false) };
         let Some(model) = event.model() else { return Ok(false) };
         if model == mine || matches!(&**event, Event::ModelRenamed { from, .. } if from == mine) {
             return Ok(true);
         }
-        let then = moment.after.file::<Webhook>(&path::webhook(&self.webhook.id))?;
+        let then = moment.after.file::<Webhook>(&path::webhook(&self.webhook().id))?;
         Ok(then.and_then(|file| file.value).is_some_and(|w| w.model.as_ref() == Some(model)))
     }
 }

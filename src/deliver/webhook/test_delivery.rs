@@ -7,6 +7,7 @@ use crate::entity::webhook::{EventPattern, PayloadProfile, WebhookState};
 use crate::name::{ModelName, UserName};
 use crate::payload::sample::{OWN, SampleEvent};
 use crate::payload::{self, DATABRICKS, MLFLOW, PayloadEvent, WATCHER};
+use crate::secrets::SecretUser;
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::time::Timestamp;
@@ -15,7 +16,7 @@ use crate::tree::{Oid, TreeError};
 /// A test delivery.
 #[derive(Debug)]
 pub struct TestDelivery {
-    webhook: Webhook,
+    user: SecretUser,
     name: &'static str,
     body: payload::Body,
     id: String,
@@ -82,7 +83,8 @@ impl TestDelivery {
             told.name()
         };
         let body = payload::body(webhook.profile, key, webhook.id.as_str(), &told).ok_or_else(none)?;
-        Ok(Self { webhook: webhook.clone(), name: key, body, id, now })
+        let all: Vec<Webhook> = snapshot.webhooks()?.into_values().filter_map(|file| file.value).collect();
+        Ok(Self { user: SecretUser::among(webhook, &all), name: key, body, id, now })
     }
 
     /// Returns the name of the event.
@@ -97,11 +99,10 @@ impl TestDelivery {
     /// [`TrialError::NoAnswer`] when no response came.
     pub fn send(&self, out: &Outgoing) -> Result<PostResponse, TrialError> {
         let seconds = self.now.as_seconds();
-        let parcel = WebhookRequest { webhook: &self.webhook, id: &self.id, seconds, body: &self.body };
+        let parcel = WebhookRequest { user: &self.user, id: &self.id, seconds, body: &self.body };
         let answer = out.attempt(&parcel, &[("x-greenroom-test", "true".to_owned())]);
         let mut answer = answer.map_err(|e: AttemptError| TrialError::NoAnswer(e.to_string()))?;
-        let named = [&self.webhook.secret, &self.webhook.authorization];
-        for secret in named.into_iter().flatten().filter_map(|name| out.secrets().get(name).ok().flatten()) {
+        for secret in self.user.webhook().secrets().filter_map(|name| out.secrets().get(name).ok().flatten()) {
             answer.body = without(&answer.body, secret.reveal());
             // For `Bearer TOKEN`, remove the token alone, too.
             if let Some((_, token)) = secret.reveal().rsplit_once(' ') {

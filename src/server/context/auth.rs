@@ -12,8 +12,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::catalog::Catalog;
 use super::error::{ApiError, Code};
-use super::tokens;
-use super::tokens::{TokenError, TokenRecord, Tokens};
+use super::tokens::{self, TokenError, TokenRecord, Tokens};
 use crate::entity::Person;
 use crate::git::Ident;
 use crate::name::UserName;

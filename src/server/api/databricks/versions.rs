@@ -6,8 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::requests::open_requests;
-use super::shapes;
-use super::shapes::{ActivityBody, Viewer};
+use super::shapes::{self, ActivityBody, Viewer};
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::name::{Id, ModelName};

@@ -1,7 +1,6 @@
 //! Registered models, their tags and aliases.
 
-use super::schema;
-use super::schema::{check, needs, takes};
+use super::schema::{self, check, needs, takes};
 use super::shapes::{Model, ModelBody, Version, VersionBody, Versions};
 use crate::action::Action;
 use crate::apply::Refusal;

@@ -16,12 +16,12 @@ use crate::action::{Action, NewWebhook};
 use crate::clock;
 use crate::deliver::webhook::post::PostResponse;
 use crate::deliver::webhook::{TestDelivery, TrialError};
-use crate::entity::webhook::OWN_SECRET;
+use crate::entity::webhook::is_own;
 use crate::entity::{PermissionLevel, Webhook};
 use crate::name::{Id, Key};
 use crate::payload;
 use crate::search::Listing;
-use crate::secrets::{Secret, SecretError};
+use crate::secrets::{Binding, Secret, SecretError, SecretUser, generated_name};
 use crate::server::context::arguments::wrong_type;
 use crate::server::context::call::Call;
 use crate::server::context::error::{ApiError, Code};
@@ -64,7 +64,11 @@ async fn all(call: &Call) -> Result<Vec<Webhook>, ApiError> {
 /// Returns whether the caller may manage a webhook.
 fn manages(call: &Call, webhook: &Webhook) -> bool {
     let level = match &webhook.model {
-        Some(model) => call.catalog.model(model.as_str()).and_then(|card| call.standing.level(card)),
+        Some(model) => match call.catalog.model(model.as_str()) {
+            Some(card) => call.standing.level(card),
+            // A webhook whose model is gone is mended by an administrator of the registry.
+            None => call.standing.registry(),
+        },
         None => call.standing.registry(),
     };
     level >= Some(PermissionLevel::CanManage)
@@ -227,13 +231,13 @@ async fn land(
             SecretInput::Same => {}
             SecretInput::None => *name = None,
             SecretInput::Text(secret) => {
-                let (out, key) = (Arc::clone(&call.state.webhooks.client), fresh_name()?);
-                written.push(key.clone());
+                let key = generated_name()?;
                 *name = Some(key.clone());
-                blocking(move || out.secrets().set(&key, &secret, clock::now())).await?;
+                written.push((key, secret));
             }
         }
     }
+    keep(call, before.as_ref(), &new, written.clone()).await?;
     let (new, seen) = (Box::new(new), before.clone().map(Box::new));
     let (action, id) = match &before {
         Some(before) => (Action::ChangeWebhook { id: before.id.clone(), new, seen }, Some(before.id.clone())),
@@ -242,16 +246,59 @@ async fn land(
     match call.write(vec![action]).await {
         Ok(landed) => {
             forget(call, before.iter().flat_map(Webhook::secrets).cloned().collect()).await;
-            let webhook = after(&landed, id, before)?;
-            let (out, id) = (Arc::clone(&call.state.webhooks.client), webhook.id.clone());
-            blocking(move || written.iter().try_for_each(|name| out.secrets().claim(name, &id))).await?;
+            let webhook = after(&landed, id, before.clone())?;
+            bind(call, before, webhook.clone()).await?;
             Ok(webhook)
         }
         Err(e) => {
-            forget(call, written).await;
+            forget(call, written.into_iter().map(|(name, _)| name).collect()).await;
             Err(e)
         }
     }
+}
+
+/// Stores new secrets, each bound to the target that the webhook is about to have.
+async fn keep(
+    call: &Call,
+    before: Option<&Webhook>,
+    new: &NewWebhook,
+    written: Vec<(Key, Secret)>,
+) -> Result<(), ApiError> {
+    if written.is_empty() {
+        return Ok(());
+    }
+    let out = Arc::clone(&call.state.webhooks.client);
+    let (id, new) = (before.map(|webhook| webhook.id.clone()), new.clone());
+    let store = move || {
+        written.iter().try_for_each(|(name, secret)| {
+            out.secrets().set_for(name, secret, Binding::planned(name, id.as_ref(), &new), clock::now())
+        })
+    };
+    blocking(store).await
+}
+
+/// Binds the secrets of a webhook after a change: new ones to the webhook that was created, and those that it keeps to its
+/// new target if an administrator of the registry changed that. Who manages only a model changes no such target, by the
+/// rules.
+async fn bind(call: &Call, before: Option<Webhook>, webhook: Webhook) -> Result<(), ApiError> {
+    let out = Arc::clone(&call.state.webhooks.client);
+    let is_administrator = call.standing.registry() >= Some(PermissionLevel::CanManage);
+    let bind = move || {
+        let secrets = out.secrets();
+        for name in webhook.secrets() {
+            match &before {
+                Some(before) if is_administrator => secrets.follow(name, before, &webhook)?,
+                Some(_) => {}
+                None => match secrets.claim(name, &SecretUser::among(&webhook, &[])) {
+                    // A secret that is bound to something else is reported by the deliveries that need it.
+                    Ok(()) | Err(SecretError::Claimed { .. } | SecretError::Retargeted { .. }) => {}
+                    Err(e) => return Err(e),
+                },
+            }
+        }
+        Ok(())
+    };
+    blocking(bind).await
 }
 
 /// Returns the webhook after a change.
@@ -268,7 +315,8 @@ fn after(landed: &ChangeResult, id: Option<Id>, before: Option<Webhook>) -> Resu
 
 /// Deletes a webhook, then its secrets.
 async fn delete(call: Call, webhook: Webhook) -> Result<(), ApiError> {
-    permit(&call, &as_new(&webhook))?;
+    let model = webhook.model.clone().filter(|model| call.catalog.model(model.as_str()).is_some());
+    permit(&call, &NewWebhook { model, ..as_new(&webhook) })?;
     let task = tokio::spawn(async move {
         call.write(vec![Action::DeleteWebhook { id: webhook.id.clone() }]).await?;
         forget(&call, webhook.secrets().cloned().collect()).await;
@@ -281,7 +329,7 @@ async fn delete(call: Call, webhook: Webhook) -> Result<(), ApiError> {
 /// no harm.
 async fn forget(call: &Call, names: Vec<Key>) {
     let out = Arc::clone(&call.state.webhooks.client);
-    let mut own: Vec<Key> = names.into_iter().filter(|name| name.as_str().starts_with(OWN_SECRET)).collect();
+    let mut own: Vec<Key> = names.into_iter().filter(is_own).collect();
     if own.is_empty() {
         return;
     }
@@ -296,12 +344,6 @@ async fn forget(call: &Call, names: Vec<Key>) {
         Ok(())
     });
     let _ = forgotten.await;
-}
-
-/// Returns a unique name for a secret.
-fn fresh_name() -> Result<Key, ApiError> {
-    let random: String = crate::registry::random_bytes().iter().map(|b| format!("{b:02x}")).collect();
-    Ok(Key::new(format!("{OWN_SECRET}{random}"))?)
 }
 
 /// Tests a webhook: with an event of this name, or of the first name that it subscribes to.

@@ -123,8 +123,13 @@ fn a_secret_that_another_webhook_names_outlives_the_first() {
     let id = made["webhook"]["id"].as_str().expect("an id").to_owned();
     let file = world.sandbox.read(format!("r/webhooks/{id}.toml"));
     let name = file.lines().find_map(|l| l.strip_prefix("secret = \"")?.strip_suffix('"')).expect("it is named");
-    let other = ["webhook", "create", "--url", "https://hooks.example.org/z", "--event", "version.created", "--secret"];
-    world.alice().greenroom(other.iter().chain(&[name])).success();
+    // The rules refuse a second webhook with the secret, but older histories may hold one.
+    let other = "019cd79e-4600-7648-a98b-48be03199627";
+    let lines = file.lines().filter(|line| !line.starts_with("authorization"));
+    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    world.sandbox.write(format!("r/webhooks/{other}.toml"), text.replace(&id, other));
+    world.alice().git(["add", "."]).success();
+    world.alice().git(["commit", "--quiet", "-m", "By hand"]).success();
     server.request("DELETE", &format!("{DATABRICKS}/delete?id={id}")).json(200);
     assert_eq!(secrets(&world), [name], "only the secret that no webhook names is deleted");
 }

@@ -6,8 +6,10 @@
 //! encrypted (AES-256-GCM, bound to their names), so that a copy of the disk gives nothing away. No secret is ever
 //! printed: a [`Secret`] shows itself as `…`.
 //!
-//! Names that begin `webhook-` may be named by who manages a model alone. Such a secret belongs to the webhook that used it
-//! first, which is noted beside it, so that nobody has it sent elsewhere by a webhook that takes the place of that one.
+//! Names that begin `webhook-` may be named by a person who manages a model alone. Such a secret is bound to one webhook,
+//! its target and its use ([`Binding`]), which are noted beside it, so that no commit has it sent elsewhere.
+
+mod binding;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,8 +22,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use crate::entity::webhook::{NEXT_SECRET, OWN_SECRET, base_of};
-use crate::name::{Id, Key};
+pub use binding::{Binding, SecretUser};
+use binding::{Claim, place};
+
+use crate::entity::Webhook;
+use crate::entity::webhook::{NEXT_SECRET, OWN_SECRET, base_variable, is_own, variable_of};
+use crate::name::Key;
 use crate::private_file::{KeptError, StateFile, StateFileStamp};
 use crate::time::Timestamp;
 
@@ -39,6 +45,9 @@ pub const MAX_SECRET: usize = 8 << 10;
 
 /// The largest file of secrets, in bytes.
 const MAX_FILE: u64 = 4 << 20;
+
+/// The random bytes of a generated name.
+const GENERATED: usize = 10;
 
 /// The size of a nonce, in bytes.
 const NONCE: usize = 12;
@@ -81,14 +90,35 @@ pub enum SecretError {
     Unfit,
     /// The secret belongs to another webhook.
     #[error(
-        "the secret '{name}' belongs to the webhook {webhook}, which used it first: set it again (`greenroom secret \
-         set {name}`), or release it for another webhook (`greenroom secret release {name}`)"
+        "the secret '{name}' belongs to {webhook}: set it again for this webhook (`greenroom secret set {name}`), or release \
+         it for this webhook (`greenroom secret release {name}`)"
     )]
     Claimed {
         /// Its name.
         name: String,
+        /// The webhook, in words.
+        webhook: String,
+    },
+    /// The secret belongs to the webhook, but to another target or use.
+    #[error(
+        "the secret '{name}' was set for another target or use of the webhook {webhook}: look at the webhook; if it is \
+         right, let it have the secret (`greenroom secret release {name}`), or set the secret anew (`greenroom secret set \
+         {name}`)"
+    )]
+    Retargeted {
+        /// Its name.
+        name: String,
         /// The webhook's id.
         webhook: String,
+    },
+    /// Several webhooks name the secret, and it belongs to none of them.
+    #[error(
+        "several webhooks name the secret '{name}', and only one may have it: choose it (`greenroom secret release {name} \
+         --webhook ID`)"
+    )]
+    Contested {
+        /// Its name.
+        name: String,
     },
     /// The system gives no random bytes.
     #[error("the operating system provides no random bytes: {0}")]
@@ -163,7 +193,10 @@ struct SecretEntry {
 struct SecretsFile {
     #[serde(default)]
     secret: BTreeMap<String, SecretEntry>,
-    /// The webhook that each secret belongs to which is one's own.
+    /// What the secrets of single webhooks are bound to, by the variable of the secret.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    binding: BTreeMap<String, Binding>,
+    /// The old form: webhooks by the name of the secret. Target and use are added when the webhook uses the secret next.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     webhook: BTreeMap<String, String>,
 }
@@ -225,70 +258,135 @@ impl Secrets {
     /// # Errors
     /// [`SecretError`] if the file cannot be read or the secret cannot be decrypted.
     pub fn get(&self, name: &Key) -> Result<Option<Secret>, SecretError> {
-        if let Some(text) = std::env::var(variable(name)).ok().filter(|text| !text.is_empty()) {
+        if let Some(text) = in_environment(name) {
             return Secret::new(&text).map(Some);
         }
         let stored = self.stored()?;
         stored.secret.get(name.as_str()).map(|entry| self.open(name.as_str(), entry)).transpose()
     }
 
-    /// A secret for a webhook that names it; none where there is none.
+    /// Returns a secret for a webhook that names it; `None` if there is none. Binds a secret that is not bound.
     ///
     /// # Errors
-    /// [`SecretError::Claimed`] for the own secret of another webhook.
-    pub fn get_for(&self, name: &Key, webhook: &Id) -> Result<Option<Secret>, SecretError> {
-        let secret = self.get(name)?;
-        if secret.is_some() {
-            self.claim(name, webhook)?;
+    /// [`SecretError`] if the secret is bound to another webhook, target or use, or cannot be read.
+    pub fn get_for(&self, name: &Key, user: &SecretUser) -> Result<Option<Secret>, SecretError> {
+        if self.get(name)?.is_none() {
+            return Ok(None);
         }
-        Ok(secret)
+        self.claim(name, user)?;
+        // Read after the binding, so that a value that was replaced meanwhile is not sent for the new binding.
+        self.get(name)
     }
 
-    /// Notes that a secret is a webhook's own, if its name says that it is one's and no other webhook used it before.
+    /// Binds a secret to a webhook that uses it, if the secret belongs to a single webhook and is not bound.
     ///
     /// # Errors
-    /// [`SecretError::Claimed`] where another one did.
-    pub fn claim(&self, name: &Key, webhook: &Id) -> Result<(), SecretError> {
-        let Some(own) = own(name) else { return Ok(()) };
-        let mut owner = self.stored()?.webhook.get(own).cloned();
-        if owner.is_none() {
-            self.change(|stored| {
-                let first = stored.webhook.entry(own.to_owned()).or_insert_with(|| webhook.as_str().to_owned());
-                owner = Some(first.clone());
-            })?;
-        }
-        match owner.filter(|owner| owner != webhook.as_str()) {
-            Some(webhook) => Err(SecretError::Claimed { name: own.to_owned(), webhook }),
-            None => Ok(()),
-        }
+    /// [`SecretError`] if the secret is bound to another webhook, target or use, or the file cannot be read or written.
+    pub fn claim(&self, name: &Key, user: &SecretUser) -> Result<(), SecretError> {
+        let (Claim::New(_), Some(variable)) = (self.stored()?.claim(name, user)?, place(name)) else {
+            return Ok(());
+        };
+        let mut judged = Ok(());
+        // Another process may have bound it meanwhile.
+        self.change(|stored| match stored.claim(name, user) {
+            Ok(Claim::New(binding)) => stored.bind(variable, binding),
+            Ok(Claim::Held) => {}
+            Err(e) => judged = Err(e),
+        })?;
+        judged
     }
 
-    /// Frees a secret for the next webhook that uses it. Returns whether a webhook owned it.
+    /// Checks whether a webhook would be given a secret, and changes nothing.
+    ///
+    /// # Errors
+    /// [`SecretError`] if the secret is bound to another webhook, target or use, or the file cannot be read.
+    pub fn check(&self, name: &Key, user: &SecretUser) -> Result<(), SecretError> {
+        self.stored()?.claim(name, user).map(drop)
+    }
+
+    /// Binds a secret anew, with its stored value. Returns whether there is something to bind: not for a secret that
+    /// belongs to no single webhook.
     ///
     /// # Errors
     /// [`SecretError`] if the file cannot be read or written.
-    pub fn release(&self, name: &Key) -> Result<bool, SecretError> {
-        let Some(own) = own(name) else { return Ok(false) };
-        if !self.stored()?.webhook.contains_key(own) {
-            return Ok(false);
-        }
-        self.change(|stored| drop(stored.webhook.remove(own)))?;
+    pub fn release(&self, name: &Key, binding: Binding) -> Result<bool, SecretError> {
+        let Some(variable) = place(name).filter(|_| is_own(name)) else { return Ok(false) };
+        self.change(|stored| stored.bind(variable, binding))?;
         Ok(true)
     }
 
-    /// Sets a secret. A base name is then free for the next webhook that uses it; `NAME.next` keeps its owner. If there is
-    /// a key, all other secrets of the file are encrypted with it, too.
+    /// Follows an administrator's change of a webhook: a secret that was bound to the webhook as it was before is bound to
+    /// the webhook as it is now. Any other secret stays bound as it is.
+    ///
+    /// # Errors
+    /// [`SecretError`] if the file cannot be read or written.
+    pub fn follow(&self, name: &Key, before: &Webhook, after: &Webhook) -> Result<(), SecretError> {
+        let Some(variable) = place(name).filter(|_| is_own(name)) else { return Ok(()) };
+        let (old, new) = (Binding::of(name, before), Binding::of(name, after));
+        let is_bound = |stored: &SecretsFile| stored.binding.get(&variable).is_some_and(|bound| bound.holds(&old));
+        if old == new || !is_bound(&*self.stored()?) {
+            return Ok(());
+        }
+        self.change(|stored| {
+            if is_bound(stored) {
+                stored.bind(variable.clone(), new);
+            }
+        })
+    }
+
+    /// Sets a secret, and leaves its binding as it is. If there is a key, all other secrets of the file are encrypted with
+    /// it, too.
     ///
     /// # Errors
     /// [`SecretError`] if the file cannot be read or written.
     pub fn set(&self, name: &Key, secret: &Secret, now: Timestamp) -> Result<(), SecretError> {
+        self.change(|stored| stored.put(name, secret, now))
+    }
+
+    /// Sets a secret and binds it. If the binding becomes another one, a stored successor is deleted, because it was set
+    /// for another target.
+    ///
+    /// # Errors
+    /// [`SecretError`] if the file cannot be read or written.
+    pub fn set_for(&self, name: &Key, secret: &Secret, binding: Binding, now: Timestamp) -> Result<(), SecretError> {
         self.change(|stored| {
-            stored.webhook.remove(name.as_str());
+            if let Some(variable) = place(name) {
+                if stored.binding.get(&variable).is_some_and(|bound| !bound.holds(&binding)) {
+                    stored.secret.retain(|other, _| other == name.as_str() || !is_successor_of(other, name));
+                }
+                stored.bind(variable, binding);
+            }
             stored.put(name, secret, now);
         })
     }
 
-    /// Sets a secret, which keeps its owner, and deletes the secret that it was moved from.
+    /// Returns whether a secret is bound.
+    ///
+    /// # Errors
+    /// [`SecretError`] if the file cannot be read.
+    pub fn is_bound(&self, name: &Key) -> Result<bool, SecretError> {
+        let Some(variable) = place(name) else { return Ok(false) };
+        Ok(self.stored()?.knows(&variable))
+    }
+
+    /// Returns whether a secret is bound to a webhook as it is.
+    ///
+    /// # Errors
+    /// [`SecretError`] if the file cannot be read.
+    pub fn is_bound_to(&self, name: &Key, webhook: &Webhook) -> Result<bool, SecretError> {
+        let Some(variable) = place(name).filter(|_| is_own(name)) else { return Ok(false) };
+        Ok(self.stored()?.binding.get(&variable).is_some_and(|bound| bound.holds(&Binding::of(name, webhook))))
+    }
+
+    /// Returns whether the file holds a secret.
+    ///
+    /// # Errors
+    /// [`SecretError`] if the file cannot be read.
+    pub fn is_stored(&self, name: &Key) -> Result<bool, SecretError> {
+        Ok(self.stored()?.secret.contains_key(name.as_str()))
+    }
+
+    /// Sets a secret, which keeps its binding, and deletes the secret that it was moved from.
     ///
     /// # Errors
     /// [`SecretError`] if the file cannot be read or written.
@@ -299,14 +397,17 @@ impl Secrets {
         })
     }
 
-    /// Deletes a secret from the file. Returns whether it existed.
+    /// Deletes a secret from the file. Returns whether it existed. Its binding stays, because the environment of another
+    /// process may hold a value, or the file a successor. Only the binding of a generated name is deleted, too.
     ///
     /// # Errors
     /// [`SecretError`] if the file cannot be read or written.
     pub fn delete(&self, name: &Key) -> Result<bool, SecretError> {
         let mut was_there = false;
         self.change(|stored| {
-            stored.webhook.remove(name.as_str());
+            if let Some(variable) = place(name).filter(|_| is_generated(name) && in_environment(name).is_none()) {
+                stored.free(&variable);
+            }
             was_there = stored.secret.remove(name.as_str()).is_some();
         })?;
         Ok(was_there)
@@ -323,8 +424,9 @@ impl Secrets {
             .collect();
         let mut out: Vec<SecretSummary> = Vec::new();
         let stored = self.stored()?;
+        let webhook = |name: &str| stored.webhook_of(&base_variable(name)).map(str::to_owned);
         for (name, entry) in &stored.secret {
-            let variable = upper(name);
+            let variable = format!("{VARIABLE}{}", variable_of(name));
             let environment = variables.contains(&variable);
             variables.retain(|v| *v != variable);
             out.push(SecretSummary {
@@ -332,12 +434,14 @@ impl Secrets {
                 changed: Some(Timestamp::from_millis(entry.changed)),
                 sealed: entry.sealed.is_some(),
                 environment,
-                webhook: stored.webhook.get(name.strip_suffix(NEXT_SECRET).unwrap_or(name)).cloned(),
+                webhook: webhook(name),
             });
         }
         variables.sort();
-        let alone = |name| SecretSummary { name, changed: None, sealed: false, environment: true, webhook: None };
-        out.extend(variables.into_iter().map(alone));
+        out.extend(variables.into_iter().map(|name| {
+            let webhook = webhook(name.strip_prefix(VARIABLE).unwrap_or_default());
+            SecretSummary { name, changed: None, sealed: false, environment: true, webhook }
+        }));
         Ok(out)
     }
 
@@ -396,9 +500,31 @@ impl Secrets {
     }
 }
 
-/// The name of a secret that is one webhook's own, as its name says; that of its successor is the same.
-fn own(name: &Key) -> Option<&str> {
-    Some(base_of(name)).filter(|base| base.starts_with(OWN_SECRET))
+/// Returns a new name for a secret of a single webhook: `webhook-` and random hexadecimal digits.
+///
+/// # Errors
+/// [`SecretError::Random`] if the system's random number generator fails.
+pub fn generated_name() -> Result<Key, SecretError> {
+    let mut bytes = [0; GENERATED];
+    getrandom::fill(&mut bytes).map_err(|e| SecretError::Random(e.to_string()))?;
+    let digits: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    Key::new(format!("{OWN_SECRET}{digits}")).map_err(|e| SecretError::Random(e.to_string()))
+}
+
+/// Returns the value of a secret in the environment.
+fn in_environment(name: &Key) -> Option<String> {
+    std::env::var(variable(name)).ok().filter(|text| !text.is_empty())
+}
+
+/// Returns whether a name looks like a generated one.
+fn is_generated(name: &Key) -> bool {
+    let digits = name.as_str().strip_prefix(OWN_SECRET).unwrap_or_default();
+    digits.len() == 2 * GENERATED && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Returns whether a stored name is a successor of a secret.
+fn is_successor_of(other: &str, name: &Key) -> bool {
+    other.strip_suffix(NEXT_SECRET).is_some_and(|base| base == name.as_str())
 }
 
 /// The name under which the next secret lies while receivers are moved to it: `NAME.next`. None where `name` is too long.
@@ -409,12 +535,7 @@ pub fn next_of(name: &Key) -> Option<Key> {
 /// Returns the environment variable for a secret: `GREENROOM_SECRET_` and the name in capital letters, with `_` for
 /// each character that is not an ASCII letter or digit.
 pub fn variable(name: &Key) -> String {
-    upper(name.as_str())
-}
-
-fn upper(name: &str) -> String {
-    let plain = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
-    VARIABLE.chars().chain(plain).collect()
+    format!("{VARIABLE}{}", variable_of(name.as_str()))
 }
 
 /// Returns the key that the environment gives.
@@ -442,138 +563,4 @@ fn key(text: &str, from: &str) -> Result<[u8; 32], SecretError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: i64 = 1_772_366_400_000;
-
-    fn name(text: &str) -> Key {
-        Key::new(text).unwrap()
-    }
-
-    fn set(secrets: &Secrets, of: &str, text: &str) {
-        secrets.set(&name(of), &Secret::new(text).unwrap(), Timestamp::from_millis(NOW)).unwrap();
-    }
-
-    fn get(secrets: &Secrets, of: &str) -> Option<String> {
-        secrets.get(&name(of)).unwrap().map(|s| s.reveal().to_owned())
-    }
-
-    #[test]
-    fn a_secret_is_set_read_listed_without_its_text_and_deleted() {
-        let folder = tempfile::tempdir().unwrap();
-        let secrets = Secrets::with_key(folder.path(), None);
-        assert_eq!(get(&secrets, "release-channel"), None);
-        set(&secrets, "release-channel", "clé £");
-        assert_eq!(get(&secrets, "release-channel").as_deref(), Some("clé £"));
-        let list = secrets.list().unwrap();
-        assert_eq!(list.len(), 1);
-        assert!(!format!("{list:?} {secrets:?} {:?}", secrets.get(&name("release-channel"))).contains("clé"));
-        assert!(secrets.delete(&name("release-channel")).unwrap());
-        assert!(!secrets.delete(&name("release-channel")).unwrap());
-        assert_eq!(get(&secrets, "release-channel"), None);
-    }
-
-    #[test]
-    fn with_a_key_nothing_of_a_secret_is_in_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        set(&Secrets::with_key(folder.path(), None), "old", "plain-canary");
-        let sealed = Secrets::with_key(folder.path(), Some(&[7; 32]));
-        assert_eq!(get(&sealed, "old").as_deref(), Some("plain-canary"), "what was there before can still be read");
-        set(&sealed, "new", "sealed-canary");
-        let file = std::fs::read_to_string(sealed.path()).unwrap();
-        assert!(!file.contains("canary"), "{file}");
-        assert_eq!(
-            (get(&sealed, "old"), get(&sealed, "new")),
-            (Some("plain-canary".into()), Some("sealed-canary".into()))
-        );
-        let without = Secrets::with_key(folder.path(), None).get(&name("new"));
-        assert!(matches!(without, Err(SecretError::Sealed { .. })));
-        let other = Secrets::with_key(folder.path(), Some(&[8; 32])).get(&name("new"));
-        assert!(matches!(other, Err(SecretError::WrongKey { .. })));
-    }
-
-    #[test]
-    fn an_encrypted_secret_opens_under_its_own_name_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let secrets = Secrets::with_key(folder.path(), Some(&[7; 32]));
-        set(&secrets, "mine", "a");
-        let file = std::fs::read_to_string(secrets.path()).unwrap().replace("mine", "yours");
-        std::fs::write(secrets.path(), file).unwrap();
-        assert!(matches!(secrets.get(&name("yours")), Err(SecretError::WrongKey { .. })));
-    }
-
-    #[test]
-    fn an_own_secret_is_the_webhooks_that_used_it_first() {
-        let folder = tempfile::tempdir().unwrap();
-        let secrets = Secrets::with_key(folder.path(), None);
-        let webhook = |n: u8| Id::from_parts(NOW, [n; 10]);
-        set(&secrets, "webhook-a", "canary");
-        set(&secrets, "webhook-a.next", "second");
-        set(&secrets, "shared", "third");
-        let ask = |of: &str, n: u8| secrets.get_for(&name(of), &webhook(n)).map(|s| s.is_some());
-        assert!(matches!(ask("webhook-none", 1), Ok(false)));
-        assert!(matches!(ask("webhook-a", 1), Ok(true)));
-        for other in ["webhook-a", "webhook-a.next"] {
-            let said = ask(other, 2).unwrap_err().to_string();
-            assert!(said.contains(webhook(1).as_str()) && !said.contains("canary"), "{said}");
-            assert!(matches!(ask(other, 1), Ok(true)));
-        }
-        assert!(matches!((ask("shared", 1), ask("shared", 2)), (Ok(true), Ok(true))));
-        assert_eq!(secrets.list().unwrap()[1].webhook.as_deref(), Some(webhook(1).as_str()));
-        // The successor takes its place; set anew it is anybody's, and so it is where it is released.
-        let next = Secret::new("second").unwrap();
-        secrets.promote((&name("webhook-a.next"), &name("webhook-a")), &next, Timestamp::from_millis(NOW)).unwrap();
-        assert!(ask("webhook-a", 2).is_err());
-        set(&secrets, "webhook-a", "anew");
-        assert!(matches!(ask("webhook-a", 2), Ok(true)));
-        assert!(secrets.release(&name("webhook-a")).unwrap() && !secrets.release(&name("webhook-a")).unwrap());
-        assert!(matches!(ask("webhook-a", 1), Ok(true)));
-    }
-
-    #[test]
-    fn a_damaged_file_is_an_error_of_a_release_and_no_answer() {
-        let folder = tempfile::tempdir().unwrap();
-        let secrets = Secrets::with_key(folder.path(), None);
-        set(&secrets, "webhook-a", "first");
-        std::fs::write(secrets.path(), "no TOML").unwrap();
-        assert!(secrets.release(&name("webhook-a")).is_err());
-        assert!(!secrets.release(&name("shared")).unwrap(), "a shared secret has no owner");
-    }
-
-    #[test]
-    fn a_change_by_another_process_is_seen() {
-        let folder = tempfile::tempdir().unwrap();
-        let (one, two) = (Secrets::with_key(folder.path(), None), Secrets::with_key(folder.path(), None));
-        set(&one, "a", "1");
-        assert_eq!(get(&two, "a").as_deref(), Some("1"));
-        set(&one, "a", "23");
-        assert_eq!(get(&two, "a").as_deref(), Some("23"));
-    }
-
-    #[test]
-    fn keys_and_texts_that_are_none_are_refused_without_repeating_them() {
-        for text in ["", "abc", &"g".repeat(64), &"ü".repeat(32), &"ab".repeat(33)] {
-            let said = key(text, KEY).unwrap_err().to_string();
-            assert!(said.contains(KEY) && (text.is_empty() || !said.contains(text)), "{said}");
-        }
-        assert_eq!(key(&format!("{}\n", "ab".repeat(32)), KEY).unwrap(), [0xab; 32]);
-        for text in ["", "a\nb", "a\0", &"x".repeat(MAX_SECRET + 1)] {
-            assert!(matches!(Secret::new(text), Err(SecretError::Unfit)));
-        }
-    }
-
-    #[test]
-    fn a_name_has_one_variable_and_one_successor() {
-        assert_eq!(variable(&name("release-channel.next")), "GREENROOM_SECRET_RELEASE_CHANNEL_NEXT");
-        assert_eq!(next_of(&name("release-channel")), Some(name("release-channel.next")));
-        assert_eq!(next_of(&name(&"a".repeat(248))), None);
-    }
-
-    #[test]
-    fn a_new_secret_is_one_of_standard_webhooks_and_no_other() {
-        let (one, two) = (Secret::random().unwrap(), Secret::random().unwrap());
-        assert_ne!(one, two);
-        assert_eq!(BASE64.decode(one.reveal().strip_prefix("whsec_").unwrap()).unwrap().len(), 32);
-    }
-}
+mod tests;
