@@ -160,7 +160,7 @@ impl Session {
         };
         let person = person(&snapshot, user)?;
         let email = person.emails.iter().next().ok_or_else(|| {
-            let hint = format!("greenroom person set {user} --email …");
+            let hint = format!("greenroom person set {user} --email ADDRESS");
             CliError::new(Exit::Failed, format!("'{user}' has no e-mail address to commit with")).hint(hint)
         })?;
         let name = if person.name.is_empty() { user.as_str() } else { person.name.as_str() };
@@ -170,10 +170,10 @@ impl Session {
 
     /// Says once that a file of people cannot be read where who acts is found in none: it may be theirs.
     fn warn_of_unread(&self, snapshot: &Snapshot<'_>, user: &UserName) -> Result<(), CliError> {
-        if self.warned.get() || snapshot.person(user)?.is_some_and(|file| file.value.is_some()) {
+        if self.warned.get() {
             return Ok(());
         }
-        if let Some(problem) = authority::unread(snapshot)? {
+        if let Some(problem) = authority::unread_for(snapshot, user)? {
             self.warned.set(true);
             let message =
                 format!("{} cannot be read ({}), so who you are is not certain", problem.path, problem.message);
@@ -220,7 +220,7 @@ impl Session {
 
 /// What the file of a person says who is named.
 pub(super) fn person(snapshot: &Snapshot<'_>, user: &UserName) -> Result<Person, CliError> {
-    let none = || CliError::from(Refusal::no_person(user)).hint(format!("greenroom person add {user} --email …"));
+    let none = || CliError::from(Refusal::no_person(user)).hint(format!("greenroom person add {user} --email ADDRESS"));
     let file = snapshot.person(user)?.ok_or_else(none)?;
     match (file.value, file.problems.into_iter().next()) {
         // A file that lost its addresses to a fault is not one without addresses.
