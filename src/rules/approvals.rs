@@ -215,6 +215,10 @@ pub fn awaited(
     let from = view.stage_of(number)?;
     let count = ApprovalCount::of(snapshot, view, (model, number), request)?;
     let mut out = BTreeSet::new();
+    // No approval counts of a request whose requester was removed.
+    if count.needed() > 0 && is_gone(snapshot, &request.created_by)? {
+        return Ok(Vec::new());
+    }
     for end in [StageSide::In, StageSide::Out] {
         let given = count.given(end);
         let is_own = |user: &UserName| {

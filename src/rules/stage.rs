@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::approvals::{CHANGED, StageSide, objection, tally, who};
+use super::approvals::{CHANGED, GONE, StageSide, objection, tally, who};
 use super::making_way::is_made_way_for;
 use super::proposal::VersionMove;
 use super::subject::{content, differences, subject};
@@ -484,6 +484,10 @@ pub(super) fn reviews(step: &StepContext<'_>, faults: &mut Faults) -> Result<(),
                     review.subject, request.to, now.current
                 ),
                 format!("look at the version as it is now, then approve it; {ask} with its subject"),
+            ),
+            Some(GONE) => (
+                format!("the approval cannot count: {GONE}"),
+                format!("`greenroom request cancel {}`, by a person who manages the model", request.id),
             ),
             // A later rule may decide differently about who can approve; `request approve` and `request show` report
             // that.
