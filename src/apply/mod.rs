@@ -24,7 +24,7 @@ use crate::tree::{Patch, TreeError};
 pub use crate::apply::stage::target;
 pub use registry::companions;
 pub use relocation::goes_with_any;
-pub use request::{completes, open_request};
+pub use request::open_request;
 
 /// The inputs of an action that are not in the state: the actor, the time, and the source of new ids.
 pub struct Context<'a> {
@@ -38,7 +38,13 @@ pub struct Context<'a> {
     pub subject: &'a ReviewSubjectOf<'a>,
     /// Whether rules that no approval satisfies let a version enter a stage now.
     pub may_enter: &'a MayEnter<'a>,
+    /// Whether a request has all approvals that it needs.
+    pub is_approved: &'a IsApproved<'a>,
 }
+
+/// Returns whether a request of a version has all approvals that it needs. `rules::approvals::is_complete` implements it.
+pub type IsApproved<'a> =
+    dyn Fn(&Snapshot<'_>, &ModelView<'_>, (&ModelName, u64), &Request) -> Result<bool, TreeError> + 'a;
 
 /// Returns whether a version may enter a stage at a time, approvals aside. `rules::obstacles::may_enter` implements it.
 pub type MayEnter<'a> =

@@ -1,15 +1,11 @@
 //! Transition requests, reviews and comments.
 
-use std::collections::BTreeSet;
-
 use super::stage::{enter, may_archive, target};
 use super::{ChangeDraft, Context, EntityKind, Refusal};
 use crate::action::{Hindered, RequestSelector};
-use crate::entity::request::ReviewSubject;
-use crate::entity::settings::StageRule;
 use crate::entity::{Comment, Request, RequestState, Review, ReviewVerdict};
 use crate::name::{Id, ModelName, UserName};
-use crate::snapshot::{File, Snapshot, VersionView};
+use crate::snapshot::{File, VersionView};
 use crate::stage::Stage;
 use crate::text::Text;
 
@@ -130,12 +126,21 @@ pub(super) fn approve(
         comment: comment.clone(),
         subject: subject.current.clone(),
     });
-    let complete = is_complete(d.snapshot, model, &view.stage_of(number)?, &after, &subject)?;
+    let complete = (cx.is_approved)(d.snapshot, &view, (model, number), &after)?;
     let moves = complete
         && match hindered {
             Hindered::Refuse => true,
             Hindered::Keep => (cx.may_enter)(d.snapshot, &view, number, &request.to, cx.now)?,
         };
+    let is_given = |r: &Review| r.by == cx.actor && r.verdict == ReviewVerdict::Approved && subject.is(&r.subject);
+    if !moves && request.review.iter().any(is_given) {
+        let message = format!(
+            "you approved the request to move version {number} of '{model}' to {} already, and a second approval adds \
+             nothing",
+            request.to
+        );
+        return Err(Refusal::exists(EntityKind::Request, message));
+    }
     if moves {
         after.state = RequestState::Approved;
         after.closed_by = Some(cx.actor.clone());
@@ -147,50 +152,6 @@ pub(super) fn approve(
         enter(d, cx, model, number, &to, archive, Some(&request.id))?;
     }
     Ok(())
-}
-
-/// Returns whether a request has the required approvals, counted as the rules count them. An approval that does not count
-/// is stored, and completes nothing.
-fn is_complete(
-    snapshot: &Snapshot<'_>,
-    model: &ModelName,
-    from: &Stage,
-    request: &Request,
-    subject: &ReviewSubject,
-) -> Result<bool, Refusal> {
-    let settings = snapshot.settings()?;
-    let own = settings.is_some_and(|s| s.identity.self_approval);
-    let needed = settings.and_then(|s| s.rule(&request.to)).map_or(0, StageRule::needed);
-    let leaving = settings.map_or(0, |s| s.approvals_to_leave(from));
-    let (mut inward, mut outward) = (BTreeSet::new(), BTreeSet::new());
-    for review in request.review.iter().filter(|r| r.verdict == ReviewVerdict::Approved && subject.is(&r.subject)) {
-        let own = review.by == request.created_by && !own;
-        if !own && snapshot.may_let_in(&review.by, model, from, &request.to)? {
-            inward.insert(&review.by);
-        }
-        if !own && snapshot.may_let_out(&review.by, model, from, &request.to)? {
-            outward.insert(&review.by);
-        }
-    }
-    Ok(inward.len() as u64 >= needed && outward.len() as u64 >= leaving)
-}
-
-/// Returns whether an approval of `subject` by this person would complete a request.
-///
-/// # Errors
-/// A refusal if a file cannot be read.
-pub fn completes(
-    snapshot: &Snapshot<'_>,
-    (model, from): (&ModelName, &Stage),
-    request: &Request,
-    reviewer: &UserName,
-    subject: &ReviewSubject,
-) -> Result<bool, Refusal> {
-    let (by, at, verdict) = (reviewer.clone(), request.created_at, ReviewVerdict::Approved);
-    let review = Review { by, at, verdict, comment: Text::default(), subject: subject.current.clone() };
-    let mut after = request.clone();
-    after.review.push(review);
-    is_complete(snapshot, model, from, &after, subject)
 }
 
 pub(super) fn reject(

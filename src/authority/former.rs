@@ -1,11 +1,39 @@
-//! The former holder of a person's id: their file before it was removed.
+//! What a step gives to people and was another's before it: ids, e-mail addresses, logins, keys.
 
-use crate::entity::Person;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::diff::Diff;
+use crate::entity::{Person, Settings};
 use crate::format::{self, path};
 use crate::git::{GitError, Repo};
-use crate::name::{UserName, fold};
+use crate::name::{Id, UserName, fold};
+use crate::rules::{FormerPeople, added_people, former_holders};
 use crate::snapshot::{Finder, Snapshot};
-use crate::tree::{Objects as _, Oid};
+use crate::tree::{Objects as _, Oid, TreeError};
+
+/// Returns what a step gives to people and was another's before it. `parent` is the commit before the step, with the
+/// registry in folder `at`; `onto` are the settings before the push; `used` says which marks the history knows.
+///
+/// # Errors
+/// Those of `used`, and when the history cannot be read, as in a shallow clone.
+pub fn former_people<E: From<GitError> + From<TreeError>>(
+    repo: &Repo,
+    (at, parent): (&str, Oid),
+    (before, onto): (&Snapshot<'_>, Option<&Settings>),
+    diff: &Diff,
+    used: impl Fn(&BTreeSet<Id>) -> Result<BTreeSet<Id>, E>,
+) -> Result<FormerPeople, E> {
+    let used = |ids: &BTreeSet<Id>| if ids.is_empty() { Ok(BTreeSet::new()) } else { used(ids) };
+    let marks: BTreeMap<Id, &UserName> = added_people(diff).map(|user| (user.arrival_mark(), user)).collect();
+    let found = used(&marks.keys().cloned().collect())?;
+    let back: Vec<&UserName> =
+        marks.into_iter().filter(|(mark, _)| found.contains(mark)).map(|(_, user)| user).collect();
+    let mut out = former_holders((before, onto), diff, &back, used)?;
+    for user in back {
+        out.files.insert(user.clone(), former_person(repo, at, parent, user)?);
+    }
+    Ok(out)
+}
 
 /// Returns the file of the last person with an id, compared without case, in the first-parent history up to a commit.
 /// Returns `None` if no person had the id, or if the file cannot be read. `at` is the folder of the registry at that

@@ -18,8 +18,8 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
 
-pub use former::former_person;
-pub use people::{People, unread};
+pub use former::{former_people, former_person};
+pub use people::{People, unread, unread_for};
 pub use proof::PeopleKeys;
 use proof::Proof;
 

@@ -91,6 +91,15 @@ impl<'s, 'o> People<'s, 'o> {
     }
 }
 
+/// Returns the first fault of the files of people if a person has no file that can be read: one of the faulty files may
+/// be theirs.
+///
+/// # Errors
+/// When an object cannot be read.
+pub fn unread_for(state: &Snapshot<'_>, user: &UserName) -> Result<Option<Problem>, TreeError> {
+    if state.person(user)?.is_some_and(|file| file.value.is_some()) { Ok(None) } else { unread(state) }
+}
+
 /// Returns the first fault of the files of people; `None` if there is no fault. It may be why a person was not found.
 ///
 /// # Errors

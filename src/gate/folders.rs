@@ -28,6 +28,27 @@ pub(super) fn pairs(
     Ok(out)
 }
 
+/// Returns the registries by which a step is judged. A step that changes some registries of a repository is judged by
+/// these: its committer need not be a person of the others. A step that adds a registry, or changes none, is judged by
+/// all.
+pub(super) fn concerned<'p>(
+    repo: &Repo,
+    pairs: &'p [(String, String)],
+    come: &[String],
+    (before, after): (Option<Oid>, Oid),
+) -> Result<Vec<&'p (String, String)>, TreeError> {
+    let is_added = |at: &String| pairs.iter().all(|(from, to)| from != at && to != at);
+    let mut changed = Vec::new();
+    for pair in pairs {
+        let root = |root, at: &str| Ok::<_, TreeError>(Snapshot::new(repo, root, at)?.root());
+        if pair.0 != pair.1 || root(before, &pair.0)? != root(Some(after), &pair.1)? {
+            changed.push(pair);
+        }
+    }
+    let is_by_all = changed.is_empty() || come.iter().any(is_added);
+    Ok(if is_by_all { pairs.iter().collect() } else { changed })
+}
+
 /// Returns the folders, except those of `places`, that get a file with the name of a registry's file at their top in a
 /// step, each with the first of these files. Only folders that differ are read.
 pub(super) fn where_files_came(

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::GateError;
 use super::pushed_files::CheckedObjects;
-use crate::authority::former_person;
+use crate::authority::former_people;
 use crate::diff::Diff;
+use crate::entity::Settings;
 use crate::git::Repo;
 use crate::index;
 use crate::name::{Id, UserName};
-use crate::rules::{FormerPeople, NewId, UsedIds, added_people, brought_by, former_holders, holder_marks};
+use crate::rules::{FormerPeople, NewId, UsedIds, added_people, brought_by, holder_marks};
 use crate::snapshot::Snapshot;
 use crate::tree::Oid;
 
@@ -86,21 +87,31 @@ impl IdLine {
         self.origins.get(at).map_or(at, String::as_str)
     }
 
-    /// Returns the ids, addresses and logins that a step gives to people of the registry in folder `at`, and that belonged
-    /// to other people before.
-    /// `parent` is the commit before the step, `before` its state.
+    /// Returns the settings, before the first step, of the registry that lies in folder `at` before a step; `None` if they
+    /// are the same before that step, or unknown.
+    pub(super) fn onto(&self, repo: &Repo, before: &Snapshot<'_>) -> Result<Option<Settings>, GateError> {
+        let History::Branch(_, Some(base)) = &self.history else { return Ok(None) };
+        let first = Snapshot::new(repo, Some(repo.tree_of(base)?), self.origin(before.at()))?;
+        let file = |state: &Snapshot<'_>| Ok::<_, GateError>(state.entry("greenroom.toml")?.map(|entry| entry.id));
+        if file(&first)? == file(before)? || first.id()? != before.id()? {
+            return Ok(None);
+        }
+        Ok(first.settings()?.cloned())
+    }
+
+    /// Returns what a step gives to people and was another's before it. `parent` is the commit before the step, `before`
+    /// its state, `onto` the settings before the first step.
     pub(super) fn former(
         &self,
         repo: &Repo,
-        at: &str,
         parent: Option<Oid>,
-        (before, diff): (&Snapshot<'_>, &Diff),
+        (before, onto): (&Snapshot<'_>, Option<&Settings>),
+        diff: &Diff,
     ) -> Result<FormerPeople, GateError> {
         let (History::Branch(branch, base), Some(parent)) = (&self.history, parent) else {
             return Ok(FormerPeople::default());
         };
-        let marks: BTreeMap<Id, &UserName> = added_people(diff).map(|user| (user.arrival_mark(), user)).collect();
-        let origin = self.origin(at);
+        let origin = self.origin(before.at());
         let used = |ids: &BTreeSet<Id>| -> Result<BTreeSet<Id>, GateError> {
             let known = match base {
                 Some(base) => index::used(repo, origin, branch, *base, ids)?,
@@ -109,14 +120,7 @@ impl IdLine {
             let is_brought = |id: &Id| self.brought.contains_key(&(origin.to_owned(), id.clone()));
             Ok(ids.iter().filter(|id| known.contains_key(*id) || is_brought(id)).cloned().collect())
         };
-        let mut out = FormerPeople { holders: former_holders(before, diff, used)?, ..FormerPeople::default() };
-        let found = used(&marks.keys().cloned().collect())?;
-        for (mark, user) in marks {
-            if found.contains(&mark) {
-                out.files.insert(user.clone(), former_person(repo, at, parent, user)?);
-            }
-        }
-        Ok(out)
+        former_people(repo, (before.at(), parent), (before, onto), diff, used)
     }
 
     /// Notes whom a step added, and what it gave to people.

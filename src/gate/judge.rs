@@ -7,8 +7,8 @@ use super::ids::IdLine;
 use super::{Gate, StepArrival, folders, proposal};
 use crate::authority::{self, Assumption, CommitNames, CommitterIdentity, Contribution, StepIdentities};
 use crate::diff::{self, Diff};
-use crate::entity::PermissionLevel;
 use crate::entity::settings::Authority;
+use crate::entity::{PermissionLevel, Settings};
 use crate::event::Event;
 use crate::format::Problem;
 use crate::git::{Commit, GitError};
@@ -93,7 +93,7 @@ impl Gate {
             }
         }
         let pairs = folders::pairs(&self.repo, (root, &there), (info.tree, &come))?;
-        for (from, to) in &pairs {
+        for (from, to) in folders::concerned(&self.repo, &pairs, &come, (root, info.tree))? {
             self.judge_in((from, to), &info, (parent, root), landing, ids, &mut judged)?;
             if from != to {
                 ids.moved(from, to);
@@ -199,8 +199,10 @@ impl Gate {
         let diff = diff::diff(&before, &after, limits)?;
         let new = rules::new_ids(&after, &diff)?;
         let used = ids.used(&self.repo, from, &new)?;
-        let former = ids.former(&self.repo, from, parent, (&before, &diff))?;
-        let states = (&before, &after, &diff, &(used, former));
+        // A later audit does not know where a push began.
+        let onto = if landing.bounded { ids.onto(&self.repo, &before)? } else { None };
+        let former = ids.former(&self.repo, parent, (&before, onto.as_ref()), &diff)?;
+        let states = (&before, &after, &diff, &KnownHistory { used, former, onto });
         let found = self.found(info, parent, states, landing, landing.assumption)?;
         let Some(mut found) = found else { return Ok(()) };
         if landing.by == CommitterIdentity::Unknown && !found.faults.is_empty() {
@@ -227,7 +229,7 @@ impl Gate {
         &self,
         info: &Commit,
         parent: Option<Oid>,
-        (before, after, diff, used): States<'_>,
+        (before, after, diff, known): States<'_>,
         landing: &StepArrival,
         assumption: Assumption,
     ) -> Result<Option<RegistryJudgement>, GateError> {
@@ -269,8 +271,9 @@ impl Gate {
         step.since = made.filter(|_| before.root().is_some());
         step.proposal = proposal.as_ref();
         step.is_past = !landing.bounded;
-        step.used = Some(used.0.clone());
-        step.former.clone_from(&used.1);
+        step.used = Some(known.used.clone());
+        step.former.clone_from(&known.former);
+        step.onto = known.onto.as_ref();
         found.faults.extend(rules::judge(&step)?.faults);
         drop(step);
         if !found.faults.is_empty() && landing.bounded {
@@ -363,18 +366,25 @@ impl Gate {
 
 /// Returns a fault if the actor is not a known person while a file of people cannot be read: it may be that person's.
 fn doubtful_person(before: &Snapshot<'_>, user: &UserName) -> Result<Option<Fault>, TreeError> {
-    if before.person(user)?.is_some_and(|file| file.value.is_some()) {
-        return Ok(None);
-    }
-    let Some(problem) = authority::unread(before)? else { return Ok(None) };
+    let Some(problem) = authority::unread_for(before, user)? else { return Ok(None) };
     let message = format!("the file cannot be read, so {user} may be this person: {}", problem.message);
     let help = "repair the file first: `greenroom check` lists its faults";
     let problem = Problem::of_file(problem.path, "identity", message).help(help);
     Ok(Some(Fault { problem, class: RuleClass::Permission }))
 }
 
-/// The snapshots before and after a step, the difference, and the ids and people of the step that were used before.
-type States<'s> = (&'s Snapshot<'s>, &'s Snapshot<'s>, &'s Diff, &'s (UsedIds, FormerPeople));
+/// The snapshots before and after a step, the difference, and what the history says about it.
+type States<'s> = (&'s Snapshot<'s>, &'s Snapshot<'s>, &'s Diff, &'s KnownHistory);
+
+/// What the history says about a step.
+struct KnownHistory {
+    /// The ids of the step that were used before.
+    used: UsedIds,
+    /// What the step gives to people and was another's.
+    former: FormerPeople,
+    /// The settings before the push, if an earlier step of it changed them.
+    onto: Option<Settings>,
+}
 
 /// The result of a step for one registry.
 struct RegistryJudgement {

@@ -51,19 +51,15 @@ pub use rows::{Alias, Evidence, MAX_DESCRIPTION, ModelRow, Tag, VersionFacts, Ve
 
 use crate::git::Repo;
 use crate::name::Id;
-use crate::registry::Registry;
+use crate::registry::{Registry, newest_id};
 use crate::shared;
-use crate::snapshot::Snapshot;
 use crate::tree::Oid;
 use error::Fault;
 use head::LoadedIndex;
 use update::UpdateTarget;
 
 /// The version of what the files hold. It goes up when their form changes, or what is derived.
-const FORMAT: u32 = 8;
-
-/// How many of the newest commits are searched for the id of the registry that an index is of.
-const MAX_BACK: usize = 1_000;
+const FORMAT: u32 = 9;
 
 /// How far the building of an index is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -333,21 +329,9 @@ fn key_of(repo: &Repo, at: &str, branch: &str) -> String {
     let mailmap: String = mailmap.iter().take(8).map(|b| format!("{b:02x}")).collect();
     let version = env!("CARGO_PKG_VERSION");
     // Another registry may have lain in the folder before. An unreadable file is reported when it is requested.
-    let id = repo.reference(branch).ok().flatten().and_then(|tip| id_in(repo, at, tip));
+    let id = repo.reference(branch).ok().flatten().and_then(|tip| newest_id(repo, at, tip).ok().flatten());
     let id = id.as_ref().map_or("-", Id::as_str);
     format!("{FORMAT} {version} {mailmap} {branch} {id} {at}")
-}
-
-/// The id of the registry in a folder, by the newest commit that has one there: the registry may have been moved since, or its
-/// settings cannot be read.
-fn id_in(repo: &Repo, at: &str, tip: Oid) -> Option<Id> {
-    for step in repo.first_parents(tip).ok()?.take(MAX_BACK) {
-        let state = Snapshot::new(repo, Some(step.ok()?.tree), at).ok()?;
-        if let Some(id) = state.id().ok()? {
-            return Some(id.clone());
-        }
-    }
-    None
 }
 
 /// A registry that answers questions about the past with the help of its index.

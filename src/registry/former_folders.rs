@@ -44,7 +44,7 @@ impl Registry {
         let is_here = match found {
             Some(found) => found == own || self.own_ids()?.contains(found),
             // Settings that cannot be read are those of the registry.
-            None => here.entry("greenroom.toml")?.is_some(),
+            None => here.is_registry()?,
         };
         if is_here {
             return Ok(here);
@@ -60,7 +60,7 @@ impl Registry {
     /// the folder has no registry.
     pub fn edited_in(&self, root: Oid) -> Result<Snapshot<'_>, RegistryError> {
         let here = Snapshot::new(&self.repo, Some(root), &self.at)?;
-        if here.entry("greenroom.toml")?.is_some() { Ok(here) } else { self.follow_in(Some(root)) }
+        if here.is_registry()? { Ok(here) } else { self.follow_in(Some(root)) }
     }
 
     /// The folder of the registry with an id in a root tree. In a tree that cannot be searched it is in none.
@@ -86,7 +86,7 @@ impl Registry {
             };
             let state = Snapshot::new(&self.repo, Some(step.tree), &at)?;
             let found = state.id()?.cloned();
-            let is_broken = found.is_none() && state.entry("greenroom.toml")?.is_some();
+            let is_broken = found.is_none() && state.is_registry()?;
             if is_broken || found.is_some() && found == own {
                 continue;
             }
@@ -111,18 +111,7 @@ impl Registry {
             return Ok(Some(id));
         }
         let Some(tip) = self.head()? else { return Ok(None) };
-        for step in self.repo.first_parents(tip)?.take(MAX_BACK) {
-            let commit = match step {
-                Ok(step) => step.commit,
-                Err(GitError::Shallow) => return Ok(None),
-                Err(e) => return Err(e.into()),
-            };
-            let state = Snapshot::new(&self.repo, Some(self.repo.tree_of(&commit)?), &self.at)?;
-            if let Some(id) = state.id()?.cloned() {
-                return Ok(Some(self.past.id.get_or_init(|| id)));
-            }
-        }
-        Ok(None)
+        Ok(newest_id(&self.repo, &self.at, tip)?.map(|id| self.past.id.get_or_init(|| id)))
     }
 
     /// Updates the sections of CODEOWNERS after a registry was moved, because they name its files by path.
@@ -137,6 +126,25 @@ impl Registry {
         }
         if patch.is_empty() { Ok(tree) } else { Ok(self.repo.stage(Some(tree), &patch)?) }
     }
+}
+
+/// Returns the id of the registry in folder `at`, from the newest commit up to `tip` that has one there: the registry may
+/// have been moved since, or its settings cannot be read. Only the newest commits are searched.
+///
+/// # Errors
+/// If an object cannot be read.
+pub fn newest_id(repo: &Repo, at: &str, tip: Oid) -> Result<Option<Id>, GitError> {
+    for step in repo.first_parents(tip)?.take(MAX_BACK) {
+        let tree = match step {
+            Ok(step) => step.tree,
+            Err(GitError::Shallow) => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        if let Some(id) = Snapshot::new(repo, Some(tree), at)?.id()? {
+            return Ok(Some(id.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// Returns the earlier folders of the registry that is in folder `at` at a commit, as far as the history is available.
@@ -154,7 +162,7 @@ pub fn past_folders(repo: &Repo, tip: Oid, at: &str) -> Result<BTreeSet<String>,
         let state = Snapshot::new(repo, root, &at)?;
         let is_here = match state.id()? {
             Some(found) => *found == id,
-            None => state.entry("greenroom.toml")?.is_some(),
+            None => state.is_registry()?,
         };
         if is_here {
             continue;

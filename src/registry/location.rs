@@ -78,7 +78,7 @@ impl Registry {
     fn folder_now(&self, branch: &str, tip: Oid, seen: Oid) -> Result<String, RegistryError> {
         let root = self.repo.tree_of(&tip)?;
         let has = |root: Oid, at: &str| -> Result<bool, RegistryError> {
-            Ok(Snapshot::new(&self.repo, Some(root), at)?.entry("greenroom.toml")?.is_some())
+            Ok(Snapshot::new(&self.repo, Some(root), at)?.is_registry()?)
         };
         let id = |root: Oid, at: &str| -> Result<Option<crate::name::Id>, RegistryError> {
             Ok(Snapshot::new(&self.repo, Some(root), at)?.id()?.cloned())

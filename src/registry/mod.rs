@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::action::Action;
 use crate::apply::{self, Context};
-use crate::authority::{self, former_person};
+use crate::authority;
 use crate::diff::{self, Diff};
 use crate::event::Event;
 use crate::git::{Durability, GitError, Ident, PublishError, Repo, stamp};
@@ -36,7 +36,7 @@ use change_author::ProofCache;
 
 pub use batch::Batch;
 pub use error::RegistryError;
-pub use former_folders::{named_folders, past_folders};
+pub use former_folders::{named_folders, newest_id, past_folders};
 pub use history::{LogEntry, Steps};
 pub use lint::LintReport;
 pub use location::RegistryLocation;
@@ -167,27 +167,15 @@ impl Registry {
         }
     }
 
-    /// Returns the ids, addresses and logins that a step gives to people and that belonged to other people in the history
-    /// up to `tip`. Returns nothing if the history is not available, as in a shallow clone; then the gate checks it.
+    /// Returns what a step gives to people and was another's before it, by the history up to `tip`. Returns nothing if the
+    /// history cannot be checked, as in a shallow clone: then the gate checks it.
     pub fn former_people(&self, tip: Option<Oid>, diff: &Diff) -> Result<FormerPeople, RegistryError> {
         let (Some(tip), Some(used)) = (tip, self.used) else { return Ok(FormerPeople::default()) };
+        let before = self.snapshot_of(Some(tip))?;
         let is_used = |ids: &BTreeSet<Id>| -> Result<BTreeSet<Id>, RegistryError> {
-            match ids.is_empty() {
-                true => Ok(BTreeSet::new()),
-                false => Ok(used(self, tip, ids)?.into_keys().collect()),
-            }
+            Ok(used(self, tip, ids)?.into_keys().collect())
         };
-        let found = (|| {
-            let mut out = FormerPeople::default();
-            let marks: BTreeMap<Id, &UserName> = rules::added_people(diff).map(|u| (u.arrival_mark(), u)).collect();
-            let found = is_used(&marks.keys().cloned().collect())?;
-            for (_, user) in marks.into_iter().filter(|(mark, _)| found.contains(mark)) {
-                out.files.insert(user.clone(), former_person(&self.repo, &self.at, tip, user)?);
-            }
-            out.holders = rules::former_holders(&self.snapshot_of(Some(tip))?, diff, is_used)?;
-            Ok(out)
-        })();
-        match found {
+        match authority::former_people(&self.repo, (before.at(), tip), (&before, None), diff, is_used) {
             Err(RegistryError::Git(GitError::Shallow)) => Ok(FormerPeople::default()),
             found => found,
         }
@@ -207,9 +195,8 @@ impl Registry {
     fn locate(&self, dir: &Path) -> Result<String, RegistryError> {
         let none = || RegistryError::NotARegistry { path: dir.to_owned() };
         let Some(root) = self.head()?.map(|c| self.repo.tree_of(&c)).transpose()? else { return Err(none()) };
-        let is_registry = |at: &str| -> Result<bool, RegistryError> {
-            Ok(Snapshot::new(&self.repo, Some(root), at)?.entry("greenroom.toml")?.is_some())
-        };
+        let is_registry =
+            |at: &str| -> Result<bool, RegistryError> { Ok(Snapshot::new(&self.repo, Some(root), at)?.is_registry()?) };
         if is_registry("")? {
             return Ok(String::new());
         }
@@ -376,7 +363,8 @@ impl Registry {
             bytes
         };
         let (subject, may_enter) = (&rules::subject::subject, &rules::obstacles::may_enter);
-        let mut cx = Context { actor: asker.user.clone(), now, random: &mut random, subject, may_enter };
+        let is_approved = &rules::approvals::is_complete;
+        let mut cx = Context { actor: asker.user.clone(), now, random: &mut random, subject, may_enter, is_approved };
         let mut tree = root;
         for (index, action) in actions.iter().enumerate() {
             let snapshot = self.snapshot_in(tree)?;
@@ -419,10 +407,7 @@ impl Registry {
 /// Checks, if a change is refused to an unknown person, that all files of people could be read: one of them may be that
 /// person's.
 fn readable_people(before: &Snapshot<'_>, user: &UserName) -> Result<(), RegistryError> {
-    if before.person(user)?.is_some_and(|file| file.value.is_some()) {
-        return Ok(());
-    }
-    match authority::unread(before)? {
+    match authority::unread_for(before, user)? {
         Some(problem) => Err(apply::Refusal::Faulty { problem }.into()),
         None => Ok(()),
     }

@@ -87,7 +87,8 @@ impl Registry {
         let before = self.snapshot_in(Some(root))?;
         let mut random = random_bytes;
         let (subject, may_enter) = (&rules::subject::subject, &rules::obstacles::may_enter);
-        let mut cx = Context { actor: asker.user.clone(), now, random: &mut random, subject, may_enter };
+        let is_approved = &rules::approvals::is_complete;
+        let mut cx = Context { actor: asker.user.clone(), now, random: &mut random, subject, may_enter, is_approved };
         let patch = apply::apply(&before, action, &mut cx)?;
         let tree = self.repo.stage(Some(root), &patch)?;
         let after = self.snapshot_in(Some(tree))?;

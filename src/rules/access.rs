@@ -1,13 +1,16 @@
 //! Rules of permission: the permission table of the Databricks workspace registry, event by event.
 
+use super::approvals::{StageSide, others_of, who};
+use super::place::path_of;
+use super::stage::StageEntry;
 use super::webhook::borrows;
 use super::{Faults, StepContext};
+use crate::entity::settings::StageRule;
 use crate::entity::version::VersionStatus;
 use crate::entity::webhook::OWN_SECRET;
-use crate::entity::{Access, PermissionLevel, RequestState, Webhook};
+use crate::entity::{Access, PermissionLevel, Request, RequestState, Webhook};
 use crate::event::{Event, TransitionCause};
 use crate::name::{Key, ModelName, Principal, UserName};
-use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::tree::TreeError;
 
@@ -29,6 +32,8 @@ enum RequiredLevel {
     OwnSecrets,
     /// This level on this model, because an open request asks for this evidence.
     Evidence(ModelName, PermissionLevel),
+    /// This level on the model of the request, because the actor is no approver that a stage rule names.
+    Decision { model: ModelName, from: Stage, request: Box<Request>, level: PermissionLevel },
     /// Decided by the stage rules or alias rules.
     Elsewhere,
 }
@@ -89,6 +94,10 @@ pub(super) fn permission(step: &StepContext<'_>, faults: &mut Faults) -> Result<
                     faults.add(path, message, help);
                 }
             }
+            RequiredLevel::Decision { model, from, request, level } => {
+                let who = || approvers_of(step, &model, &from, &request);
+                lacks_or(step, &model, level, (&what, path), who, faults)?;
+            }
             RequiredLevel::Maker(model, level) => {
                 if !step.created(&model) {
                     lacks(step, &model, level, &what, path, faults)?;
@@ -97,6 +106,23 @@ pub(super) fn permission(step: &StepContext<'_>, faults: &mut Faults) -> Result<
         }
     }
     super::alias::permission(step, faults)
+}
+
+/// Returns advice: the people whose approval of a request counts.
+fn approvers_of(
+    step: &StepContext<'_>,
+    model: &ModelName,
+    from: &Stage,
+    request: &Request,
+) -> Result<String, TreeError> {
+    let settings = step.before.settings()?;
+    let leaves =
+        settings.is_some_and(|s| s.approvals_to_leave(from) > s.rule(&request.to).map_or(0, StageRule::needed));
+    let end = if leaves { StageSide::Out } else { StageSide::In };
+    let besides = std::slice::from_ref(&request.created_by);
+    let is_none = others_of(step, model, (from, &request.to), end, besides)?.is_empty();
+    let who = who(step, model, (from, &request.to), end, besides)?;
+    Ok(if is_none { who } else { format!("ask {who}") })
 }
 
 fn holds(level: Option<PermissionLevel>) -> String {
@@ -111,11 +137,22 @@ fn lacks(
     path: String,
     faults: &mut Faults,
 ) -> Result<(), TreeError> {
+    lacks_or(step, model, level, (what, path), || landers(step, Some(model), level), faults)
+}
+
+/// Refuses an actor without a level on a model, with advice.
+fn lacks_or(
+    step: &StepContext<'_>,
+    model: &ModelName,
+    level: PermissionLevel,
+    (what, path): (&str, String),
+    advice: impl FnOnce() -> Result<String, TreeError>,
+    faults: &mut Faults,
+) -> Result<(), TreeError> {
     let user = &step.actor.user;
     let has = step.level(model)?;
     if has < Some(level) {
-        let who = landers(step, Some(model), level)?;
-        faults.add(path, format!("{user} may not {what}: it needs {level} on '{model}'; {}", holds(has)), who);
+        faults.add(path, format!("{user} may not {what}: it needs {level} on '{model}'; {}", holds(has)), advice()?);
     }
     Ok(())
 }
@@ -186,9 +223,10 @@ pub(super) fn others(step: &StepContext<'_>, all: &mut Vec<Principal>, besides: 
 }
 
 /// Returns the level that a transition requires: the higher one of the levels of both stages.
-fn level_between(before: &Snapshot<'_>, from: &Stage, to: &Stage) -> Result<PermissionLevel, TreeError> {
-    let level = |s: &Stage| before.settings().map(|set| set.map_or(PermissionLevel::CanManage, |set| set.level_for(s)));
-    Ok(level(from)?.max(level(to)?))
+fn level_between(step: &StepContext<'_>, from: &Stage, to: &Stage) -> Result<PermissionLevel, TreeError> {
+    let laws = step.laws()?;
+    let levels = laws.iter().map(|law| law.level_for(from).max(law.level_for(to)));
+    Ok(levels.max().unwrap_or(PermissionLevel::CanManage))
 }
 
 /// Returns what an event requires: the permission table. Every event is listed, so a new event does not compile until
@@ -255,20 +293,22 @@ fn needs(step: &StepContext<'_>, event: &Event) -> Result<RequiredLevel, TreeErr
             if *status != VersionStatus::Ready && !step.is_past =>
         {
             let stage = stage_before(step, model, *version)?;
-            let level = if stage.is_active() { level_between(step.before, &stage, &stage)? } else { CanEdit };
+            let level = if stage.is_active() { level_between(step, &stage, &stage)? } else { CanEdit };
             RequiredLevel::On(now(model), level.max(CanEdit))
         }
         Event::StatusChanged { model, .. } => RequiredLevel::On(now(model), CanEdit),
-        Event::Transitioned { model, from, to, cause, .. } => match cause {
+        Event::Transitioned { model, version, from, to, cause } => match cause {
             // An approval that completes a quorum needs no further level; the stage rules check it.
             TransitionCause::Request { .. } if has_approvers(step, from, to)? => RequiredLevel::Elsewhere,
-            TransitionCause::MadeWay { for_version } if archives_unasked(step, model, *for_version, from)? => {
-                RequiredLevel::On(now(model), level_between(step.before, from, to)?)
+            TransitionCause::MadeWay { for_version }
+                if archives_unasked(step, &StageEntry { model, version: *version, from, to, cause }, *for_version)? =>
+            {
+                RequiredLevel::On(now(model), level_between(step, from, to)?)
             }
             // Archiving the previous version is part of the transition that replaces it.
             TransitionCause::MadeWay { .. } => RequiredLevel::Elsewhere,
             TransitionCause::Direct | TransitionCause::Request { .. } => {
-                RequiredLevel::Maker(now(model), level_between(step.before, from, to)?).unless_maker_of_active(to)
+                RequiredLevel::Maker(now(model), level_between(step, from, to)?).unless_maker_of_active(to)
             }
         },
         Event::VersionDeleted { model, .. } => RequiredLevel::On(now(model), CanManage),
@@ -287,7 +327,8 @@ fn needs(step: &StepContext<'_>, event: &Event) -> Result<RequiredLevel, TreeErr
             if approves(step, &from, &request.to)? {
                 return Ok(RequiredLevel::Anyone);
             }
-            RequiredLevel::On(now(model), level_between(step.before, &from, &request.to)?)
+            let level = level_between(step, &from, &request.to)?;
+            RequiredLevel::Decision { model: now(model), from, request: Box::new(request.clone()), level }
         }
         Event::RequestCancelled { overtaken: true, .. } => RequiredLevel::Elsewhere,
         Event::RequestCancelled { model, request, .. } => {
@@ -344,7 +385,7 @@ fn asked_for(
     for request in requests.into_values().filter_map(|f| f.value).filter(|r| r.state == RequestState::Pending) {
         let counts = settings.rule(&request.to).is_some_and(|rule| rule.require.metrics.contains_key(key));
         if counts && !approves(step, &from, &request.to)? {
-            out = out.max(Some(level_between(step.before, &from, &request.to)?));
+            out = out.max(Some(level_between(step, &from, &request.to)?));
         }
     }
     Ok(out)
@@ -408,21 +449,12 @@ fn has_approvers(step: &StepContext<'_>, from: &Stage, to: &Stage) -> Result<boo
     Ok(approvers(step, from, to)?.next().is_some())
 }
 
-/// Returns whether a version makes way in a stage although neither the request of the entering version nor the stage
-/// rule requires that. The person who completes the quorum would archive it on their own.
-fn archives_unasked(step: &StepContext<'_>, model: &ModelName, entered: u64, stage: &Stage) -> Result<bool, TreeError> {
-    let exclusive = step.before.settings()?.and_then(|s| s.rule(stage)).is_some_and(|r| r.exclusive);
-    let request = step.diff.events.iter().find_map(|event| match event {
-        Event::Transitioned { model: m, version, to, cause: TransitionCause::Request { id }, .. }
-            if m == model && *version == entered && to == stage =>
-        {
-            Some(id)
-        }
-        _ => None,
-    });
-    let Some(id) = request.filter(|_| !exclusive && !step.is_past) else { return Ok(false) };
-    let request = super::stage::approved_request(step, model, entered, id)?;
-    Ok(request.is_some_and(|r| !r.archive_existing))
+/// Returns whether a version makes way although nobody asked for that. Who completes the request would archive it alone.
+fn archives_unasked(step: &StepContext<'_>, entry: &StageEntry<'_>, entered: u64) -> Result<bool, TreeError> {
+    match step.before.settings()? {
+        Some(settings) => super::making_way::is_unasked(step, settings, entry, entered),
+        None => Ok(false),
+    }
 }
 
 fn stage_before(step: &StepContext<'_>, model: &ModelName, version: u64) -> Result<Stage, TreeError> {
@@ -430,63 +462,6 @@ fn stage_before(step: &StepContext<'_>, model: &ModelName, version: u64) -> Resu
         Some(view) => view.stage_of(version),
         None => Ok(Stage::None),
     }
-}
-
-/// Returns the path of the file that an event is about, for the finding.
-fn path_of(step: &StepContext<'_>, event: &Event) -> Result<String, TreeError> {
-    let paths = step.after.paths()?;
-    let at = match (event.model(), event.version()) {
-        (Some(model), Some(version)) => match event {
-            Event::Transitioned { to, from, .. } => {
-                let stage = if *to == Stage::None { from } else { to };
-                format!("{}/stages/{stage}.toml", paths.model(model))
-            }
-            Event::AliasSet { alias, .. } | Event::AliasDeleted { alias, .. } => {
-                format!("{}/aliases/{}", paths.model(model), crate::format::path::alias_file(alias))
-            }
-            Event::CommentCreated { comment, .. } | Event::CommentDeleted { comment, .. } => {
-                format!("{}/comments/{}.toml", paths.version(model, version), comment.id)
-            }
-            Event::CommentEdited { after, .. } | Event::CommentAltered { after, .. } => {
-                format!("{}/comments/{}.toml", paths.version(model, version), after.id)
-            }
-            Event::RequestCreated { request, .. }
-            | Event::RequestReviewed { request, .. }
-            | Event::RequestApproved { request, .. }
-            | Event::RequestRejected { request, .. }
-            | Event::RequestCancelled { request, .. }
-            | Event::RequestDeleted { request, .. }
-            | Event::RequestAltered { after: request, .. } => {
-                format!("{}/requests/{}.toml", paths.version(model, version), request.id)
-            }
-            _ => format!("{}/version.toml", paths.version(model, version)),
-        },
-        (Some(model), None) => match event {
-            Event::Granted { .. } | Event::Revoked { .. } => format!("{}/access.toml", paths.model(model)),
-            Event::WebhookCreated { webhook }
-            | Event::WebhookDeleted { webhook }
-            | Event::WebhookChanged { after: webhook, .. } => crate::format::path::webhook(&webhook.id),
-            _ => format!("{}/model.toml", paths.model(model)),
-        },
-        (None, _) => match event {
-            Event::FileChanged { path, .. } | Event::FileUnreadable { path } | Event::FileRepaired { path } => {
-                return Ok(path.clone());
-            }
-            Event::PersonAdded { user, .. } | Event::PersonChanged { user, .. } | Event::PersonRemoved { user, .. } => {
-                crate::format::path::person(user)
-            }
-            Event::WebhookCreated { webhook }
-            | Event::WebhookDeleted { webhook }
-            | Event::WebhookChanged { after: webhook, .. } => crate::format::path::webhook(&webhook.id),
-            Event::Granted { .. }
-            | Event::Revoked { .. }
-            | Event::GroupCreated { .. }
-            | Event::GroupChanged { .. }
-            | Event::GroupDeleted { .. } => "access.toml".to_owned(),
-            _ => "greenroom.toml".to_owned(),
-        },
-    };
-    Ok(step.after.full_path(&at))
 }
 
 pub(super) fn manager_left(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {

@@ -1,6 +1,7 @@
 //! Rules of guarded aliases: who may set, move or delete one, to which versions, and when.
 
 use super::{Faults, StepContext, line_of};
+use crate::entity::Settings;
 use crate::entity::settings::AliasRule;
 use crate::entity::version::VersionStatus;
 use crate::event::Event;
@@ -31,6 +32,8 @@ struct AliasMove<'s> {
     to: Option<u64>,
     way: AliasMovement,
     rule: &'s AliasRule,
+    /// Where the rule is, for the hint of a finding.
+    place: String,
 }
 
 impl AliasMove<'_> {
@@ -63,38 +66,60 @@ pub(super) fn rule<'s>(step: &'s StepContext<'_>, alias: &AliasName) -> Result<O
     Ok(step.before.settings()?.and_then(|s| s.alias_rule(alias)))
 }
 
+/// Returns the rule of an alias by settings. Of the settings before the push, only the rules count that the push changed.
+fn rule_of<'s>(
+    step: &StepContext<'_>,
+    law: &'s Settings,
+    alias: &AliasName,
+) -> Result<Option<(&'s AliasRule, String)>, TreeError> {
+    let Some(ruled) = law.alias_rule(alias) else { return Ok(None) };
+    if !step.is_earlier(law)? {
+        return Ok(Some((ruled, format!("the rule is in {}", source(step, alias)?))));
+    }
+    let is_same = rule(step, alias)? == Some(ruled);
+    Ok((!is_same).then(|| (ruled, super::stage::EARLIER.to_owned())))
+}
+
 /// Returns all moves of guarded aliases, including those caused by a change of their model.
 fn moves<'s>(step: &'s StepContext<'_>) -> Result<Vec<AliasMove<'s>>, TreeError> {
-    let guards = step.before.settings()?.is_some_and(|s| !s.aliases.is_empty());
     let mut out = Vec::new();
-    for event in step.diff.events.iter().filter(|_| guards) {
+    for law in step.laws()?.into_iter().filter(|law| !law.aliases.is_empty()) {
+        moves_by(step, law, &mut out)?;
+    }
+    Ok(out)
+}
+
+/// Adds the moves of aliases that settings guard.
+fn moves_by<'s>(step: &'s StepContext<'_>, law: &'s Settings, out: &mut Vec<AliasMove<'s>>) -> Result<(), TreeError> {
+    for event in &step.diff.events {
         let itself = |model: &ModelName, alias: &AliasName, to: Option<u64>| {
             let (model, alias) = (model.clone(), alias.clone());
             let owner = step.before_name(&model);
-            Ok::<_, TreeError>(rule(step, &alias)?.map(|rule| AliasMove {
+            Ok::<_, TreeError>(rule_of(step, law, &alias)?.map(|(rule, place)| AliasMove {
                 model,
                 owner,
                 alias,
                 to,
                 way: AliasMovement::Itself,
                 rule,
+                place,
             }))
         };
         match event {
             Event::AliasSet { model, alias, version, .. } => out.extend(itself(model, alias, Some(*version))?),
             Event::AliasDeleted { model, alias, .. } => out.extend(itself(model, alias, None)?),
-            Event::ModelDeleted { model, .. } => with_model(step, model, AliasMovement::ModelDeleted, &mut out)?,
-            Event::ModelRenamed { from, .. } => with_model(step, from, AliasMovement::ModelRenamed, &mut out)?,
+            Event::ModelDeleted { model, .. } => with_model((step, law), model, AliasMovement::ModelDeleted, out)?,
+            Event::ModelRenamed { from, .. } => with_model((step, law), from, AliasMovement::ModelRenamed, out)?,
             _ => {}
         }
     }
-    Ok(out)
+    Ok(())
 }
 
 /// Adds the guarded aliases that lead elsewhere because their model is deleted or renamed. Compares the version that
 /// each reference names before and after the step.
 fn with_model<'s>(
-    step: &'s StepContext<'_>,
+    (step, law): (&'s StepContext<'_>, &'s Settings),
     model: &ModelName,
     way: AliasMovement,
     out: &mut Vec<AliasMove<'s>>,
@@ -102,14 +127,14 @@ fn with_model<'s>(
     let Some(view) = step.before.model(model)? else { return Ok(()) };
     let successor = step.after.model(model)?.filter(|_| way == AliasMovement::ModelRenamed);
     for (alias, _) in view.aliases()? {
-        let Some(rule) = rule(step, &alias)? else { continue };
+        let Some((rule, place)) = rule_of(step, law, &alias)? else { continue };
         let now = successor.as_ref().map(|view| view.alias(&alias)).transpose()?.flatten();
         let to = now.and_then(|f| f.value).map(|pointer| pointer.version);
         // A past rename that took an alias away was allowed, and stays harmless until another model gets the name.
         if way == AliasMovement::ModelRenamed && step.is_past && to.is_none() {
             continue;
         }
-        out.push(AliasMove { model: model.clone(), owner: model.clone(), alias, to, way, rule });
+        out.push(AliasMove { model: model.clone(), owner: model.clone(), alias, to, way, rule, place });
     }
     Ok(())
 }
@@ -196,7 +221,7 @@ fn source(step: &StepContext<'_>, alias: &AliasName) -> Result<String, TreeError
 pub(super) fn guarded(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     for moved in moves(step)? {
         let (path, rule, alias, model) = (moved.path(step)?, moved.rule, &moved.alias, &moved.model);
-        let place = format!("the rule is in {}", source(step, alias)?);
+        let place = &moved.place;
         if let Some(freeze) = rule.frozen.iter().find(|f| f.holds_at(step.at)) {
             let reason = if freeze.reason.is_empty() { String::new() } else { format!(" ({})", freeze.reason) };
             let message = format!("the alias '{alias}' is frozen at {}{reason}", step.at.short());
@@ -238,9 +263,8 @@ pub(super) fn approval(step: &StepContext<'_>, faults: &mut Faults) -> Result<()
             }
         };
         let help = format!(
-            "`greenroom alias set --branch` makes a branch to push; another person who may move the alias merges it \
-             (the rule is in {})",
-            source(step, alias)?
+            "`greenroom alias set --branch` makes a branch to push; another person who may move the alias merges it ({})",
+            moved.place
         );
         faults.add(moved.path(step)?, message, help);
     }

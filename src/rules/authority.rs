@@ -12,6 +12,7 @@ use crate::time::Timestamp;
 use crate::tree::TreeError;
 
 pub(super) fn usable(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    proven_as_before(step, faults)?;
     // A past step that broke this rule did no harm: an administrator acted after it, or no step followed.
     if step.is_past || step.founds()? || !step.diff.events.iter().any(bears) {
         return Ok(());
@@ -52,6 +53,29 @@ pub(super) fn usable(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), 
         "run `greenroom person set ID --email ADDRESS --key FILE` for an administrator of the registry",
     );
     Ok(())
+}
+
+/// Refuses the steps of a push after a commit that weakens how people are identified: they could be in the name of
+/// anybody.
+fn proven_as_before(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let Some((onto, now)) = step.onto.zip(step.before.settings()?).filter(|_| !step.is_past) else { return Ok(()) };
+    let is_weaker = strength(now.identity.authority) < strength(onto.identity.authority)
+        || !now.identity.servers.is_subset(&onto.identity.servers);
+    if is_weaker && !step.diff.events.is_empty() {
+        let message = "an earlier commit of this push weakens `authority`, or adds an account that acts for others";
+        let help = "push that commit by itself first (`git push REMOTE COMMIT:BRANCH`), and the others then";
+        faults.add(step.before.full_path("greenroom.toml"), message, help);
+    }
+    Ok(())
+}
+
+/// Returns the rank of a source of identity: a stronger proof has a higher rank.
+const fn strength(authority: Authority) -> u8 {
+    match authority {
+        Authority::Author => 0,
+        Authority::Pusher => 1,
+        Authority::Signature => 2,
+    }
 }
 
 /// Returns whether an event may change who can act.

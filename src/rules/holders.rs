@@ -1,14 +1,16 @@
-//! Former holders of e-mail addresses and logins: if approvals count, an address or login of a person who stays may not
-//! go to another person. Otherwise one human could act as both people, and approve their own requests.
+//! The former holders of e-mail addresses, logins and keys. Where approvals count, such a handle goes to no other person
+//! while its former holder is a person: the human who has it would act as another person from then on, and could approve
+//! what the same human asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Faults, StepContext};
 use crate::diff::Diff;
-use crate::entity::{Person, Settings};
+use crate::entity::{Person, RequestState, Settings};
 use crate::event::Event;
 use crate::format::path;
 use crate::name::{Id, UserName};
+use crate::signature::PublicKey;
 use crate::snapshot::Snapshot;
 use crate::tree::TreeError;
 
@@ -18,14 +20,18 @@ pub struct FormerPeople {
     /// Added people whose id belonged to a person before, each with the last file of that person; `None` if that file
     /// cannot be read.
     pub files: BTreeMap<UserName, Option<Person>>,
-    /// The e-mail addresses and logins that a person gets, and the current person who had them before.
+    /// The e-mail addresses, logins and keys that a person gets and another one had who is a person still.
     pub holders: BTreeMap<(UserName, String), UserName>,
+    /// Of people who come back after their removal: another person, and what that person has and they had.
+    pub successors: BTreeMap<UserName, (UserName, String)>,
 }
 
-/// Returns the e-mail addresses and logins of a person as text.
+/// The e-mail addresses, logins and keys of a person, in words.
 fn handles(person: &Person) -> BTreeSet<String> {
     let emails = person.emails.iter().map(|e| format!("e-mail address {}", e.as_str().to_lowercase()));
-    emails.chain(person.logins.iter().map(|l| format!("login {l}"))).collect()
+    let keys = person.keys.iter().filter_map(|key| PublicKey::parse(key.key.as_str()).ok());
+    let keys = keys.map(|key| format!("key {}", key.fingerprint()));
+    emails.chain(person.logins.iter().map(|l| format!("login {l}"))).chain(keys).collect()
 }
 
 /// Returns the addresses and logins that an event gives to a person.
@@ -37,61 +43,89 @@ fn given(event: &Event) -> Option<(&UserName, BTreeSet<String>)> {
     }
 }
 
-/// Returns the key by which the history knows whether any person had an address or login.
+/// Returns the mark under which the history knows that a person had a handle.
 fn mark(handle: &str) -> Id {
     Id::of_text("person.handle", handle)
 }
 
-/// Returns the key by which the history knows whether this person had it.
+/// Returns the mark under which the history knows that this person had a handle.
 fn mark_of(user: &UserName, handle: &str) -> Id {
     Id::of_text("person.holder", &format!("{user} {handle}"))
 }
 
-/// Returns the keys by which the history finds the addresses and logins that an event gives to a person.
+/// Returns the marks under which the history finds what an event gives to a person.
 pub fn holder_marks(event: &Event) -> Vec<Id> {
     let Some((user, given)) = given(event) else { return Vec::new() };
     given.iter().flat_map(|handle| [mark(handle), mark_of(user, handle)]).collect()
 }
 
-/// Returns whether a rule requires an approval by another person.
+/// Returns whether some rule asks for an approval by another person.
 fn asks_approvals(settings: &Settings) -> bool {
     let stages = settings.stages.values().any(|rule| rule.needed() > 0 || rule.approvals_to_leave > 0);
     !settings.identity.self_approval && (stages || settings.aliases.values().any(|rule| rule.approvals > 0))
 }
 
-/// Returns the addresses and logins that a step gives to people and that another person had. `used` returns the known
-/// keys of some keys.
+/// Returns whether approvals count by the settings before a step, by those before its push, or by those that the step
+/// makes.
+fn counts_approvals(before: &Snapshot<'_>, onto: Option<&Settings>, diff: &Diff) -> Result<bool, TreeError> {
+    let made = diff.events.iter().find_map(|event| match event {
+        Event::SettingsChanged { after, .. } => Some(after),
+        _ => None,
+    });
+    Ok(before.settings()?.into_iter().chain(onto).chain(made).any(asks_approvals))
+}
+
+/// Returns what another person had, by the history, of what a step gives to people; and what other people have of what
+/// the people of `back`, who come back after their removal, had. `used` says which marks the history knows; it is asked
+/// at most three times. `onto` are the settings before the push.
 ///
 /// # Errors
 /// The errors of `used`, or if an object cannot be read.
 pub fn former_holders<E: From<TreeError>>(
-    before: &Snapshot<'_>,
+    (before, onto): (&Snapshot<'_>, Option<&Settings>),
     diff: &Diff,
+    back: &[&UserName],
     used: impl Fn(&BTreeSet<Id>) -> Result<BTreeSet<Id>, E>,
-) -> Result<BTreeMap<(UserName, String), UserName>, E> {
-    let mut out = BTreeMap::new();
+) -> Result<FormerPeople, E> {
+    let mut out = FormerPeople::default();
     let all: Vec<_> = diff.events.iter().filter_map(given).filter(|(_, given)| !given.is_empty()).collect();
-    if all.is_empty() || !before.settings()?.is_some_and(asks_approvals) {
+    if all.is_empty() || !counts_approvals(before, onto, diff)? {
         return Ok(out);
     }
     let known = used(&all.iter().flat_map(|(_, given)| given.iter().map(|handle| mark(handle))).collect())?;
+    let mut asked = BTreeMap::new();
     for (user, given) in all {
         for handle in given.into_iter().filter(|handle| known.contains(&mark(handle))) {
-            let others: Vec<&UserName> = before.people()?.keys().filter(|other| *other != user).collect();
-            let marks: BTreeMap<Id, &UserName> = others.into_iter().map(|o| (mark_of(o, &handle), o)).collect();
-            let found = used(&marks.keys().cloned().collect())?;
-            if let Some(other) = found.iter().find_map(|mark| marks.get(mark)) {
-                out.insert((user.clone(), handle), (*other).clone());
+            for other in before.people()?.keys().filter(|other| *other != user) {
+                asked.insert(mark_of(other, &handle), (user, handle.clone(), other));
             }
+        }
+    }
+    if !asked.is_empty() {
+        for (user, handle, other) in used(&asked.keys().cloned().collect())?.iter().filter_map(|mark| asked.get(mark)) {
+            out.holders.insert(((*user).clone(), handle.clone()), (*other).clone());
+        }
+    }
+    let mut asked = BTreeMap::new();
+    for user in back {
+        for (other, file) in before.people()? {
+            for handle in file.value.iter().flat_map(handles) {
+                asked.insert(mark_of(user, &handle), (*user, other, handle));
+            }
+        }
+    }
+    if !asked.is_empty() {
+        for (user, other, handle) in used(&asked.keys().cloned().collect())?.iter().filter_map(|mark| asked.get(mark)) {
+            out.successors.insert((*user).clone(), ((*other).clone(), handle.clone()));
         }
     }
     Ok(out)
 }
 
-/// Checks that no e-mail address or login of a person who stays goes to another person.
+/// Checks that an e-mail address, login or key of a person who stays goes to no other person.
 pub(super) fn kept(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     // Steps before this rule existed stay valid.
-    if step.is_past || !step.before.settings()?.is_some_and(asks_approvals) {
+    if step.is_past || !counts_approvals(step.before, step.onto, step.diff)? {
         return Ok(());
     }
     for (user, given) in step.diff.events.iter().filter_map(given) {
@@ -107,15 +141,40 @@ pub(super) fn kept(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), Tr
                 continue;
             }
             let message = format!(
-                "the {handle} belonged to {other}: its holder could approve as {user} the requests that were made as \
-                 {other}"
+                "the {handle} belonged to {other}: its holder could approve as {user} what was requested as {other}"
             );
             let help = format!(
-                "give {user} a different one. If {other} and {user} are the same human, remove {other} (`greenroom \
-                 person remove {other}`); if {other} had it by mistake, remove {other}, give it to {user}, and add \
-                 {other} again"
+                "give {user} a different one. If {other} and {user} are the same human, remove {other} \
+                 (`greenroom person remove {other}`). If {other} had it by mistake, cancel the open requests of {other}, \
+                 remove {other}, give it to {user}, and add {other} again"
             );
             faults.add(step.after.full_path(&path::person(user)), message, help);
+        }
+    }
+    unfinished(step, faults)
+}
+
+/// Checks that a person comes back without open requests if another person has what was theirs: the human who has it
+/// could approve these requests.
+fn unfinished(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    for (user, (other, handle)) in &step.former.successors {
+        if step.after.person(user)?.is_none() {
+            continue;
+        }
+        for view in step.before.models()? {
+            for version in view.versions()? {
+                let open = version.requests()?.into_values().filter_map(|f| f.value);
+                let open = open.filter(|r| r.state == RequestState::Pending && r.created_by == *user);
+                for request in open {
+                    let message = format!(
+                        "the request {} of {user} is open, and the {handle} is now {other}'s: a human who has it could \
+                         approve as {other} what was asked for as {user}",
+                        request.id
+                    );
+                    let help = format!("cancel it first: `greenroom request cancel {}`", request.id);
+                    faults.add(step.after.full_path(&path::person(user)), message, help);
+                }
+            }
         }
     }
     Ok(())

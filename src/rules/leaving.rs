@@ -1,25 +1,40 @@
 //! The rule of leaving: a stage may require approvals before a version leaves it.
 
-use super::stage::{
-    StageEntry, StageSide, altered, approved_request, entries, merged, pointer, request_path, source, tally,
-};
+use super::approvals::{StageSide, tally, who};
+use super::making_way::is_made_way_for;
+use super::stage::{StageEntry, altered, approved_request, entries, merged, place, pointer, request_path};
 use super::subject::subject;
 use super::{Faults, StepContext};
 use crate::entity::Settings;
-use crate::entity::settings::StageRule;
 use crate::entity::version::VersionStatus;
 use crate::event::{Event, TransitionCause};
-use crate::name::ModelName;
+use crate::name::{ModelName, UserName};
 use crate::stage::Stage;
 use crate::tree::TreeError;
 
 pub(super) fn leaving(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    let Some(settings) = step.before.settings()? else { return Ok(()) };
-    if !settings.stages.values().any(|rule| rule.approvals_to_leave > 0) {
-        return Ok(());
+    for law in step.laws()? {
+        if law.stages.values().any(|rule| rule.approvals_to_leave > 0) {
+            left(step, law, faults)?;
+        }
     }
-    for e in entries(step).filter(|e| settings.approvals_to_leave(e.from) > 0) {
+    Ok(())
+}
+
+/// Checks by settings that versions leave their stages with approvals. Of the settings before the push, only the rules
+/// count that the push changed.
+fn left(step: &StepContext<'_>, settings: &Settings, faults: &mut Faults) -> Result<(), TreeError> {
+    let (is_earlier, now) = (step.is_earlier(settings)?, step.before.settings()?);
+    let is_same = |stage: &Stage| {
+        now.is_some_and(|now| {
+            now.rule(stage) == settings.rule(stage) && now.identity.self_approval == settings.identity.self_approval
+        })
+    };
+    for e in entries(step).filter(|e| settings.approvals_to_leave(e.from) > 0 && !(is_earlier && is_same(e.from))) {
         match e.cause {
+            TransitionCause::MadeWay { .. } if !is_made_way_for(step, settings, &e)? => {
+                approved(step, settings, &e, faults)?;
+            }
             TransitionCause::MadeWay { for_version } => made_way(step, settings, &e, *for_version, faults)?,
             TransitionCause::Direct | TransitionCause::Request { .. } => approved(step, settings, &e, faults)?,
         }
@@ -63,10 +78,8 @@ fn made_way(
          an approval",
         e.version, e.model, e.from
     );
-    let help = format!(
-        "request both moves, or require approvals to enter the stage (the rule is in {})",
-        source(step, e.from)?
-    );
+    let help =
+        format!("request both moves, or require approvals to enter the stage ({})", place(step, settings, e.from)?);
     faults.add(pointer(step, e)?, message, help);
     Ok(())
 }
@@ -97,12 +110,12 @@ fn approved(
             counted_approvals(needed)
         );
         let help = format!(
-            "run `greenroom request create {} {} {}`, then let others approve the request: {} (the rule is in {})",
+            "run `greenroom request create {} {} {}`, then let others approve the request: {} ({})",
             e.model,
             e.version,
             e.to,
-            who(step, settings, e)?,
-            source(step, e.from)?
+            who(step, &step.before_name(e.model), (e.from, e.to), StageSide::Out, &[])?,
+            place(step, settings, e.from)?
         );
         faults.add(pointer(step, e)?, message, help);
         return Ok(());
@@ -127,7 +140,16 @@ fn approved(
         for (by, why) in &tally.void {
             message.push_str(&format!("; the approval by {by} does not count: {why}"));
         }
-        faults.add(path, message, format!("others can approve: {}", who(step, settings, e)?));
+        let mut done: Vec<UserName> = tally.counted.iter().cloned().collect();
+        done.push(request.created_by);
+        faults.add(
+            path,
+            message,
+            format!(
+                "others can approve: {}",
+                who(step, &step.before_name(e.model), (e.from, e.to), StageSide::Out, &done)?
+            ),
+        );
     }
     Ok(())
 }
@@ -135,12 +157,6 @@ fn approved(
 /// Returns a number of approvals as text: `1 approval` or `2 approvals`.
 pub(super) fn counted_approvals(count: u64) -> String {
     format!("{count} approval{}", if count == 1 { "" } else { "s" })
-}
-
-/// Returns the people who can approve that a version leaves.
-fn who(step: &StepContext<'_>, settings: &Settings, e: &StageEntry<'_>) -> Result<String, TreeError> {
-    let nothing = StageRule::default();
-    super::stage::who(step, e, settings.rule(e.from).unwrap_or(&nothing), settings, &[])
 }
 
 /// Refuses changes that no request can ask for, such as a deletion, on versions in a guarded stage.
@@ -153,15 +169,17 @@ fn taken_away(
     faults: &mut Faults,
 ) -> Result<(), TreeError> {
     let Some(view) = step.before.model(model)? else { return Ok(()) };
+    // Of the settings before the push, only the rules count that the push weakened.
+    let now = step.before.settings()?.filter(|now| *now != settings);
     for (version, stage) in view.stage_map()? {
-        let guards = |stage: &Stage| settings.approvals_to_leave(stage) > 0;
+        let is_covered = |stage: &Stage| now.is_some_and(|now| now.approvals_to_leave(stage) > 0);
+        let guards = |stage: &Stage| settings.approvals_to_leave(stage) > 0 && !is_covered(stage);
         if guards(&stage) && only.is_none_or(|only| only == version) {
             let message = format!(
                 "you may not {what} version {version} of '{model}': it is in {stage}, and a version needs approvals to \
                  leave that stage"
             );
-            let help =
-                format!("move it out of the stage with a request first (the rule is in {})", source(step, &stage)?);
+            let help = format!("move it out of the stage with a request first ({})", place(step, settings, &stage)?);
             faults.add(format!("{}/stages/{stage}.toml", view.path), message, help);
         }
     }

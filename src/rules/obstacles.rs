@@ -1,12 +1,10 @@
 //! Obstacles of a transition in the current state, shown to the requester before anyone reviews the request.
 
-use std::collections::BTreeSet;
-
-use super::stage::{lacking, objection};
-use super::subject::subject;
+use super::approvals::ApprovalCount;
+use super::stage::lacking;
 use crate::entity::settings::StageRule;
 use crate::entity::version::VersionStatus;
-use crate::entity::{Request, RequestState, ReviewVerdict, Settings};
+use crate::entity::{Request, RequestState, Settings};
 use crate::name::{ModelName, Principal, UserName};
 use crate::snapshot::{ModelView, Snapshot};
 use crate::stage::Stage;
@@ -33,6 +31,15 @@ enum ObstacleKind {
 }
 
 impl Obstacle {
+    /// Returns its kind in one word, for lists.
+    pub const fn word(&self) -> &'static str {
+        match self.kind {
+            ObstacleKind::Stage => "stage",
+            ObstacleKind::Version => "evidence",
+            ObstacleKind::Time => "freeze",
+        }
+    }
+
     /// Returns the reason for an approver, with the effect of its removal on the approval.
     pub fn to_reviewer(&self) -> String {
         let what = match self.kind {
@@ -109,32 +116,14 @@ pub fn obstacles(
 pub fn is_approved_and_open(
     snapshot: &Snapshot<'_>,
     view: &ModelView<'_>,
-    (model, number): (&ModelName, u64),
+    about: (&ModelName, u64),
     request: &Request,
 ) -> Result<bool, TreeError> {
-    let Some(settings) = snapshot.settings()?.filter(|_| request.state == RequestState::Pending) else {
-        return Ok(false);
-    };
-    let from = view.stage_of(number)?;
-    let entering = settings.rule(&request.to).map_or(0, StageRule::needed);
-    let leaving = settings.approvals_to_leave(&from);
-    if entering.max(leaving) == 0 {
+    if request.state != RequestState::Pending {
         return Ok(false);
     }
-    let subject = subject(snapshot, view, number, &request.to)?;
-    let (mut inward, mut outward) = (BTreeSet::new(), BTreeSet::new());
-    for review in request.review.iter().filter(|r| r.verdict == ReviewVerdict::Approved) {
-        if objection(snapshot, model, &from, request, review, &subject)?.is_some() {
-            continue;
-        }
-        if snapshot.may_let_in(&review.by, model, &from, &request.to)? {
-            inward.insert(&review.by);
-        }
-        if snapshot.may_let_out(&review.by, model, &from, &request.to)? {
-            outward.insert(&review.by);
-        }
-    }
-    Ok(inward.len() as u64 >= entering && outward.len() as u64 >= leaving)
+    let count = ApprovalCount::of(snapshot, view, about, request)?;
+    Ok(count.needed() > 0 && count.is_complete())
 }
 
 /// Returns why a person's approval of their own request would not count. Returns `None` if it would count, if no

@@ -67,7 +67,7 @@ pub(super) fn ready(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), T
     let Some(settings) = step.before.settings()? else { return Ok(()) };
     // Steps before this rule existed are judged by it only if the settings name it.
     let implied = step.is_past && settings.rules.unready.is_none();
-    if implied || !settings.wants_ready() {
+    if implied || !step.laws()?.iter().any(|law| law.wants_ready()) {
         return Ok(());
     }
     for event in &step.diff.events {

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use super::{Faults, StepContext, source_disguise};
+use crate::entity::Settings;
 use crate::entity::version::VersionSource;
 use crate::event::Event;
 use crate::reference::origin::{self, SourceOrigin};
@@ -256,6 +257,43 @@ fn lies_under(address: &str, prefix: &str) -> bool {
     address.strip_prefix(prefix).is_some_and(at_part)
 }
 
+/// The longest id of a run or logged model, in characters: MLflow's limit.
+const MAX_ID: usize = 256;
+
+/// Returns whether a text can be the id of an MLflow run or logged model: the rule of MLflow's own servers. It starts with
+/// an ASCII letter or digit, followed by letters, digits, `_` and `-`.
+fn is_run_or_model_id(text: &str) -> bool {
+    let is_plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(is_plain)
+        && text.chars().count() <= MAX_ID
+}
+
+/// Refuses a new id of a run or logged model that could not be one. Programs put these ids into paths and addresses.
+fn ids(
+    step: &StepContext<'_>,
+    before: Option<&VersionSource>,
+    source: &VersionSource,
+    path: &str,
+    faults: &mut Faults,
+) -> Result<(), TreeError> {
+    let ids = [
+        ("run_id", &source.run_id, before.map(|b| &b.run_id)),
+        ("model_id", &source.model_id, before.map(|b| &b.model_id)),
+    ];
+    for (key, id, had) in ids {
+        // Steps before this rule existed stay valid.
+        if step.is_past || id.is_empty() || had == Some(id) || is_run_or_model_id(id.as_str()) {
+            continue;
+        }
+        let line = super::line_of(step.after, path, key)?;
+        let message = format!("the {key} of the source is no id of MLflow or Databricks");
+        let help = "write 1 to 256 letters, digits, `_` and `-`, beginning with a letter or digit; or leave it out";
+        faults.at((path.to_owned(), line), message, help);
+    }
+    Ok(())
+}
+
 pub(super) fn sources(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     for event in &step.diff.events {
         let (before, version) = match event {
@@ -267,6 +305,7 @@ pub(super) fn sources(step: &StepContext<'_>, faults: &mut Faults) -> Result<(),
             continue;
         }
         let path = super::ids::file(step.after, event)?;
+        ids(step, before, &version.source, &path, faults)?;
         one(step, &version.source, &path, faults)?;
     }
     Ok(())
@@ -359,8 +398,10 @@ fn allowed(
     path: &str,
     faults: &mut Faults,
 ) -> Result<(), TreeError> {
-    let Some(settings) = step.before.settings()?.filter(|s| !s.sources.allow.is_empty()) else { return Ok(()) };
-    let allowed = |address: &str| settings.sources.allow.iter().any(|prefix| lies_under(address, prefix.as_str()));
+    let mut laws = step.laws()?;
+    laws.retain(|law| !law.sources.allow.is_empty());
+    let allows = |law: &Settings, address: &str| law.sources.allow.iter().any(|p| lies_under(address, p.as_str()));
+    let allowed = |address: &str| laws.iter().all(|law| allows(law, address));
     // Older versions of this rule did not treat logged models of a tracking server as URIs of their own.
     let own = |address: &str| {
         let is_logged = !step.is_past && origin::registered(address).is_none();
@@ -385,6 +426,22 @@ fn allowed(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_of_runs_and_logged_models_are_those_that_mlflow_makes() {
+        for good in [
+            "4d9f1f1e7d6a4d0b8e4f5a6b7c8d9e0f",
+            "m-0123456789abcdef0123456789abcdef",
+            "0190a7c2-7c3b-7d52-9a58-1f2e3d4c5b6a",
+            "run_1",
+            &"a".repeat(256),
+        ] {
+            assert!(is_run_or_model_id(good), "{good}");
+        }
+        for bad in ["", "-a", "_a", "..", "a/b", "a\\b", "a.b", "a b", "a%2e", "a\n", "a\u{200b}", &"a".repeat(257)] {
+            assert!(!is_run_or_model_id(bad), "{bad:?}");
+        }
+    }
 
     #[test]
     fn plain_addresses_pass_and_those_that_climb_do_not() {

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::approvals::{CHANGED, GONE, StageSide, objection, tally, who};
 use super::leaving::counted_approvals;
+use super::making_way::is_made_way_for;
 use super::proposal::VersionMove;
 use super::subject::{content, differences, subject};
 use super::{Faults, StepContext, line_of};
-use crate::entity::request::ReviewSubject;
-use crate::entity::settings::{Authority, Evidence, Removal, StageRule};
-use crate::entity::{Request, RequestState, Review, ReviewVerdict, Settings, Version};
+use crate::entity::settings::{Evidence, Removal, StageRule};
+use crate::entity::{Request, RequestState, ReviewVerdict, Settings, Version};
 use crate::event::{Event, TransitionCause};
 use crate::format::path::{Location, ModelDir};
-use crate::name::{Id, ModelName, Principal, UserName};
+use crate::name::{Id, ModelName, UserName};
 use crate::snapshot::{ModelView, Snapshot, VersionView};
 use crate::stage::Stage;
 use crate::tree::TreeError;
@@ -34,10 +35,43 @@ pub(super) fn entries<'e>(step: &'e StepContext<'_>) -> impl Iterator<Item = Sta
     })
 }
 
-/// Returns entries into stages that have a rule, by the settings before the step.
-fn ruled<'e>(step: &'e StepContext<'_>) -> Result<Vec<(StageEntry<'e>, &'e StageRule)>, TreeError> {
-    let Some(settings) = step.before.settings()? else { return Ok(Vec::new()) };
-    Ok(entries(step).filter_map(|e| Some((settings.rule(e.to)?, e))).map(|(r, e)| (e, r)).collect())
+/// The place of a rule that an earlier commit of the push changed, for hints.
+pub(super) const EARLIER: &str = "that is the rule before this push, in which an earlier commit changes it: push that commit \
+                                  by itself first, `git push REMOTE COMMIT:BRANCH`";
+
+/// An entry into a stage that has a rule.
+struct RuledEntry<'e> {
+    entry: StageEntry<'e>,
+    rule: &'e StageRule,
+    /// Where the rule is, for the hint of a finding.
+    place: String,
+}
+
+/// Returns entries into stages that have a rule, by the settings before the step; and by those before the push, if an
+/// earlier commit of the push changed the rule.
+fn ruled<'e>(step: &'e StepContext<'_>) -> Result<Vec<RuledEntry<'e>>, TreeError> {
+    let now = step.before.settings()?;
+    let mut out = Vec::new();
+    for law in step.laws()? {
+        let is_earlier = step.is_earlier(law)?;
+        for entry in entries(step) {
+            let Some(rule) = law.rule(entry.to) else { continue };
+            if is_earlier && now.and_then(|now| now.rule(entry.to)) == Some(rule) {
+                continue;
+            }
+            let place = place(step, law, entry.to)?;
+            out.push(RuledEntry { entry, rule, place });
+        }
+    }
+    Ok(out)
+}
+
+/// Returns where a stage rule is, for the hint of a finding.
+pub(super) fn place(step: &StepContext<'_>, law: &Settings, stage: &Stage) -> Result<String, TreeError> {
+    if step.is_earlier(law)? {
+        return Ok(EARLIER.to_owned());
+    }
+    Ok(format!("the rule is in {}", source(step, stage)?))
 }
 
 /// Returns the path of the stage pointer of an entry.
@@ -131,7 +165,7 @@ pub(super) fn one(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), Tre
 }
 
 pub(super) fn from(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    for (e, rule) in ruled(step)? {
+    for RuledEntry { entry: e, rule, place } in ruled(step)? {
         let Some(allowed) = rule.from.as_ref().filter(|a| !a.contains(e.from)) else { continue };
         if matches!(e.cause, TransitionCause::MadeWay { .. }) {
             continue;
@@ -140,22 +174,18 @@ pub(super) fn from(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), Tr
         let message =
             format!("version {} of '{}' may enter {} only from {list}; it is in {}", e.version, e.model, e.to, e.from);
         let first = allowed.first().unwrap_or(&Stage::None);
-        faults.add(
-            pointer(step, &e)?,
-            message,
-            format!("move it to {first} first (the rule is in {})", source(step, e.to)?),
-        );
+        faults.add(pointer(step, &e)?, message, format!("move it to {first} first ({place})"));
     }
     Ok(())
 }
 
 pub(super) fn exclusive(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    for (e, _) in ruled(step)?.into_iter().filter(|(_, r)| r.exclusive) {
+    for RuledEntry { entry: e, place, .. } in ruled(step)?.into_iter().filter(|ruled| ruled.rule.exclusive) {
         let Some(view) = step.after.model(e.model)? else { continue };
         let there = view.stage_map()?.values().filter(|s| *s == e.to).count();
         if there > 1 {
             let message = format!("{} may have only one version of a model; '{}' would have {there}", e.to, e.model);
-            let help = format!("archive the others in the same change (the rule is in {})", source(step, e.to)?);
+            let help = format!("archive the others in the same change ({place})");
             faults.add(pointer(step, &e)?, message, help);
         }
     }
@@ -163,7 +193,7 @@ pub(super) fn exclusive(step: &StepContext<'_>, faults: &mut Faults) -> Result<(
 }
 
 pub(super) fn frozen(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    for (e, rule) in ruled(step)? {
+    for RuledEntry { entry: e, rule, place } in ruled(step)? {
         if let Some(freeze) = rule.frozen.iter().find(|f| f.holds_at(step.at)) {
             let reason = if freeze.reason.is_empty() { String::new() } else { format!(" ({})", freeze.reason) };
             let message =
@@ -171,7 +201,7 @@ pub(super) fn frozen(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), 
             faults.add(
                 pointer(step, &e)?,
                 message,
-                format!("wait until the freeze ends (the window is in {})", source(step, e.to)?),
+                format!("wait until the freeze ends ({})", place.replacen("the rule is in", "the window is in", 1)),
             );
         }
     }
@@ -179,7 +209,7 @@ pub(super) fn frozen(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), 
 }
 
 pub(super) fn evidence(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    for (e, rule) in ruled(step)? {
+    for RuledEntry { entry: e, rule, place } in ruled(step)? {
         let version = version_of(step.after, e.model, e.version)?;
         let missing = match &version {
             Some(v) => lacking(v, &rule.require, step.actor.signed),
@@ -187,7 +217,7 @@ pub(super) fn evidence(step: &StepContext<'_>, faults: &mut Faults) -> Result<()
         };
         for (what, help) in missing {
             let message = format!("version {} of '{}' may not enter {}: {what}", e.version, e.model, e.to);
-            faults.add(pointer(step, &e)?, message, format!("{help} (the rule is in {})", source(step, e.to)?));
+            faults.add(pointer(step, &e)?, message, format!("{help} ({place})"));
         }
     }
     Ok(())
@@ -245,7 +275,8 @@ pub fn lacking(v: &Version, asked: &Evidence, signed: bool) -> Vec<(String, Stri
 }
 
 pub(super) fn active(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    if step.before.settings()?.is_some_and(|s| s.rules.removal == Removal::Any) {
+    let laws = step.laws()?;
+    if !laws.is_empty() && laws.iter().all(|law| law.rules.removal == Removal::Any) {
         return Ok(());
     }
     for event in &step.diff.events {
@@ -279,70 +310,89 @@ pub(super) fn request_path(
 }
 
 pub(super) fn approvals(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    let nothing = StageRule::default();
-    let Some(settings) = step.before.settings()? else { return Ok(()) };
-    for e in entries(step).filter(|e| !matches!(e.cause, TransitionCause::MadeWay { .. })) {
-        let rule = settings.rule(e.to).unwrap_or(&nothing);
-        let request = match e.cause {
-            TransitionCause::Request { id } => approved_request(step, e.model, e.version, id)?,
-            TransitionCause::Direct | TransitionCause::MadeWay { .. } => None,
-        };
-        if rule.needed() == 0 {
-            continue;
-        }
-        let Some(request) = request else {
-            let needed = rule.needed();
-            if needed == 1 && merged(step, &e)? {
+    let now = step.before.settings()?;
+    for law in step.laws()? {
+        let is_earlier = step.is_earlier(law)?;
+        for e in entries(step) {
+            let is_same = now.is_some_and(|now| {
+                now.rule(e.to) == law.rule(e.to) && now.identity.self_approval == law.identity.self_approval
+            });
+            if law.rule(e.to).is_none_or(|rule| rule.needed() == 0)
+                || is_earlier && is_same
+                || is_made_way_for(step, law, &e)?
+            {
                 continue;
             }
-            let approvals = counted_approvals(needed);
-            let mut message = format!(
-                "version {} of '{}' may enter {} only through a request with {approvals}",
-                e.version, e.model, e.to
-            );
-            if needed == 1 && step.proposal.is_some_and(|p| p.authors().contains(&step.actor.user)) {
-                let own = "; this merge is not an approval, because a commit of the branch is by";
-                message.push_str(&format!("{own} {}, who merges it", step.actor.user));
-            }
-            let help = format!(
-                "run `greenroom request create {} {} {}`, then let others approve the request: {} (the rule is in {})",
-                e.model,
-                e.version,
-                e.to,
-                who(step, &e, rule, settings, &[])?,
-                source(step, e.to)?
-            );
-            faults.add(pointer(step, &e)?, message, help);
-            continue;
-        };
-        let view = step.before.model(&step.before_name(e.model))?;
-        let Some(view) = view else { continue };
-        let path = request_path(step, e.model, e.version, &request)?;
-        let altered = altered(step, &view, &e)?;
-        if !altered.is_empty() {
-            let message = format!(
-                "no approval counts: the step that moves version {} of '{}' to {} also changes what was approved ({})",
-                e.version,
-                e.model,
-                e.to,
-                altered.join(", ")
-            );
-            faults.add(path, message, "commit that change separately, have it approved, and then complete the request");
-            continue;
+            entered(step, law, &e, faults)?;
         }
-        let subject = subject(step.before, &view, e.version, e.to)?;
-        let tally = tally(step, &e, &request, settings, &subject, StageSide::In)?;
-        let needed = rule.needed();
-        if (tally.counted.len() as u64) < needed {
-            let mut message = format!("valid approvals: {} of {needed}", tally.counted.len());
-            for (by, why) in &tally.void {
-                message.push_str(&format!("; the approval by {by} does not count: {why}"));
-            }
-            let mut done: Vec<UserName> = tally.counted.iter().cloned().collect();
-            done.push(request.created_by.clone());
-            let help = format!("others can approve: {}", who(step, &e, rule, settings, &done)?);
-            faults.add(path, message, help);
+    }
+    super::making_way::unapproved(step, faults)
+}
+
+/// Checks that a version enters a stage with the approvals that settings ask for.
+fn entered(step: &StepContext<'_>, law: &Settings, e: &StageEntry<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let needed = law.rule(e.to).map_or(0, StageRule::needed);
+    let place = place(step, law, e.to)?;
+    let request = match e.cause {
+        TransitionCause::Request { id } => approved_request(step, e.model, e.version, id)?,
+        TransitionCause::Direct | TransitionCause::MadeWay { .. } => None,
+    };
+    let Some(request) = request else {
+        if needed == 1 && merged(step, e)? {
+            return Ok(());
         }
+        let mut message = format!(
+            "version {} of '{}' may enter {} only through a request with {}",
+            e.version,
+            e.model,
+            e.to,
+            counted_approvals(needed)
+        );
+        if needed == 1 && step.proposal.is_some_and(|p| p.authors().contains(&step.actor.user)) {
+            let own = "; this merge is not an approval, because a commit of the branch is by";
+            message.push_str(&format!("{own} {}, who merges it", step.actor.user));
+        }
+        let help = format!(
+            "run `greenroom request create {} {} {}`, then let others approve the request: {} ({place})",
+            e.model,
+            e.version,
+            e.to,
+            who(step, &step.before_name(e.model), (e.from, e.to), StageSide::In, &[])?
+        );
+        faults.add(pointer(step, e)?, message, help);
+        return Ok(());
+    };
+    let Some(view) = step.before.model(&step.before_name(e.model))? else { return Ok(()) };
+    let path = request_path(step, e.model, e.version, &request)?;
+    let altered = altered(step, &view, e)?;
+    if !altered.is_empty() {
+        let message = format!(
+            "no approval counts: the step that moves version {} of '{}' to {} also changes what was approved ({})",
+            e.version,
+            e.model,
+            e.to,
+            altered.join(", ")
+        );
+        faults.add(path, message, "commit that change separately, have it approved, and then complete the request");
+        return Ok(());
+    }
+    let subject = subject(step.before, &view, e.version, e.to)?;
+    let tally = tally(step, e, &request, law, &subject, StageSide::In)?;
+    if (tally.counted.len() as u64) < needed {
+        let mut message = format!("valid approvals: {} of {needed}", tally.counted.len());
+        for (by, why) in &tally.void {
+            message.push_str(&format!("; the approval by {by} does not count: {why}"));
+        }
+        let mut done: Vec<UserName> = tally.counted.iter().cloned().collect();
+        done.push(request.created_by);
+        let mut help = format!(
+            "others can approve: {}",
+            who(step, &step.before_name(e.model), (e.from, e.to), StageSide::In, &done)?
+        );
+        if step.is_earlier(law)? {
+            help.push_str(&format!(" ({place})"));
+        }
+        faults.add(path, message, help);
     }
     Ok(())
 }
@@ -438,6 +488,10 @@ pub(super) fn reviews(step: &StepContext<'_>, faults: &mut Faults) -> Result<(),
                 ),
                 format!("review the current version, then approve it; {ask} with its subject"),
             ),
+            Some(GONE) => (
+                format!("the approval cannot count: {GONE}"),
+                format!("`greenroom request cancel {}`, by a person who manages the model", request.id),
+            ),
             // A later rule may decide differently about who can approve; `request approve` and `request show` report
             // that.
             _ if later == now.current => continue,
@@ -449,142 +503,6 @@ pub(super) fn reviews(step: &StepContext<'_>, faults: &mut Faults) -> Result<(),
         faults.add(request_path(step, model, *version, request)?, message, help);
     }
     Ok(())
-}
-
-/// The end of a transition for which approvals are counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum StageSide {
-    /// The stage that the version enters.
-    In,
-    /// The stage that the version leaves.
-    Out,
-}
-
-/// The approvals that count, and those that do not, with the reason.
-pub(super) struct ApprovalTally {
-    pub(super) counted: BTreeSet<UserName>,
-    pub(super) void: Vec<(UserName, &'static str)>,
-}
-
-pub(super) fn tally(
-    step: &StepContext<'_>,
-    e: &StageEntry<'_>,
-    request: &Request,
-    settings: &Settings,
-    subject: &ReviewSubject,
-    end: StageSide,
-) -> Result<ApprovalTally, TreeError> {
-    let mut out = ApprovalTally { counted: BTreeSet::new(), void: Vec::new() };
-    // A person who commits a request in another person's name counts as a requester too, and must not approve it.
-    let model = step.before_name(e.model);
-    let landed_before =
-        matches!(step.before.model(&model)?.map(|m| requests(&m, e.version)), Some(Ok(r)) if r.contains(&request.id));
-    for review in request.review.iter().filter(|r| r.verdict == ReviewVerdict::Approved) {
-        if out.counted.contains(&review.by) {
-            continue;
-        }
-        let others = request.created_by != step.actor.user && created_by_another(step, &request.id)?;
-        let lander = !landed_before && !others && review.by == step.actor.user && !settings.identity.self_approval;
-        let why = if lander { Some(OWN) } else { objection(step.before, &model, e.from, request, review, subject)? };
-        // Steps before this reason existed stay valid.
-        let why = why.filter(|why| !(step.is_past && *why == GONE));
-        let has_right = match end {
-            StageSide::In => step.before.may_let_in(&review.by, &model, e.from, e.to)?,
-            StageSide::Out => step.before.may_let_out(&review.by, &model, e.from, e.to)?,
-        };
-        match why.or(Some(NO_RIGHT).filter(|_| !has_right)) {
-            Some(why) => out.void.push((review.by.clone(), why)),
-            None => drop(out.counted.insert(review.by.clone())),
-        }
-    }
-    Ok(out)
-}
-
-/// Returns whether the step creates a request that is proven to be another person's than the actor's.
-fn created_by_another(step: &StepContext<'_>, id: &Id) -> Result<bool, TreeError> {
-    let created = step.diff.events.iter().find_map(|event| match event {
-        Event::RequestCreated { request, .. } if request.id == *id => Some((event, &request.created_by)),
-        _ => None,
-    });
-    match created {
-        Some((event, by)) => Ok(*by != step.actor.user && step.is_by(event, by)?),
-        None => Ok(false),
-    }
-}
-
-/// The reason why an approval of one's own request does not count.
-pub const OWN: &str = "people cannot approve their own requests";
-/// The reason why an approval of an earlier state does not count.
-pub const CHANGED: &str = "the version, its stage or the rule changed after the approval";
-
-/// The reason why the approval of a person without the right does not count.
-pub const NO_RIGHT: &str = "this person may not approve it";
-
-/// The reason why no approval counts of a request whose requester was removed: the same human may have another user
-/// name now, and would approve their own request.
-pub const GONE: &str = "the requester is no longer a person of the registry; cancel the request and make a new one";
-
-/// Returns whether an actor is not in `people/` any more. With `authority = "author"` people need no file.
-fn is_gone(snapshot: &Snapshot<'_>, user: &UserName) -> Result<bool, TreeError> {
-    let by_author = snapshot.settings()?.is_none_or(|s| s.identity.authority == Authority::Author);
-    Ok(!by_author && snapshot.person(user)?.is_none())
-}
-
-/// Returns why an approval does not count for its request in this state; `None` if it counts.
-///
-/// # Errors
-/// If an object of the tree cannot be read.
-pub fn objection(
-    snapshot: &Snapshot<'_>,
-    model: &ModelName,
-    from: &Stage,
-    request: &Request,
-    review: &Review,
-    subject: &ReviewSubject,
-) -> Result<Option<&'static str>, TreeError> {
-    let own = review.by == request.created_by && !snapshot.settings()?.is_some_and(|s| s.identity.self_approval);
-    Ok(if own {
-        Some(OWN)
-    } else if !subject.is(&review.subject) {
-        Some(CHANGED)
-    } else if is_gone(snapshot, &review.by)? || !snapshot.may_approve(&review.by, model, from, &request.to)? {
-        Some(NO_RIGHT)
-    } else if is_gone(snapshot, &request.created_by)? {
-        Some(GONE)
-    } else {
-        None
-    })
-}
-
-fn requests(model: &ModelView<'_>, version: u64) -> Result<Vec<Id>, TreeError> {
-    match model.version(version)? {
-        Some(view) => Ok(view.requests()?.into_keys().collect()),
-        None => Ok(Vec::new()),
-    }
-}
-
-/// Returns the people who can approve, except the actor, the authors of the branch, and the people of `besides`.
-pub(super) fn who(
-    step: &StepContext<'_>,
-    e: &StageEntry<'_>,
-    rule: &StageRule,
-    settings: &Settings,
-    besides: &[UserName],
-) -> Result<String, TreeError> {
-    match &rule.approvers {
-        Some(list) => {
-            let mut all = list.clone();
-            super::access::others(step, &mut all, besides);
-            match all.as_slice() {
-                [] => Ok("the rule's `approvers` names no other person".to_owned()),
-                all => Ok(all.iter().map(Principal::to_string).collect::<Vec<_>>().join(", ")),
-            }
-        }
-        None => {
-            let level = settings.level_for(e.from).max(settings.level_for(e.to));
-            super::access::managers(step, Some(&step.before_name(e.model)), level, besides)
-        }
-    }
 }
 
 pub(super) fn approved_request(

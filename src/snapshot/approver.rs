@@ -2,6 +2,7 @@
 //! leaves.
 
 use super::Snapshot;
+use crate::entity::Settings;
 use crate::name::{ModelName, UserName};
 use crate::stage::Stage;
 use crate::tree::TreeError;
@@ -25,7 +26,10 @@ impl Snapshot<'_> {
     /// # Errors
     /// If an object of the tree cannot be read.
     pub fn may_let_in(&self, user: &UserName, model: &ModelName, from: &Stage, to: &Stage) -> Result<bool, TreeError> {
-        self.is_approver(user, model, to, (from, to))
+        match self.settings()? {
+            Some(settings) => self.may_decide(settings, user, model, (from, to), true),
+            None => Ok(false),
+        }
     }
 
     /// Returns whether a person's approval counts for the stage that a version leaves.
@@ -33,19 +37,27 @@ impl Snapshot<'_> {
     /// # Errors
     /// If an object of the tree cannot be read.
     pub fn may_let_out(&self, user: &UserName, model: &ModelName, from: &Stage, to: &Stage) -> Result<bool, TreeError> {
-        self.is_approver(user, model, from, (from, to))
+        match self.settings()? {
+            Some(settings) => self.may_decide(settings, user, model, (from, to), false),
+            None => Ok(false),
+        }
     }
 
-    /// Returns whether a stage rule names a person as an approver; without named approvers, whether the person may make
-    /// the transition.
-    fn is_approver(
+    /// Returns whether settings make a person an approver of a transition, with the grants and groups of this state:
+    /// for the stage that the version enters, or else for the stage that it leaves. Without named approvers, the people
+    /// who may make the transition are approvers.
+    ///
+    /// # Errors
+    /// If an object of the tree cannot be read.
+    pub fn may_decide(
         &self,
+        settings: &Settings,
         user: &UserName,
         model: &ModelName,
-        ruled: &Stage,
         (from, to): (&Stage, &Stage),
+        is_entering: bool,
     ) -> Result<bool, TreeError> {
-        let Some(settings) = self.settings()? else { return Ok(false) };
+        let ruled = if is_entering { to } else { from };
         let Some(approvers) = settings.rule(ruled).and_then(|r| r.approvers.as_ref()) else {
             let level = settings.level_for(from).max(settings.level_for(to));
             return Ok(self.level(user, model)? >= Some(level));

@@ -13,9 +13,7 @@ use crate::tree::{EntryKind, Objects, Oid, TreeEntry, TreeError};
 /// If an object of the tree cannot be read.
 pub fn folders(objects: &dyn Objects, root: Option<Oid>, named: &[String]) -> Result<Vec<String>, TreeError> {
     let Some(root) = root else { return Ok(Vec::new()) };
-    let holds = |at: &str| -> Result<bool, TreeError> {
-        Ok(Snapshot::new(objects, Some(root), at)?.entry("greenroom.toml")?.is_some())
-    };
+    let holds = |at: &str| -> Result<bool, TreeError> { Snapshot::new(objects, Some(root), at)?.is_registry() };
     let mut out = Vec::new();
     let at_root = holds("")?;
     if at_root {
@@ -36,6 +34,14 @@ pub fn folders(objects: &dyn Objects, root: Option<Oid>, named: &[String]) -> Re
 }
 
 impl<'o> Snapshot<'o> {
+    /// Returns whether there is a registry: a file `greenroom.toml`, whether or not it can be read.
+    ///
+    /// # Errors
+    /// If an object of the tree cannot be read.
+    pub fn is_registry(&self) -> Result<bool, TreeError> {
+        Ok(self.entry("greenroom.toml")?.is_some())
+    }
+
     /// Returns the registry with an id: in folder `at`, or else in another folder of this tree. If no folder has it,
     /// returns what is in folder `at`.
     pub fn follow(
@@ -49,7 +55,7 @@ impl<'o> Snapshot<'o> {
         // Settings that cannot be read are still those of the registry.
         let is_other = match here.id()? {
             Some(found) => found != id,
-            None => here.entry("greenroom.toml")?.is_none(),
+            None => !here.is_registry()?,
         };
         match finder.folder_of(objects, root.filter(|_| is_other), id)? {
             Some(at) => Self::new(objects, root, &at),

@@ -53,9 +53,14 @@ pub struct TransitionRequest {
     /// The actions that the caller may take on the request. Present only in responses of the HTTP API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub available_actions: Option<Vec<AvailableAction>>,
-    /// The evidence for the stage that the version lacks. Present only in responses of the HTTP API.
+    /// What stands against the transition besides approvals, such as missing evidence or a freeze. Present only for an
+    /// open request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<Vec<String>>,
+    /// The people whose approval would count and who have not given it. If no approval is missing: the people who may
+    /// complete the request. Present only for an open request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<Vec<UserName>>,
 }
 
 impl TransitionRequest {
@@ -90,6 +95,7 @@ impl TransitionRequest {
             close_comment: request.close_comment.clone(),
             available_actions: None,
             missing: None,
+            waits_for: None,
         }
     }
 }

@@ -553,3 +553,55 @@ fn files_that_a_version_says_nothing_of_are_refused() {
     let judged = world.push(CAROL);
     refused(&judged, &["digest", "immutable"]);
 }
+
+#[test]
+fn a_push_cannot_weaken_a_rule_and_use_that() {
+    let world = World::new();
+    world.act(CAROL, &["stage", "set", "Production", "--approvals", "0"]);
+    let weakened = world.tip();
+    world.act(CAROL, &["transition", "churn", "1", "Production"]);
+    world.act(CAROL, &["stage", "set", "Production", "--approvals", "1"]);
+    let judged = world.push(CAROL);
+    refused(&judged, &["stage-approvals"]);
+    assert!(judged.render().contains("that is the rule before this push"), "{}", judged.render());
+    // Each by itself, everybody sees the change of the rule.
+    world.git(CAROL, &["branch", "rest"]);
+    world.git(CAROL, &["reset", "-q", "--hard", &weakened]);
+    lands(&world.push(CAROL));
+    world.landed();
+    world.git(CAROL, &["reset", "-q", "--hard", "rest"]);
+    lands(&world.push(CAROL));
+    for told in world.verified() {
+        assert_eq!(told["ok"], true, "{told:#}");
+    }
+}
+
+#[test]
+fn a_push_that_tightens_a_rule_goes_on_by_the_new_rule() {
+    let world = World::new();
+    world.act(ALICE, &["request", "create", "churn", "1", "Production"]);
+    lands(&world.push(ALICE));
+    world.landed();
+    world.act(CAROL, &["stage", "set", "Production", "--require-tag", "ok=yes"]);
+    world.act(CAROL, &["transition", "churn", "1", "Staging"]);
+    lands(&world.push(CAROL));
+}
+
+#[test]
+fn nothing_follows_in_a_push_that_weakens_who_is_known() {
+    let world = World::new();
+    world.act(CAROL, &["settings", "set", "--authority", "author"]);
+    world.forge(CAROL, BOB, &["transition", "churn", "1", "Staging"]);
+    let judged = world.push(CAROL);
+    refused(&judged, &["authority"]);
+}
+
+#[test]
+fn a_key_or_address_that_moves_while_no_rule_holds_is_judged_by_the_rule_before_the_push() {
+    let world = World::new();
+    world.act(CAROL, &["stage", "set", "Production", "--approvals", "0"]);
+    world.act(CAROL, &["person", "set", "alice", "--email", "a2@example.org", "--remove-email", ALICE.1]);
+    world.act(CAROL, &["person", "set", "bob", "--email", ALICE.1]);
+    world.act(CAROL, &["stage", "set", "Production", "--approvals", "1"]);
+    refused(&world.push(CAROL), &["person-id"]);
+}

@@ -149,7 +149,8 @@ fn act(store: &dyn Stage, root: Option<Oid>, action: &Action, by: &str, step: us
     };
     let (actor, now) = (user(by), moment(step));
     let (subject, may_enter) = (&rules::subject::subject, &rules::obstacles::may_enter);
-    let mut cx = Context { actor, now, random: &mut random, subject, may_enter };
+    let is_approved = &rules::approvals::is_complete;
+    let mut cx = Context { actor, now, random: &mut random, subject, may_enter, is_approved };
     let patch = apply(&snapshot, action, &mut cx)?;
     Ok(if patch.is_empty() {
         root.expect("only a registry changes nothing")

@@ -10,7 +10,7 @@ use crate::event::{Event, TransitionCause};
 use crate::gate::pull::{PullRequest, PullVerdict};
 use crate::name::{ModelName, UserName};
 use crate::phrase;
-use crate::rules::{Fault, RULES, stage::lacking};
+use crate::rules::{Fault, RULES, lacking};
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::text::one_line;

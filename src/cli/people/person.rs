@@ -147,7 +147,12 @@ pub(in crate::cli) fn run(command: PersonCommand, session: &mut Session) -> Resu
             let mut person = Person::default();
             let now = now(session, &session.registry()?)?;
             learn(session, &mut person, a.known, now)?;
-            change::apply(session, &a.change, &[Action::AddPerson { user: a.id, person }])
+            let user = a.id.clone();
+            let exit = change::apply(session, &a.change, &[Action::AddPerson { user: a.id, person }])?;
+            if exit == Exit::Ok && !a.change.is_dry_run() {
+                print_grant(session, &user)?;
+            }
+            Ok(exit)
         }
         PersonCommand::Set(a) => set(a, session),
         PersonCommand::Remove(a) => {
@@ -159,6 +164,18 @@ pub(in crate::cli) fn run(command: PersonCommand, session: &mut Session) -> Resu
         PersonCommand::Show(a) => show(&a, session),
         PersonCommand::AllowedSigners(a) => allowed_signers(&a, session),
     }
+}
+
+/// Says of a new person without a grant how to give one.
+fn print_grant(session: &mut Session, user: &UserName) -> Result<(), CliError> {
+    let level = session.registry()?.snapshot()?.registry_level(user)?;
+    if level.is_none() && !session.out.is_json() {
+        let shown = super::transition::shell(user.as_str());
+        session.out.foreign(&format!(
+            "{user} has no grant yet, and may not read models: `greenroom access grant {shown} read` gives one"
+        ));
+    }
+    Ok(())
 }
 
 fn now(session: &Session, registry: &Registry) -> Result<Timestamp, CliError> {

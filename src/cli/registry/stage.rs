@@ -12,8 +12,11 @@ use crate::cli::terminal::session::Session;
 use crate::cli::terminal::suggest;
 use crate::cli::terminal::value_parser::level;
 use crate::entity::PermissionLevel;
+use crate::entity::Settings;
 use crate::entity::settings::StageRule;
 use crate::name::Principal;
+use crate::registry::Registry;
+use crate::rules::approvals;
 use crate::stage::Stage;
 use crate::time::Calendar;
 use crate::view;
@@ -96,8 +99,11 @@ pub(in crate::cli) fn run(command: StageCommand, session: &mut Session) -> Resul
             });
             let change = a.change.clone();
             let calendar = session.calendar(registry.repo());
-            merge(settings.stages.entry(stage).or_default(), *a, &calendar)?;
-            change::apply(session, &change, &[Action::ChangeSettings { settings, seen }])
+            let is_about_approvals = a.approvals.is_some() || a.approvals_to_leave.is_some() || !a.approvers.is_empty();
+            merge(settings.stages.entry(stage.clone()).or_default(), *a, &calendar)?;
+            let warnings = if is_about_approvals { too_few(&registry, &settings, &stage)? } else { Vec::new() };
+            let comment = change.text()?.as_str().to_owned();
+            change::run(session, &registry, &change, &[Action::ChangeSettings { settings, seen }], comment, &warnings)
         }
         StageCommand::Unset(a) => {
             let mut settings = current(&registry, None)?;
@@ -112,7 +118,33 @@ pub(in crate::cli) fn run(command: StageCommand, session: &mut Session) -> Resul
     }
 }
 
-/// Changes a rule by what is given.
+/// Returns a warning if a stage asks for more approvals than people could give.
+fn too_few(registry: &Registry, settings: &Settings, stage: &Stage) -> Result<Vec<String>, CliError> {
+    let Some(rule) = settings.rule(stage) else { return Ok(Vec::new()) };
+    let needed = rule.needed().max(rule.approvals_to_leave);
+    if needed == 0 {
+        return Ok(Vec::new());
+    }
+    let able = approvals::able(&registry.snapshot()?, settings, stage)?;
+    let others = if settings.identity.self_approval { 0 } else { 1 };
+    if able.len() as u64 >= needed.saturating_add(others) {
+        return Ok(Vec::new());
+    }
+    let who = match able.len() {
+        0 => "nobody could approve registry-wide".to_owned(),
+        1 => format!("only 1 person could approve registry-wide ({})", approvals::names(&able)),
+        many => format!("only {many} people could approve registry-wide ({})", approvals::names(&able)),
+    };
+    let many = if needed == 1 { "1 approval".to_owned() } else { format!("{needed} approvals") };
+    let besides = if others > 0 { " by people other than the requester" } else { "" };
+    let help = match rule.approvers {
+        Some(_) => format!("`greenroom stage set {stage} --approver WHO` names approvers"),
+        None => format!("`greenroom access grant WHO {}` makes an approver", settings.level_for(stage)),
+    };
+    Ok(vec![format!("{who}, and {stage} takes {many}{besides}; {help}")])
+}
+
+/// Changes a rule by the given options.
 fn merge(rule: &mut StageRule, args: SetArgs, calendar: &Calendar) -> Result<(), CliError> {
     rule.approvals = args.approvals.unwrap_or(rule.approvals);
     rule.approvals_to_leave = args.approvals_to_leave.unwrap_or(rule.approvals_to_leave);

@@ -1,18 +1,22 @@
 //! A transition request as lists and pages show it: with its approvals, and for each review whether the review counts.
 //! A closed request is judged by the rules and permissions of the state before the commit that closed it.
 
+use std::collections::BTreeSet;
+
 use super::review;
 use crate::cli::terminal::report::CliError;
 use crate::cli::terminal::session::Session;
+use crate::clock;
 use crate::entity::settings::StageRule;
 use crate::entity::{Request, RequestState, ReviewVerdict};
 use crate::index::{Committers, Index};
 use crate::name::{ModelName, UserName};
 use crate::registry::Registry;
-use crate::rules::stage::{CHANGED, OWN, objection};
-use crate::rules::subject::subject;
+use crate::rules::approvals::{ApprovalCount, CHANGED, OWN, StageSide, awaited, names};
+use crate::rules::obstacles::{self, Obstacle};
 use crate::snapshot::{ModelView, Snapshot};
 use crate::stage::Stage;
+use crate::time::Timestamp;
 use crate::view::{Approvals, TransitionRequest};
 
 /// Finds the states in which closed requests were decided.
@@ -20,12 +24,15 @@ pub(in crate::cli) struct Closings<'r> {
     session: &'r Session,
     registry: &'r Registry,
     index: Option<Index<'r>>,
+    /// The time at which open requests are judged.
+    now: Timestamp,
 }
 
 impl<'r> Closings<'r> {
     /// Starts the search in a registry. The index is opened when the first closed request is looked at.
     pub(in crate::cli) fn new(session: &'r Session, registry: &'r Registry) -> Self {
-        Self { session, registry, index: None }
+        let now = session.identity(registry.repo()).map_or_else(|_| clock(), |(_, committer)| session.now(&committer));
+        Self { session, registry, index: None, now }
     }
 
     /// The state before the commit that closed a request, and the name of the model in that state. `None` if the local
@@ -59,6 +66,50 @@ pub(in crate::cli) struct JudgedRequest {
     pub(in crate::cli) objections: Vec<Option<&'static str>>,
     /// The same reasons in full, as the output shows them.
     pub(in crate::cli) reasons: Vec<Option<String>>,
+    /// What an open request waits for; `None` for a closed one.
+    pub(in crate::cli) waits: Option<Waits>,
+}
+
+/// What an open request waits for.
+pub(in crate::cli) struct Waits {
+    /// How many approvals are missing.
+    approvals: u64,
+    /// The people whose approval would count. If no approval is missing: the people who may complete the request.
+    people: Vec<UserName>,
+    /// What else stands against the transition.
+    obstacles: Vec<Obstacle>,
+}
+
+impl Waits {
+    /// The same as sentences for `request show`.
+    pub(in crate::cli) fn sentences(&self) -> Vec<String> {
+        let who = || if self.people.is_empty() { "nobody who could give it".to_owned() } else { names(&self.people) };
+        let mut out = match (self.approvals, self.people.as_slice()) {
+            (0, _) if !self.obstacles.is_empty() => Vec::new(),
+            (0, []) => vec!["a person who may make the transition; there is nobody".to_owned()],
+            (0, _) => vec![format!("one of {} to complete it with `greenroom request approve`", who())],
+            (many, []) => {
+                vec![format!("{}; nobody could give {}", counted(many), if many == 1 { "it" } else { "them" })]
+            }
+            (1, [one]) => vec![format!("the approval of {one}")],
+            (many, _) => vec![format!("{} by {}", counted(many), who())],
+        };
+        out.extend(self.obstacles.iter().map(|obstacle| obstacle.message.clone()));
+        out
+    }
+
+    /// The same in few words, for a column of `request list`.
+    pub(in crate::cli) fn words(&self) -> String {
+        let people = if self.people.is_empty() { "nobody".to_owned() } else { names(self.people.iter()) };
+        let approvals = (self.approvals > 0 || self.obstacles.is_empty()).then_some(people);
+        let kinds: BTreeSet<&str> = self.obstacles.iter().map(Obstacle::word).collect();
+        approvals.into_iter().chain(kinds.into_iter().map(str::to_owned)).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// A number of approvals in words.
+fn counted(many: u64) -> String {
+    if many == 1 { "1 approval".to_owned() } else { format!("{many} approvals") }
 }
 
 impl JudgedRequest {
@@ -66,25 +117,34 @@ impl JudgedRequest {
     pub(in crate::cli) fn read(
         snapshot: &Snapshot<'_>,
         view: &ModelView<'_>,
-        model: &ModelName,
-        number: u64,
+        (model, number): (&ModelName, u64),
         request: Request,
         closings: &mut Closings<'_>,
     ) -> Result<Self, CliError> {
         let from = view.stage_of(number)?;
+        let mut waits = None;
         let (needed, objections) = if request.state == RequestState::Pending {
-            judged(snapshot, view, model, number, &request)?
+            let count = ApprovalCount::of(snapshot, view, (model, number), &request)?;
+            waits = Some(Waits {
+                approvals: count.lacking(StageSide::In).max(count.lacking(StageSide::Out)),
+                people: awaited(snapshot, view, (model, number), &request)?,
+                obstacles: obstacles::obstacles(snapshot, view, number, &request.to, closings.now)?,
+            });
+            (count.needed(), count.objections())
         } else {
             match closings.before(model, number, &request)? {
                 Some((then, name)) => match then.model(&name)? {
-                    Some(view) => judged(&then, &view, &name, number, &request)?,
+                    Some(view) => {
+                        let count = ApprovalCount::of(&then, &view, (&name, number), &request)?;
+                        (count.needed(), count.objections())
+                    }
                     None => closed(snapshot, &request)?,
                 },
                 None => closed(snapshot, &request)?,
             }
         };
         let reasons = objections.iter().map(|o| o.map(str::to_owned)).collect();
-        Ok(Self { model: model.clone(), version: number, from, request, needed, objections, reasons })
+        Ok(Self { model: model.clone(), version: number, from, request, needed, objections, reasons, waits })
     }
 
     /// Replaces the reasons of an open request by their full text: what changed since each review.
@@ -136,32 +196,18 @@ impl JudgedRequest {
             review.void.clone_from(reason);
         }
         let by = self.approved_by().into_iter().cloned().collect();
-        TransitionRequest { approvals: Some(Approvals { needed: self.needed, by }), ..shown }
-    }
-}
-
-/// The number of approvals that a request needs in a state, and for each review the reason why it does not count.
-fn judged(
-    snapshot: &Snapshot<'_>,
-    view: &ModelView<'_>,
-    model: &ModelName,
-    number: u64,
-    request: &Request,
-) -> Result<(u64, Vec<Option<&'static str>>), CliError> {
-    let from = view.stage_of(number)?;
-    let needed = snapshot.settings()?.map_or(0, |s| s.approvals_between(&from, &request.to));
-    let mut objections = Vec::new();
-    if !request.review.is_empty() {
-        let subject = subject(snapshot, view, number, &request.to)?;
-        for review in &request.review {
-            objections.push(objection(snapshot, model, &from, request, review, &subject)?);
+        let missing = |w: &Waits| w.obstacles.iter().map(|o| o.message.clone()).collect();
+        TransitionRequest {
+            approvals: Some(Approvals { needed: self.needed, by }),
+            missing: self.waits.as_ref().map(missing),
+            waits_for: self.waits.as_ref().map(|w| w.people.clone()),
+            ..shown
         }
     }
-    Ok((needed, objections))
 }
 
-/// The same for a closed request whose decision is not in the local history. The last review closed the request, so
-/// that review saw what was decided.
+/// The number of approvals that a closed request needed, and for each review the reason why it does not count, if the
+/// decision is not in the local history. The last review closed the request, so that review saw what was decided.
 fn closed(snapshot: &Snapshot<'_>, request: &Request) -> Result<(u64, Vec<Option<&'static str>>), CliError> {
     let needed = snapshot.settings()?.and_then(|s| s.rule(&request.to)).map_or(0, StageRule::needed);
     let Some(last) = request.review.last() else { return Ok((needed, Vec::new())) };

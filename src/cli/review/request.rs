@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::judged_request::{Closings, JudgedRequest};
+use super::judged_request::{Closings, JudgedRequest, Waits};
 use super::propose::{self, BranchArgs};
 use super::review;
 use crate::action::{Action, Hindered, RequestSelector};
@@ -20,8 +20,8 @@ use crate::entity::{Request, RequestState};
 use crate::index::Committers;
 use crate::name::{Id, ModelName};
 use crate::reference::{InvalidRef, ModelRef, VersionPick};
-use crate::rules::obstacles;
-use crate::rules::subject::subject;
+use crate::registry::Registry;
+use crate::rules::{approvals, obstacles};
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 
@@ -166,7 +166,7 @@ pub(in crate::cli) fn run(command: RequestCommand, session: &mut Session) -> Res
                 review::print(session, (&model, version), &which, a.change.person(), comment)?;
                 return Ok(Exit::Ok);
             }
-            warnings = approval_obstacles(session, &a.change, &model, version, &which)?;
+            warnings = approval_obstacles(session, &a.change, &model, version, (&which, archive_existing))?;
             let hindered = Hindered::Keep;
             (Action::ApproveRequest { model, version, which, archive_existing, comment, hindered }, a.change)
         }
@@ -182,7 +182,58 @@ pub(in crate::cli) fn run(command: RequestCommand, session: &mut Session) -> Res
         }
     };
     let registry = session.registry()?;
-    change::run(session, &registry, &change, &[action], String::new(), &warnings)
+    let approved = match &action {
+        Action::ApproveRequest { model, version, which, .. } => {
+            let found = open_request(session, &change, model, *version, which)?;
+            found.map(|request| (model.clone(), *version, request.id))
+        }
+        _ => None,
+    };
+    let exit = change::run(session, &registry, &change, &[action], String::new(), &warnings)?;
+    if let Some((model, version, id)) = approved.filter(|_| exit == Exit::Ok && !change.is_dry_run()) {
+        print_progress(session, &registry, (&model, version), &id)?;
+    }
+    Ok(exit)
+}
+
+/// The open request that a reviewer means.
+fn open_request(
+    session: &mut Session,
+    change: &ChangeArgs,
+    model: &ModelName,
+    version: u64,
+    which: &RequestSelector,
+) -> Result<Option<Request>, CliError> {
+    let registry = session.registry()?;
+    let asker = session.asker(&registry, change.person())?;
+    let snapshot = registry.snapshot()?;
+    let Some(view) = snapshot.model(model)?.map(|view| view.version(version)).transpose()?.flatten() else {
+        return Ok(None);
+    };
+    Ok(apply::open_request(&view, model, which, &asker.user).ok())
+}
+
+/// Prints how many approvals an open request has, and what it waits for.
+fn print_progress(
+    session: &mut Session,
+    registry: &Registry,
+    (model, version): (&ModelName, u64),
+    id: &Id,
+) -> Result<(), CliError> {
+    if session.out.is_json() {
+        return Ok(());
+    }
+    let snapshot = registry.snapshot()?;
+    let mut closings = Closings::new(session, registry);
+    let is_it = |r: &Request| r.id == *id && r.state == RequestState::Pending;
+    let found = collect(&snapshot, &mut closings, Some(model), Some(version), is_it)?;
+    drop(closings);
+    for asked in found {
+        let waits = asked.waits.iter().flat_map(Waits::sentences).next();
+        let waits = waits.map_or_else(String::new, |what| format!("; waits for {what}"));
+        session.out.foreign(&format!("{} of {} approvals{waits}", asked.approved_by().len(), asked.needed.max(1)));
+    }
+    Ok(())
 }
 
 /// Warnings for a new request: what stands against the transition, and that the requester's own approval does not
@@ -211,25 +262,32 @@ fn approval_obstacles(
     change: &ChangeArgs,
     model: &ModelName,
     version: u64,
-    which: &RequestSelector,
+    (which, archive_existing): (&RequestSelector, bool),
 ) -> Result<Vec<String>, CliError> {
     let registry = session.registry()?;
     let asker = session.asker(&registry, change.person())?;
     let snapshot = registry.snapshot()?;
     let Some(view) = snapshot.model(model)? else { return Ok(Vec::new()) };
-    let Some(found) = view.version(version)? else { return Ok(Vec::new()) };
-    let Ok(request) = apply::open_request(&found, model, which, &asker.user) else { return Ok(Vec::new()) };
+    let Some(request) = open_request(session, change, model, version, which)? else { return Ok(Vec::new()) };
     let now = session.now(&asker.committer);
     let obstacles = obstacles::obstacles(&snapshot, &view, version, &request.to, now)?;
     let mut out: Vec<String> = obstacles.iter().map(obstacles::Obstacle::to_reviewer).collect();
     let from = view.stage_of(version)?;
-    let subject = subject(&snapshot, &view, version, &request.to)?;
-    if !out.is_empty() && apply::completes(&snapshot, (model, &from), &request, &asker.user, &subject)? {
+    let is_complete = approvals::would_complete(&snapshot, &view, (model, version), &request, &asker.user)?;
+    if !out.is_empty() && is_complete {
         let message = format!("the request has all approvals that it takes, but version {version} does not move yet");
         out.insert(0, message);
     }
-    if request.created_by == asker.user {
+    // The requester may complete a request that others approved.
+    if request.created_by == asker.user && !is_complete {
         out.extend(obstacles::own_approval(&snapshot, &asker.user, model, &from, &request.to)?);
+    }
+    if archive_existing && !request.archive_existing && !is_complete {
+        out.push(format!(
+            "the request does not say that the other versions in {0} are archived, and this approval cannot add it; to ask \
+             for it, cancel the request and use `greenroom request create {model} {version} {0} --archive-existing`",
+            request.to
+        ));
     }
     Ok(out)
 }
@@ -288,7 +346,7 @@ fn collect(
         };
         for v in versions {
             for request in v.requests()?.into_values().filter_map(|f| f.value).filter(&wanted) {
-                out.push(JudgedRequest::read(snapshot, &view, &name, v.number, request, closings)?);
+                out.push(JudgedRequest::read(snapshot, &view, (&name, v.number), request, closings)?);
             }
         }
     }
@@ -350,8 +408,19 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     if rows.is_empty() {
         out.line(if args.waiting { "Nothing waits for you." } else { "No such requests." });
     }
-    let mut table =
-        Table::new(&["ID", "MODEL", "VERSION", "FROM", "TO", "STATE", "APPROVALS", "BY", "CREATED", "COMMENT"]);
+    let mut table = Table::new(&[
+        "ID",
+        "MODEL",
+        "VERSION",
+        "FROM",
+        "TO",
+        "STATE",
+        "APPROVALS",
+        "WAITS FOR",
+        "BY",
+        "CREATED",
+        "COMMENT",
+    ]);
     for (asked, landers) in &rows {
         let r = &asked.request;
         let landed = landers.of(&r.id).map_or_else(String::new, |by| format!(" (landed by {by})"));
@@ -363,6 +432,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
             r.to.to_string(),
             r.state.as_str().to_owned(),
             format!("{} of {}", asked.approved_by().len(), asked.needed.max(1)),
+            asked.waits.as_ref().map_or_else(|| "-".to_owned(), Waits::words),
             format!("{}{landed}", r.created_by),
             local(r.created_at),
             r.comment.first_line().to_owned(),
@@ -430,6 +500,9 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
             out.line("Archives:  the other versions in the stage");
         }
         out.line(format!("Approvals: {} of {}", asked.approved_by().len(), asked.needed.max(1)));
+        for (i, what) in asked.waits.iter().flat_map(Waits::sentences).enumerate() {
+            out.foreign(&format!("{} {what}", if i == 0 { "Waits for:" } else { "          " }));
+        }
         out.block(r.comment.as_str(), "    ");
         for (i, review) in r.review.iter().enumerate() {
             let void = asked.reasons.get(i).cloned().flatten();

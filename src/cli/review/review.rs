@@ -9,7 +9,7 @@ use crate::format;
 use crate::index::{HistoryEntry, HistorySubject, LogFilter};
 use crate::name::{ModelName, UserName};
 use crate::registry::Registry;
-use crate::rules::stage::CHANGED;
+use crate::rules::approvals::CHANGED;
 use crate::rules::subject::{changes, subject};
 use crate::snapshot::{ModelView, Snapshot};
 use crate::text::Text;

@@ -165,7 +165,7 @@ impl Session {
         };
         let person = person(&snapshot, user)?;
         let email = person.emails.iter().next().ok_or_else(|| {
-            let hint = format!("greenroom person set {user} --email …");
+            let hint = format!("greenroom person set {user} --email ADDRESS");
             CliError::new(Exit::Failed, format!("'{user}' has no e-mail address to commit with")).hint(hint)
         })?;
         let name = if person.name.is_empty() { user.as_str() } else { person.name.as_str() };
@@ -176,10 +176,10 @@ impl Session {
     /// Warns once that the file of a person cannot be read, if no readable file has the identity: the unreadable file
     /// may have it.
     fn warn_of_unread(&self, snapshot: &Snapshot<'_>, user: &UserName) -> Result<(), CliError> {
-        if self.warned.get() || snapshot.person(user)?.is_some_and(|file| file.value.is_some()) {
+        if self.warned.get() {
             return Ok(());
         }
-        if let Some(problem) = authority::unread(snapshot)? {
+        if let Some(problem) = authority::unread_for(snapshot, user)? {
             self.warned.set(true);
             let message =
                 format!("{} cannot be read ({}), so your identity is uncertain", problem.path, problem.message);
@@ -226,7 +226,7 @@ impl Session {
 
 /// The contents of the file of the named person.
 pub(in crate::cli) fn person(snapshot: &Snapshot<'_>, user: &UserName) -> Result<Person, CliError> {
-    let none = || CliError::from(Refusal::no_person(user)).hint(format!("greenroom person add {user} --email …"));
+    let none = || CliError::from(Refusal::no_person(user)).hint(format!("greenroom person add {user} --email ADDRESS"));
     let file = snapshot.person(user)?.ok_or_else(none)?;
     match (file.value, file.problems.into_iter().next()) {
         // A file that lost its addresses to a fault is not one without addresses.

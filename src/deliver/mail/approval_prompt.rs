@@ -1,16 +1,13 @@
 //! Everything a reader needs to decide about a transition request: the request, the evidence, the ways to answer.
 
-use std::collections::BTreeSet;
-
 use super::draft::word;
 use super::topic::{Topic, open_request};
 use crate::deliver::channel::{DeliverError, DeliveryContext};
 use crate::deliver::notification::Notification;
 use crate::entity::settings::{Evidence, StageRule};
-use crate::entity::{Request, ReviewVerdict, Version};
+use crate::entity::{Request, Version};
 use crate::name::ModelName;
-use crate::rules::stage::objection;
-use crate::rules::subject::subject;
+use crate::rules::approvals::ApprovalCount;
 use crate::stage::Stage;
 use crate::text::one_line;
 
@@ -30,26 +27,12 @@ pub struct ApprovalPrompt {
     pub ways: Vec<String>,
 }
 
-/// How many approvals a request takes and has.
-#[derive(Debug, Clone, Copy)]
-struct Approvals {
-    /// By the rule of the stage that is entered.
-    entering: u64,
-    /// By the rule of the stage that is left.
-    leaving: u64,
-    /// Those that count.
-    given: usize,
-}
-
-impl Approvals {
-    /// In a sentence.
-    fn words(self, from: &Stage) -> String {
-        let needed = self.entering.max(self.leaving).max(1);
-        let why = if self.leaving > self.entering { format!(" to leave {from}") } else { String::new() };
-        match (needed, self.given) {
-            (1, 0) => format!("One approval is needed{why}."),
-            (needed, given) => format!("{needed} approvals are needed{why}, {given} given so far."),
-        }
+/// Returns how many approvals a request needs and has, as a sentence.
+fn words(count: &ApprovalCount<'_>, from: &Stage) -> String {
+    let why = if count.needs_more_to_leave() { format!(" to leave {from}") } else { String::new() };
+    match (count.needed().max(1), count.by().len()) {
+        (1, 0) => format!("One approval is needed{why}."),
+        (needed, given) => format!("{needed} approvals are needed{why}, {given} given so far."),
     }
 }
 
@@ -67,21 +50,9 @@ impl ApprovalPrompt {
         let from = view.stage_of(topic.version)?;
         let file = view.version(topic.version)?.map_or(Ok(None), |v| v.file())?.and_then(|f| f.value);
         let Some(version) = file else { return Ok(None) };
-        let settings = moment.tip.settings()?;
-        let rule = settings.and_then(|s| s.rule(&request.to)).cloned();
-        let subject = subject(moment.tip, &view, topic.version, &request.to)?;
-        let mut by = BTreeSet::new();
-        for review in request.review.iter().filter(|r| r.verdict == ReviewVerdict::Approved) {
-            if objection(moment.tip, &topic.name, &from, &request, review, &subject)?.is_none() {
-                by.insert(&review.by);
-            }
-        }
-        let approvals = Approvals {
-            entering: rule.as_ref().map_or(0, StageRule::needed),
-            leaving: settings.map_or(0, |s| s.approvals_to_leave(&from)),
-            given: by.len(),
-        };
-        let about = (&version, rule.as_ref(), approvals);
+        let rule = moment.tip.settings()?.and_then(|s| s.rule(&request.to));
+        let count = ApprovalCount::of(moment.tip, &view, (&topic.name, topic.version), &request)?;
+        let about = (&version, rule, words(&count, &from));
         Ok(Some(Self::new(&topic.name, topic.version, (&from, &request), about, url)))
     }
 
@@ -89,13 +60,12 @@ impl ApprovalPrompt {
         model: &ModelName,
         number: u64,
         (from, request): (&Stage, &Request),
-        (version, rule, approvals): (&Version, Option<&StageRule>, Approvals),
+        (version, rule, approvals): (&Version, Option<&StageRule>, String),
         url: Option<&str>,
     ) -> Self {
         let to = &request.to;
-        let approvals = approvals.words(from);
         let asked = rule.map(|r| r.require.clone()).unwrap_or_default();
-        let lacks = crate::rules::stage::lacking(version, &asked, true).into_iter().map(|(what, _)| what);
+        let lacks = crate::rules::lacking(version, &asked, true).into_iter().map(|(what, _)| what);
         Self {
             what: format!("{model} version {number} shall move from {from} to {to}. {approvals}"),
             has: has(version, &asked),

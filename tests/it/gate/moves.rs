@@ -288,3 +288,36 @@ fn a_branch_from_before_the_move_is_told_to_take_the_move_in_first() {
     let [told, _] = world.checked(BOB, "request");
     assert_eq!(told["faults"], serde_json::json!([]), "{told:#}");
 }
+
+#[test]
+fn one_of_two_registries_is_moved_by_its_own_people() {
+    let world = World::within("a");
+    let dave: super::world::Person = ("Dave", "dave@example.org");
+    let id = "019ca8a0-3e80-748d-8735-530048af931c";
+    for (path, text) in [
+        (
+            "b/greenroom.toml",
+            format!("id = \"{id}\"\nname = \"b\"\nformat = 1\n\n[identity]\nauthority = \"pusher\"\n"),
+        ),
+        ("b/people/dave.toml", "emails = [\"dave@example.org\"]\n".to_owned()),
+        ("b/access.toml", "grants = [{ to = \"dave\", level = \"CAN_MANAGE\" }]\n".to_owned()),
+    ] {
+        world.write(path, &text);
+    }
+    world.git(CAROL, &["add", "b"]);
+    world.git(CAROL, &["commit", "-qm", "another registry"]);
+    lands(&world.push(CAROL));
+    world.landed();
+    world.act(dave, &["-C", "b", "model", "create", "wine"]);
+    lands(&world.push(dave));
+    world.landed();
+    world.act(dave, &["-C", "b", "move", "c"]);
+    lands(&world.push(dave));
+    world.landed();
+    // The people of one registry have no right in the other, and its folder is not free.
+    let said = world.failed(dave, &["-C", "c", "move", "a"]);
+    assert!(said.contains("there is another registry in a/"), "{said}");
+    world.git(ALICE, &["mv", "c", "d"]);
+    world.git(ALICE, &["commit", "-qm", "move it"]);
+    assert!(!world.push(ALICE).passes(), "she is nobody there");
+}

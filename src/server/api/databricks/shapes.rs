@@ -7,6 +7,7 @@ use crate::audience::{Subscription, VersionInvolvement};
 use crate::entity::{Comment, PermissionLevel, Person, Request};
 use crate::index::VersionFacts;
 use crate::name::ModelName;
+use crate::rules::approvals::ApprovalCount;
 use crate::server::api::mlflow::shapes;
 use crate::server::context::call::Call;
 use crate::server::context::catalog::{ModelCard, PersonRights};
@@ -130,7 +131,8 @@ impl Viewer {
             has_level
         } else {
             let own = is_own && !settings.identity.self_approval;
-            may_approve && !own && !approvals(snapshot, name, view, number, request)?.contains(user)
+            let given = ApprovalCount::of(snapshot, view, (name, number), request)?;
+            may_approve && !own && !given.by().contains(user)
         };
         if counts {
             out.push(Doing::ApproveTransitionRequest);
@@ -150,30 +152,6 @@ impl Viewer {
         ];
         may.into_iter().filter(|(_, may)| *may && !self.read_only).map(|(doing, _)| doing).collect()
     }
-}
-
-/// Returns the people whose approvals of a request count at present.
-///
-/// # Errors
-///
-/// [`TreeError`] when an object cannot be read.
-pub fn approvals(
-    snapshot: &Snapshot<'_>,
-    name: &ModelName,
-    view: &ModelView<'_>,
-    number: u64,
-    request: &Request,
-) -> Result<std::collections::BTreeSet<crate::name::UserName>, TreeError> {
-    use crate::rules::stage::objection;
-    use crate::rules::subject::subject;
-    let (from, subject) = (view.stage_of(number)?, subject(snapshot, view, number, &request.to)?);
-    let mut out = std::collections::BTreeSet::new();
-    for review in request.review.iter().filter(|r| r.verdict == crate::entity::ReviewVerdict::Approved) {
-        if objection(snapshot, name, &from, request, review, &subject)?.is_none() {
-            out.insert(review.by.clone());
-        }
-    }
-    Ok(out)
 }
 
 /// Returns a model with its id and the viewer's level.

@@ -5,10 +5,9 @@ use crate::clock;
 use crate::entity::{Request, RequestState};
 use crate::index::Committers;
 use crate::name::{Id, ModelName};
+use crate::rules::approvals::{ApprovalCount, awaited};
 use crate::rules::obstacles;
-use crate::rules::stage::objection;
-use crate::rules::subject::subject;
-use crate::server::api::databricks::shapes::{Viewer, approvals};
+use crate::server::api::databricks::shapes::Viewer;
 use crate::server::context::call::Call;
 use crate::server::context::error::ApiError;
 use crate::server::context::id_lookup::{IdLookup, VersionLocation};
@@ -106,14 +105,13 @@ fn open(
         return Ok(None);
     }
     let from = view.stage_of(place.version)?;
-    let needed = snapshot.settings()?.map_or(0, |s| s.approvals_between(&from, &request.to));
-    let by = approvals(snapshot, name, &view, place.version, &request)?;
+    let count = ApprovalCount::of(snapshot, &view, (name, place.version), &request)?;
     let mut shown = TransitionRequest::new(name, place.version, &from, &request, &Committers::default());
-    let subject = subject(snapshot, &view, place.version, &request.to)?;
-    for (told, review) in shown.review.iter_mut().zip(&request.review) {
-        told.void = objection(snapshot, name, &from, &request, review, &subject)?.map(str::to_owned);
+    for (told, why) in shown.review.iter_mut().zip(count.objections()) {
+        told.void = why.map(str::to_owned);
     }
-    shown.approvals = Some(Approvals { needed, by });
+    shown.approvals = Some(Approvals { needed: count.needed(), by: count.by().into_iter().cloned().collect() });
+    shown.waits_for = Some(awaited(snapshot, &view, (name, place.version), &request)?);
     shown.available_actions = Some(doing);
     shown.missing = Some(obstacles::missing(snapshot, &view, place.version, &request.to, clock::now())?);
     Ok(Some(shown))
