@@ -65,7 +65,7 @@ pub(in crate::cli) struct SetArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct ReleaseArgs {
+pub(in crate::cli) struct ReleaseArgs {
     /// The secret's name
     name: Key,
     /// The webhook that gets the secret: its id, or a unique start or end of the id

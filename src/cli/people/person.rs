@@ -170,7 +170,7 @@ pub(in crate::cli) fn run(command: PersonCommand, session: &mut Session) -> Resu
 fn print_grant(session: &mut Session, user: &UserName) -> Result<(), CliError> {
     let level = session.registry()?.snapshot()?.registry_level(user)?;
     if level.is_none() && !session.out.is_json() {
-        let shown = super::transition::shell(user.as_str());
+        let shown = crate::cli::terminal::shell::shell(user.as_str());
         session.out.foreign(&format!(
             "{user} has no grant yet, and may not read models: `greenroom access grant {shown} read` gives one"
         ));
