@@ -185,6 +185,15 @@ pub fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
+/// Returns the first names of a list and the number of the others: `a, b and 3 more`. At most `most` names are shown.
+pub fn listed<S: AsRef<str>>(names: &[S], most: usize) -> String {
+    let shown = names.iter().take(most).map(|name| one_line(name.as_ref())).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(most) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,6 +204,13 @@ mod tests {
         for bad in ["\u{1b}[31m", "a\u{202e}b", "zero\u{200b}width", "bell\u{7}", "c1\u{9b}", "cr\rhere"] {
             assert!(Text::new(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_long_list_names_its_first_and_counts_the_others() {
+        assert_eq!(listed(&["a", "b\n"], 2), "a, b\\n");
+        assert_eq!(listed(&["a", "b", "c", "d"], 2), "a, b and 2 more");
+        assert_eq!(listed::<&str>(&[], 2), "");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::change::{self, ChangeArgs};
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::settings::current;
-use super::unique_json::UniqueJson;
+use crate::format::strict_json::StrictJson;
 use crate::action::Action;
 use crate::format::Problem;
 use crate::format::read::read;
@@ -143,7 +143,7 @@ fn json_as_toml(text: &str) -> Result<String, String> {
         out.push_str(",\n");
         Ok::<_, String>(())
     };
-    for value in serde_json::Deserializer::from_str(text).into_iter::<UniqueJson>() {
+    for value in serde_json::Deserializer::from_str(text).into_iter::<StrictJson>() {
         match value.map_err(|e| e.to_string())?.0 {
             Value::Array(entries) => entries.iter().try_for_each(&mut line)?,
             Value::Object(entry) => match entry.get("action") {

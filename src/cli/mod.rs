@@ -54,7 +54,6 @@ mod table;
 mod tag;
 mod token;
 mod transition;
-mod unique_json;
 mod verify;
 mod version;
 mod version_argument;
@@ -212,6 +211,12 @@ pub fn main() -> ExitCode {
         }
     };
     let mut session = Session::new(cli.global.clone(), Output::new(&cli.global));
+    // Two commands make their folder.
+    if !matches!(cli.command, Command::Init(_) | Command::Demo(_))
+        && let Err(e) = session.check_dir()
+    {
+        return report::print(&e, &cli.global).into();
+    }
     let result = run(cli.command, &mut session);
     let finished = session.out.finish();
     match result.and_then(|exit| finished.map(|()| exit).map_err(CliError::from)) {

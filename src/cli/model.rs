@@ -231,6 +231,7 @@ pub(super) fn shown(snapshot: &Snapshot<'_>, view: &ModelView<'_>) -> Result<Opt
 
 fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
+    session.note_edits(&registry, args.at.as_deref());
     let snapshot = registry.as_of(args.at.as_deref())?;
     let mut all = Vec::new();
     let mut unreadable = false;
@@ -271,6 +272,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
 /// Shows a model as of a moment.
 pub(super) fn page(name: &ModelName, at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
+    session.note_edits(&registry, at);
     let snapshot = registry.as_of(at)?;
     let view = snapshot.model(name)?.ok_or_else(|| Refusal::no_model(name))?;
     let unreadable = || CliError::new(Exit::Failed, format!("{}: {UNREADABLE}", view.path));

@@ -22,7 +22,7 @@ use crate::entity::version::{Metric, VersionSource};
 use crate::git::Repo;
 use crate::name::{AliasName, Key, ModelName};
 use crate::registry::{ChangeOptions, Registry, RegistryError};
-use crate::text::{Text, one_line, quoted, with_causes};
+use crate::text::{Text, listed, one_line, quoted, with_causes};
 
 /// Register a version of a model: a folder that MLflow wrote, any files, or a URI
 ///
@@ -329,13 +329,12 @@ fn unloadable(taken: &IngestedFolder) -> Option<String> {
     const SHOWN: usize = 3;
     let odd = taken.files.iter().filter(|f| !f.path.is_loadable_by_mlflow());
     let odd: Vec<String> = odd.map(|f| quoted(f.path.as_str())).collect();
-    let some = odd.get(..SHOWN).unwrap_or(odd.as_slice()).join(", ");
-    let (files, names) = match odd.len() {
+    let files = match odd.len() {
         0 => return None,
-        1 => ("a file".to_owned(), some),
-        n if n <= SHOWN => (format!("{n} files"), some),
-        n => (format!("{n} files"), format!("{some} and {} more", n - SHOWN)),
+        1 => "a file".to_owned(),
+        n => format!("{n} files"),
     };
+    let names = listed(&odd, SHOWN);
     Some(format!(
         "MLflow's client cannot load this version from the address of a server, for it reads the names of {files} as parts of \
          an address: {names}; `greenroom fetch` and the plugin (greenroom+http://…) load it; else rename them"

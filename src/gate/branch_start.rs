@@ -117,8 +117,10 @@ impl Gate {
             return Ok(BranchStart::Steps(steps));
         }
         let message = "the new protected branch begins at no step of a protected branch".to_owned();
-        let help = "make it from one: `git switch -c NAME origin/main`, and commit on top of that";
-        Ok(BranchStart::Refused(fault(update, RuleClass::History, message, help)))
+        let protected = self.protected.first().map_or("main", String::as_str);
+        let (from, name) = (short(protected), short(&update.name));
+        let help = format!("make it from one: `git switch -c {name} origin/{from}`, and commit on top of that");
+        Ok(BranchStart::Refused(fault(update, RuleClass::History, message, &help)))
     }
 
     /// Returns why a branch may not start at a step; `None` if the step is a tip, or if the pusher manages the registry
@@ -171,6 +173,11 @@ impl Gate {
         }
         Ok(None)
     }
+}
+
+/// Returns the name of a branch as people write it.
+fn short(name: &str) -> &str {
+    name.strip_prefix("refs/heads/").unwrap_or(name)
 }
 
 fn fault(update: &Update, class: RuleClass, message: String, help: &str) -> Fault {

@@ -91,7 +91,9 @@ pub(super) fn readable(step: &StepContext<'_>, faults: &mut Faults) -> Result<()
             faults.add(file.path.clone(), "the registry has a format that this program does not know", help);
         }
     } else if step.before.settings_file()?.is_some() {
-        faults.add(step.after.full_path("greenroom.toml"), "the registry's settings are gone", "keep greenroom.toml");
+        let help = "keep greenroom.toml; to move the registry, use `greenroom move`, or move all of its files by hand in one \
+                    commit, for each commit is judged alone";
+        faults.add(step.after.full_path("greenroom.toml"), "the registry's settings are gone", help);
     }
     Ok(())
 }

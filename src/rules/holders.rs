@@ -88,7 +88,7 @@ pub fn former_holders<E: From<TreeError>>(
 }
 
 /// An e-mail address or login of a person who stays goes to nobody else.
-pub(super) fn kept(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn former_handles(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     // What landed before there was this rule stays.
     if step.is_past || !step.before.settings()?.is_some_and(asks_approvals) {
         return Ok(());

@@ -10,7 +10,8 @@ use crate::tree::TreeError;
 /// How many of the other changes are named at most.
 const SHOWN: usize = 5;
 
-const HELP: &str = "move it with `greenroom move`, and make the other changes in steps of their own";
+const HELP: &str = "move it with `greenroom move`, and make the other changes in commits of their own; each commit is judged \
+                    alone, so all files move in one commit";
 
 pub(super) fn alone(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     if !step.after.was_elsewhere(step.before)? {
@@ -32,7 +33,8 @@ pub(super) fn alone(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), T
     }
     for left in step.after.left_at(step.before.at())? {
         let message = format!("{} is left where the registry was, though the registry is moved", quoted(&left));
-        faults.add(left.clone(), message, "move all of its files: `greenroom move` does, or take the rest out");
+        let help = "move all of its files in this commit, for each commit is judged alone: `greenroom move` does so";
+        faults.add(left.clone(), message, help);
     }
     Ok(())
 }

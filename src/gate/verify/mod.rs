@@ -114,6 +114,8 @@ pub struct Audit {
     pub pushes: u64,
     /// The number of different stored files in the versions.
     pub stored_files: u64,
+    /// The number of stored files that are not on this machine.
+    pub missing_files: u64,
     /// The number of stored files that were read.
     pub read_files: u64,
     /// The faults, in the order of the steps.
@@ -211,13 +213,18 @@ pub fn verify(
 }
 
 /// What the newest `max` steps of a branch broke and the files as they are do not show: rules of history, for a fault of
-/// form is seen in the file. Where the repository knows no other one, so that nothing is pushed to a gate, permissions
-/// and policies are told as well. What the registry acknowledges is left out.
+/// form is seen in the file. Where no branch of another repository is known, so that no gate is known to judge a push,
+/// permissions and policies are told as well. What the registry acknowledges is left out.
 ///
 /// # Errors
 /// The same as [`verify`]. A shallow clone is checked as far as it goes.
 pub fn recent(registry: &Registry, tip: Oid, max: usize) -> Result<Vec<(Oid, Fault)>, AuditError> {
     let repo = registry.repo();
+    let alone = repo.tracked(registry.branch())?.is_none();
+    // The steps of a detached HEAD are on no branch yet: how they are merged decides.
+    if !alone && !registry.branch().starts_with("refs/heads/") {
+        return Ok(Vec::new());
+    }
     let mut from = None;
     for (number, step) in repo.first_parents_checked(tip)?.enumerate() {
         let step = match step {
@@ -232,7 +239,6 @@ pub fn recent(registry: &Registry, tip: Oid, max: usize) -> Result<Vec<(Oid, Fau
     }
     let scope = Scope { branch: registry.branch().to_owned(), from, to: Some(tip), ..Scope::default() };
     let audit = verify(repo.git_dir(), &scope, &|_, _| {}, &|_, _| {})?;
-    let alone = !repo.has_remote();
     // What is damaged or missing is told by other checks.
     let is_told = |fault: &Fault| {
         let rule = rules::RULES.iter().find(|rule| rule.name == fault.problem.rule);
@@ -329,7 +335,7 @@ fn judge_all(
     let (next, done) = (AtomicUsize::new(range.start), AtomicUsize::new(0));
     let total = range.len() as u64;
     let work = || -> Result<Vec<AuditPart>, AuditError> {
-        let gate = Gate::open(Repo::open_beside(git_dir)?)?;
+        let gate = Gate::of_history(Repo::open_beside(git_dir)?)?;
         let mut parts = Vec::new();
         loop {
             let first = next.fetch_add(BLOCK, Ordering::Relaxed);
@@ -502,13 +508,15 @@ fn check_stored(
             let message = format!("{}: the stored object {} has another size", file.shown(), file.sha256);
             notes.fault(Some((file.commit, file.at)), "file", message, RESTORE);
         } else {
-            notes.unchecked("a stored file is not on this machine (`git lfs fetch --all`)", 1, Some(file.commit));
+            audit.missing_files += 1;
+            notes.unchecked("a stored file: it is not here; `git lfs fetch --all` fetches it", 1, Some(file.commit));
         }
     }
     let here: Vec<_> = entries.into_iter().filter(|f| !away.contains(&f.sha256)).collect();
     if !all_bytes {
         if !here.is_empty() {
-            notes.unchecked("the bytes of a stored file were not read (`--files` reads them)", here.len() as u64, None);
+            let message = "the bytes of a stored file: only its size was compared (`greenroom verify --files` reads them)";
+            notes.unchecked(message, here.len() as u64, None);
         }
         return;
     }
