@@ -11,10 +11,10 @@ use super::change::{self, ChangeArgs};
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::settings::current;
-use crate::format::strict_json::StrictJson;
 use crate::action::Action;
 use crate::format::Problem;
 use crate::format::read::read;
+use crate::format::strict_json::StrictJson;
 use crate::text::quoted;
 
 /// The largest file that is read, in bytes.

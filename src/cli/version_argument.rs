@@ -243,7 +243,8 @@ fn nothing(snapshot: &Snapshot<'_>, model: &ModelView<'_>, wanted: &ModelRef) ->
 /// Says which aliases and stages of a model name a version.
 fn places(model: &ModelView<'_>, aliases: &[String]) -> Result<String, CliError> {
     const MOST: usize = 8;
-    let stages = model.stages()?.into_iter().filter(|(_, file)| file.value.as_ref().is_some_and(|p| !p.versions.is_empty()));
+    let stages =
+        model.stages()?.into_iter().filter(|(_, file)| file.value.as_ref().is_some_and(|p| !p.versions.is_empty()));
     let stages: Vec<String> = stages.map(|(stage, _)| stage.to_string()).collect();
     let of = |one: &str, many: &str, names: &[String]| match names.len() {
         0 => format!("no {one}"),

@@ -270,7 +270,7 @@ impl Gate {
         }
         let (Some(old), Some(new)) = (update.old, update.new) else { return Ok(()) };
         let steps = self.steps(update, (old, new), &mut Judgement::default())?.unwrap_or_default();
-        let Some(lost) = self.lost(&update.name, &tracked.reference, (Some(tracked.commit), &steps))? else {
+        let Some(lost) = self.lost(&update.name, Some(&tracked.reference), (Some(tracked.commit), &steps))? else {
             return Ok(());
         };
         judgement.commits.clear();
@@ -303,8 +303,10 @@ impl Gate {
                 },
                 None => continue,
             };
-            let message = format!("{many} that {} has and {name} has not were not judged as a push to {name}", tracked.name);
-            let help = format!("if the gate is there: `greenroom check {name}..` judges what a merge would make happen");
+            let message =
+                format!("{many} that {} has and {name} has not were not judged as a push to {name}", tracked.name);
+            let help =
+                format!("if the gate is there: `greenroom check {name}..` judges what a merge would make happen");
             out.warnings.push(warning(message, help));
         }
         Ok(())

@@ -117,7 +117,8 @@ impl Gate {
     /// Returns the events of registries that a step adds beside others.
     fn founded(&self, pairs: &[(String, String)], come: &[String], after: Oid) -> Result<Vec<Event>, GateError> {
         let mut out = Vec::new();
-        for at in come.iter().filter(|at| !pairs.is_empty() && !pairs.iter().any(|(from, to)| from == *at || to == *at)) {
+        for at in come.iter().filter(|at| !pairs.is_empty() && !pairs.iter().any(|(from, to)| from == *at || to == *at))
+        {
             let (before, after) = (Snapshot::new(&self.repo, None, at)?, Snapshot::new(&self.repo, Some(after), at)?);
             out.extend(diff::diff(&before, &after, CompareLimits::default())?.events);
         }

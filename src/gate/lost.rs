@@ -49,14 +49,18 @@ impl LostBranch {
 }
 
 impl Gate {
-    /// Finds the steps that a branch (full name) had before, by the record of pushes and by git's log of `logged`.
+    /// Finds the steps that a branch (full name) had before, by the record of pushes, and by git's log of `logged`, a branch of
+    /// a remote. The log of a branch of this repository tells nothing: commits that are made here move it, too.
     pub(super) fn lost(
         &self,
         branch: &str,
-        logged: &str,
+        logged: Option<&str>,
         (now, steps): (Option<Oid>, &PushedSteps),
     ) -> Result<Option<LostBranch>, GateError> {
-        let earlier = self.repo.earlier_values(logged, VALUES)?;
+        let earlier = match logged {
+            Some(logged) => self.repo.earlier_values(logged, VALUES)?,
+            None => Vec::new(),
+        };
         let pushes = Pushes::open(&self.repo)?;
         for (number, (step, _)) in steps.iter().enumerate().rev() {
             let landed = match pushes.tip() {
@@ -94,7 +98,7 @@ impl Gate {
         if out.commits.is_empty() && judged.iter().all(|step| step.faults.is_empty()) {
             return Ok(());
         }
-        let Some(lost) = self.lost(&update.name, &update.name, (update.old, steps))? else { return Ok(()) };
+        let Some(lost) = self.lost(&update.name, None, (update.old, steps))? else { return Ok(()) };
         out.commits.clear();
         out.steps.iter_mut().skip(first).take(lost.known).for_each(|step| step.faults.clear());
         out.references.push(lost_fault(update, &lost));

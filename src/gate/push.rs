@@ -227,7 +227,7 @@ impl Gate {
             BranchStart::Steps(steps) => return Ok(Some(steps)),
             BranchStart::TooMany => out.references.push(too_many(update, self.limits.commits)),
             BranchStart::Refused(fault) => {
-                let lost = self.lost(&update.name, &update.name, (None, &vec![(new, None)]))?;
+                let lost = self.lost(&update.name, None, (None, &vec![(new, None)]))?;
                 out.references.push(lost.map_or(fault, |lost| lost_fault(update, &lost)));
             }
         }
@@ -254,7 +254,10 @@ impl Gate {
                 ),
             ));
         }
-        Ok(("the history would be replaced by another", "`git pull --rebase`, and push again without --force".to_owned()))
+        Ok((
+            "the history would be replaced by another",
+            "`git pull --rebase`, and push again without --force".to_owned(),
+        ))
     }
 }
 

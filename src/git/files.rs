@@ -84,7 +84,8 @@ impl Repo {
         let mut committed = BTreeMap::new();
         for change in changes((self, None), (self, Some(self.tree_of(&head)?)), CompareLimits::default())? {
             let entry = change.after.map(|entry| (entry.kind, entry.id));
-            committed.extend(entry.filter(|_| change.path.starts_with(at) && !skip(&change.path)).map(|e| (change.path, e)));
+            committed
+                .extend(entry.filter(|_| change.path.starts_with(at) && !skip(&change.path)).map(|e| (change.path, e)));
         }
         let mut out = Vec::new();
         for entry in entries {

@@ -248,11 +248,17 @@ impl Repo {
         let mut text = Vec::new();
         file.take(MAX_LOG).read_to_end(&mut text).map_err(|e| GitError::io("read", log, e))?;
         let ids = |line: &[u8]| {
-            let mut words = line.split(|b| *b == b' ').map(|word| std::str::from_utf8(word).ok().and_then(Oid::from_hex));
+            let mut words =
+                line.split(|b| *b == b' ').map(|word| std::str::from_utf8(word).ok().and_then(Oid::from_hex));
             [words.next().flatten(), words.next().flatten()]
         };
         let lines = text.rsplit(|b| *b == b'\n').filter(|line| !line.is_empty());
-        let all = lines.flat_map(|line| { let [old, new] = ids(line); [new, old] }).flatten();
+        let all = lines
+            .flat_map(|line| {
+                let [old, new] = ids(line);
+                [new, old]
+            })
+            .flatten();
         let is_none = |id: &Oid| id.as_bytes().iter().all(|b| *b == 0);
         let mut out: Vec<Oid> = Vec::new();
         for id in all.filter(|id| !is_none(id)) {

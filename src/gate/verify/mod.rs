@@ -515,7 +515,8 @@ fn check_stored(
     let here: Vec<_> = entries.into_iter().filter(|f| !away.contains(&f.sha256)).collect();
     if !all_bytes {
         if !here.is_empty() {
-            let message = "the bytes of a stored file: only its size was compared (`greenroom verify --files` reads them)";
+            let message =
+                "the bytes of a stored file: only its size was compared (`greenroom verify --files` reads them)";
             notes.unchecked(message, here.len() as u64, None);
         }
         return;
