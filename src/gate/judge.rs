@@ -108,6 +108,10 @@ impl Gate {
         }
         judged.faults.sort();
         judged.faults.dedup();
+        // Of the past, each fault stays, because each may be acknowledged.
+        if landing.bounded {
+            judged.faults = rules::without_consequences(std::mem::take(&mut judged.faults));
+        }
         let founded = self.founded(&pairs, &come, info.tree)?;
         let events: Vec<Event> = judged.events.iter().cloned().chain(founded).collect();
         judged.false_trailers = crate::phrase::false_trailers(&info.body, &events);

@@ -94,6 +94,7 @@ impl Registry {
         lint.warnings.extend(codeowners::stale(&self.codeowners()?, &after)?);
         lint.faults.sort();
         lint.faults.dedup();
+        lint.faults = rules::without_consequences(std::mem::take(&mut lint.faults));
         lint.warnings.sort();
         Ok(lint)
     }

@@ -7,6 +7,7 @@
 mod access;
 mod alias;
 mod authority;
+mod consequences;
 mod files;
 mod history;
 mod holders;
@@ -45,6 +46,7 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{CompareLimits, FileChange, Oid, TreeError};
 
+pub use consequences::without_consequences;
 pub use holders::{FormerPeople, former_holders, holder_marks};
 pub use ids::{NewId, new_ids, repeated, reused};
 use line::line_of;

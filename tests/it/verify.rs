@@ -184,7 +184,7 @@ fn a_swapped_pointer_is_found() {
     let told = wrong(&world, &[]);
     let found = rules(&told);
     assert!(found.contains(&"digest".to_owned()) && found.contains(&"immutable".to_owned()), "{found:?}");
-    assert!(unchecked(&told).iter().any(|(m, _)| m.starts_with("a stored file is not on this machine")));
+    assert!(unchecked(&told).iter().any(|(m, _)| m.starts_with("a stored file: it is not here")));
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn what_a_clone_lacks_is_said() {
     let told = clone("plain.git").greenroom(["verify", "-o", "json"]).success().json();
     let said: Vec<String> = unchecked(&told).into_iter().map(|(m, _)| m).collect();
     assert!(said.iter().any(|m| m.starts_with("who pushed: there is no record of pushes here")), "{said:?}");
-    assert!(said.iter().any(|m| m.starts_with("a stored file is not on this machine")), "{said:?}");
+    assert!(said.iter().any(|m| m.starts_with("a stored file: it is not here")), "{said:?}");
     // The records are fetched if they are asked for.
     clone("plain.git").git(["fetch", "--quiet", "origin", "refs/notes/greenroom/*:refs/notes/greenroom/*"]).success();
     let told = clone("plain.git").greenroom(["verify", "-o", "json"]).success().json();
