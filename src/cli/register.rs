@@ -22,7 +22,7 @@ use crate::entity::version::{Metric, VersionSource};
 use crate::git::Repo;
 use crate::name::{AliasName, Key, ModelName};
 use crate::registry::{ChangeOptions, Registry, RegistryError};
-use crate::text::{Text, listed, one_line, quoted, with_causes};
+use crate::text::{Text, listed, one_line, quoted, uri_scheme, with_causes};
 
 /// Register a version of a model: a folder that MLflow wrote, any files, or a URI
 ///
@@ -227,12 +227,7 @@ const LONGEST_REVISION: u64 = 128;
 /// Returns the error for a path that is a URI, or a cache folder of the Hugging Face hub; `None` for any other path.
 fn no_model_folder(given: &Path, path: &Path, selected: &SelectionArgs) -> Option<CliError> {
     let text = given.to_string_lossy();
-    let is_scheme = |s: &str| {
-        s.len() > 1
-            && s.starts_with(|c: char| c.is_ascii_alphabetic())
-            && s.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-    };
-    let scheme = text.split_once(":/").map(|(scheme, _)| scheme).filter(|scheme| is_scheme(scheme));
+    let scheme = uri_scheme(&text).filter(|scheme| scheme.len() > 1 && text.starts_with(&format!("{scheme}:/")));
     if let Some(scheme) = scheme.filter(|_| !path.exists()) {
         let e = CliError::usage(format!("{} is an address, and files are read from a folder", quoted(&text)));
         return Some(match text.strip_prefix("file://") {
