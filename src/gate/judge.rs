@@ -113,8 +113,10 @@ impl Gate {
             judged.faults = rules::without_consequences(std::mem::take(&mut judged.faults));
         }
         let founded = self.founded(&pairs, &come, info.tree)?;
-        let events: Vec<Event> = judged.events.iter().cloned().chain(founded).collect();
-        judged.false_trailers = crate::phrase::false_trailers(&info.body, &events);
+        judged.false_trailers = match founded.is_empty() {
+            true => crate::phrase::false_trailers(&info.body, &judged.events),
+            false => crate::phrase::false_trailers(&info.body, &[judged.events.clone(), founded].concat()),
+        };
         Ok(judged)
     }
 
