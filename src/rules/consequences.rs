@@ -23,7 +23,7 @@ pub fn without_consequences(mut faults: Vec<Fault>) -> Vec<Fault> {
         let left_out = count - faults.len();
         if let Some(told) = faults.iter_mut().find(|fault| **fault == cause).filter(|_| left_out > 0) {
             let others = crate::text::counted(left_out, "fault");
-            let help = format!("correct it first: {others} that may follow from it are not listed");
+            let help = format!("correct it first; not listed: {others} that may follow from it");
             told.problem.help =
                 if told.problem.help.is_empty() { help } else { format!("{}; {help}", told.problem.help) };
         }
@@ -31,42 +31,34 @@ pub fn without_consequences(mut faults: Vec<Fault>) -> Vec<Fault> {
     faults
 }
 
-/// Whether a fault may follow from a syntax error.
+/// Whether a fault may follow from a syntax error: a fault of the same file that does not stand before it, and in the files
+/// that name people and groups a fault about these.
 fn follows(cause: &Fault, fault: &Fault) -> bool {
-    if fault.problem.rule == SYNTAX {
+    if fault == cause {
         return false;
     }
-    let is_of_form = match fault.class {
-        RuleClass::Format => true,
-        RuleClass::Permission | RuleClass::Policy | RuleClass::History | RuleClass::Link => false,
-    };
-    if fault.problem.path == cause.problem.path {
-        // What stands before the error was read.
-        return !(is_of_form && (1..cause.problem.line).contains(&fault.problem.line));
+    let (path, line) = (&fault.problem.path, fault.problem.line);
+    match fault.class {
+        RuleClass::Format if *path == cause.problem.path => !(1..cause.problem.line).contains(&line),
+        RuleClass::Format => false,
+        RuleClass::Permission | RuleClass::History => *path == cause.problem.path,
+        RuleClass::Policy | RuleClass::Link => {
+            let names =
+                |folder: &str| *path == format!("{folder}greenroom.toml") || *path == format!("{folder}access.toml");
+            *path == cause.problem.path || registry(&cause.problem.path).is_some_and(names)
+        }
     }
-    !is_of_form && scope(&cause.problem.path).is_some_and(|scope| fault.problem.path.starts_with(scope))
 }
 
-/// Returns the folder whose files are judged by what a file says: empty or ending in a slash. `None` if only the file itself
-/// is.
-fn scope(path: &str) -> Option<&str> {
+/// Returns the folder of the registry whose people, groups and approvers a file says; `None` for any other file.
+fn registry(path: &str) -> Option<&str> {
     let (folder, name) = match path.rfind('/') {
         Some(at) => path.split_at(at + 1),
         None => ("", path),
     };
-    let above = |folder: &'_ str, levels: usize| {
-        let parts: Vec<(usize, &str)> = folder.match_indices('/').collect();
-        match parts.len().checked_sub(levels + 1) {
-            Some(index) => parts.get(index).map_or(0, |(at, _)| at + 1),
-            None => 0,
-        }
-    };
     match name {
-        "greenroom.toml" | "access.toml" | "model.toml" => Some(folder),
-        // Stages and aliases of the model name the version.
-        "version.toml" => folder.get(..above(folder, 2)),
-        _ if folder == "people/" || folder.ends_with("/people/") => folder.get(..above(folder, 1)),
-        _ => None,
+        "greenroom.toml" | "access.toml" => Some(folder),
+        _ => folder.strip_suffix("people/").filter(|above| above.is_empty() || above.ends_with('/')),
     }
 }
 
@@ -82,36 +74,43 @@ mod tests {
     }
 
     #[test]
-    fn a_file_decides_about_the_files_of_its_folder() {
+    fn people_and_groups_are_named_in_two_files_of_the_registry() {
         for (path, want) in [
             ("greenroom.toml", Some("")),
-            ("ml/greenroom.toml", Some("ml/")),
+            ("ml/access.toml", Some("ml/")),
             ("ml/people/alice.toml", Some("ml/")),
             ("people/alice.toml", Some("")),
-            ("models/churn/model.toml", Some("models/churn/")),
-            ("models/churn/access.toml", Some("models/churn/")),
-            ("models/churn/versions/1/version.toml", Some("models/churn/")),
-            ("models/churn/stages/Production.toml", None),
+            ("other-people/alice.toml", None),
+            ("models/churn/model.toml", None),
         ] {
-            assert_eq!(scope(path), want, "{path}");
+            assert_eq!(registry(path), want, "{path}");
         }
     }
 
     #[test]
     fn what_follows_from_a_syntax_error_is_counted_and_left_out() {
-        let version = "models/churn/versions/1/version.toml";
+        let (version, stage) = ("models/churn/versions/1/version.toml", "models/churn/stages/Staging.toml");
         let all = vec![
-            fault("models/churn/stages/Staging.toml", 0, "pointer", RuleClass::Link),
-            fault("models/risk/model.toml", 0, "permission", RuleClass::Permission),
+            fault("access.toml", 2, "toml", RuleClass::Format),
+            fault("greenroom.toml", 5, "principal", RuleClass::Link),
+            fault(stage, 0, "pointer", RuleClass::Link),
             fault(version, 0, "immutable", RuleClass::History),
             fault(version, 2, "unknown-key", RuleClass::Format),
             fault(version, 5, "toml", RuleClass::Format),
-            fault(version, 7, "missing", RuleClass::Format),
+            fault(version, 5, "value", RuleClass::Format),
+            fault(version, 7, "toml", RuleClass::Format),
         ];
         let told = without_consequences(all);
-        let rules: Vec<&str> = told.iter().map(|f| f.problem.rule).collect();
-        assert_eq!(rules, ["permission", "unknown-key", "toml"]);
-        assert!(told.iter().any(|f| f.problem.help.starts_with("correct it first: 3 faults")));
+        let shown: Vec<_> = told.iter().map(|f| (f.problem.path.as_str(), f.problem.rule)).collect();
+        assert_eq!(shown, [("access.toml", "toml"), (stage, "pointer"), (version, "unknown-key"), (version, "toml")]);
+        let helps: Vec<&str> = told.iter().map(|f| f.problem.help.as_str()).filter(|help| !help.is_empty()).collect();
+        assert_eq!(
+            helps,
+            [
+                "correct it first; not listed: 1 fault that may follow from it",
+                "correct it first; not listed: 3 faults that may follow from it"
+            ]
+        );
     }
 
     #[test]

@@ -250,7 +250,7 @@ fn commits_that_only_a_fork_has_are_said_to_be_unjudged() {
     // A branch of the fork is no main branch, even where git does not know the fork's HEAD.
     carol.git(["switch", "--quiet", "-c", "ask"]).success();
     carol.git(["push", "--quiet", "-u", "fork", "ask"]).success();
-    edit(&sandbox, "carol", STAGING, "versions = []\n");
+    edit(&sandbox, "carol", "README.md", "# Models\n");
     let (message, help) = unjudged(&checked(&carol, 0).1);
     assert!(message.contains("fork/ask has not were not judged: the branch is not the main one"), "{message}");
     assert!(help.contains("`greenroom check fork/main..`"), "{help}");
@@ -361,7 +361,7 @@ fn the_deletion_of_a_branch_that_does_not_exist_is_left_to_git() {
     let sandbox = served();
     let carol = by(&sandbox, "carol");
     let said = carol.git(["push", "origin", ":refs/heads/gone"]).any().1;
-    assert!(!said.contains("greenroom"), "{said}");
+    assert!(!said.contains("remote: greenroom"), "{said}");
     // The record of pushes goes on without a gap.
     carol.greenroom(["comment", "add", "churn", "1", "good"]).success();
     carol.git(["push", "--quiet"]).success();
