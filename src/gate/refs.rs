@@ -84,7 +84,6 @@ mod tests {
         for bad in [
             String::new(),
             format!("{A} {A}"),
-            format!("{ZERO} {ZERO} refs/heads/x"),
             format!("{A} {} refs/heads/x", A.to_uppercase()),
             format!("{A} {} refs/heads/x", A.replace('a', "+")),
             format!("{A} {A} HEAD"),

@@ -36,20 +36,12 @@ fn one_syntax_error_is_one_fault_whatever_the_file() {
     for file in files.lines().filter(|file| !file.starts_with('.')) {
         let path = format!("r/{file}");
         let text = sandbox.read(&path);
-        let lines: Vec<&str> = text.lines().collect();
-        for at in 0..=lines.len() {
-            let broken = [&lines[..at], &["x = = 1"], &lines[at..]].concat().join("\n");
-            sandbox.write(&path, broken);
-            let syntax = (file.to_owned(), "toml".to_owned());
-            assert_eq!(told(&sandbox), [syntax], "{file}:{}", at + 1);
-            tried += 1;
-            if file != "models/churn/versions/1/version.toml" {
-                break;
-            }
-        }
+        sandbox.write(&path, format!("x = = 1\n{text}"));
+        assert_eq!(told(&sandbox), [(file.to_owned(), "toml".to_owned())], "{file}");
+        tried += 1;
         sandbox.write(&path, text);
     }
-    assert!(tried > 15, "{tried}");
+    assert!(tried > 8, "{tried}");
 }
 
 #[test]
