@@ -185,6 +185,23 @@ pub fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
+/// Returns the scheme of a URI as it is written (RFC 3986, section 3.1); `None` if the text does not begin with one. A
+/// single letter may also be the drive of a path.
+pub fn uri_scheme(text: &str) -> Option<&str> {
+    let (scheme, _) = text.split_once(':')?;
+    let plain = scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
+    (plain && scheme.starts_with(|c: char| c.is_ascii_alphabetic())).then_some(scheme)
+}
+
+/// Returns the first names of a list and the number of the others: `a, b and 3 more`. At most `most` names are shown.
+pub fn listed<S: AsRef<str>>(names: &[S], most: usize) -> String {
+    let shown = names.iter().take(most).map(|name| one_line(name.as_ref())).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(most) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,6 +212,29 @@ mod tests {
         for bad in ["\u{1b}[31m", "a\u{202e}b", "zero\u{200b}width", "bell\u{7}", "c1\u{9b}", "cr\rhere"] {
             assert!(Text::new(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_scheme_begins_with_a_letter() {
+        for (text, want) in [
+            ("s3://b/x", Some("s3")),
+            ("RUNS:/r/model", Some("RUNS")),
+            ("git+ssh.x-1:y", Some("git+ssh.x-1")),
+            ("c:/x", Some("c")),
+            ("3s://b", None),
+            ("a/b:c", None),
+            (":x", None),
+            ("plain", None),
+        ] {
+            assert_eq!(uri_scheme(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_long_list_names_its_first_and_counts_the_others() {
+        assert_eq!(listed(&["a", "b\n"], 2), "a, b\\n");
+        assert_eq!(listed(&["a", "b", "c", "d"], 2), "a, b and 2 more");
+        assert_eq!(listed::<&str>(&[], 2), "");
     }
 
     #[test]

@@ -377,13 +377,7 @@ pub(super) fn facts(files: &[FileEntry<Content>], left_out: &[String], open: Ope
 /// Formats a note with the names of excluded files, at most ten of them.
 pub(super) fn left_out_note(why: &str, names: &[String]) -> Option<String> {
     const SHOWN: usize = 10;
-    let shown = names.get(..SHOWN).unwrap_or(names).join(", ");
-    let more = names.len().saturating_sub(SHOWN);
-    match (names.is_empty(), more) {
-        (true, _) => None,
-        (false, 0) => Some(format!("{why}: {shown}")),
-        (false, more) => Some(format!("{why}: {shown} and {more} more")),
-    }
+    (!names.is_empty()).then(|| format!("{why}: {}", crate::text::listed(names, SHOWN)))
 }
 
 /// Returns a note if the model contains a git repository, whose settings and hooks apply to anyone who runs git in a

@@ -132,10 +132,7 @@ impl FilePath {
                 let digits = name.as_bytes().get(at + 1..at + 3);
                 digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
             };
-            let scheme = name.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| {
-                scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-                    && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-            });
+            let scheme = crate::text::uri_scheme(name);
             let keeps_scheme = |s: &str| !HIERARCHICAL.contains(&s) && !s.contains(|c: char| c.is_ascii_uppercase());
             !name.contains(['?', '#'])
                 && !name.match_indices('%').any(is_escape)

@@ -123,6 +123,12 @@ pub fn main() -> ExitCode {
         }
     };
     let mut session = Session::new(cli.global.clone(), Output::new(&cli.global));
+    // Two commands make their folder.
+    if !matches!(cli.command, Command::Init(_) | Command::Demo(_))
+        && let Err(e) = session.check_dir()
+    {
+        return terminal::report::print(&e, &cli.global).into();
+    }
     let result = run(cli.command, &mut session);
     let finished = session.out.finish();
     match result.and_then(|exit| finished.map(|()| exit).map_err(CliError::from)) {

@@ -14,6 +14,7 @@ pub mod problem;
 pub mod read;
 pub mod schema;
 pub mod strict;
+pub mod strict_json;
 pub mod write;
 
 use toml_edit::DocumentMut;

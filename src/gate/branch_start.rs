@@ -119,8 +119,12 @@ impl Gate {
             return Ok(BranchStart::Steps(steps));
         }
         let message = "the new protected branch does not begin at a step of a protected branch".to_owned();
-        let help = "create the branch from such a step (`git switch -c NAME origin/main`), and commit on top of it";
-        Ok(BranchStart::Refused(fault(update, RuleClass::History, message, help)))
+        let protected = self.protected.first().map_or("main", String::as_str);
+        let (from, name) = (short(protected), short(&update.name));
+        let help = format!(
+            "create the branch from such a step (`git switch -c {name} origin/{from}`), and commit on top of it"
+        );
+        Ok(BranchStart::Refused(fault(update, RuleClass::History, message, &help)))
     }
 
     /// Returns why a branch may not start at a step; `None` if the step is a tip, or if the pusher manages the registry
@@ -173,6 +177,11 @@ impl Gate {
         }
         Ok(None)
     }
+}
+
+/// Returns the name of a branch as people write it.
+fn short(name: &str) -> &str {
+    name.strip_prefix("refs/heads/").unwrap_or(name)
 }
 
 fn fault(update: &Update, class: RuleClass, message: String, help: &str) -> Fault {

@@ -110,8 +110,27 @@ impl Gate {
         }
         judged.faults.sort();
         judged.faults.dedup();
-        judged.false_trailers = crate::phrase::false_trailers(&info.body, &judged.events);
+        // Of the past, each fault stays, because each may be acknowledged.
+        if landing.bounded {
+            judged.faults = rules::without_consequences(std::mem::take(&mut judged.faults));
+        }
+        let founded = self.founded(&pairs, &come, info.tree)?;
+        judged.false_trailers = match founded.is_empty() {
+            true => crate::phrase::false_trailers(&info.body, &judged.events),
+            false => crate::phrase::false_trailers(&info.body, &[judged.events.clone(), founded].concat()),
+        };
         Ok(judged)
+    }
+
+    /// Returns the events of registries that a step adds beside others.
+    fn founded(&self, pairs: &[(String, String)], come: &[String], after: Oid) -> Result<Vec<Event>, GateError> {
+        let mut out = Vec::new();
+        for at in come.iter().filter(|at| !pairs.is_empty() && !pairs.iter().any(|(from, to)| from == *at || to == *at))
+        {
+            let (before, after) = (Snapshot::new(&self.repo, None, at)?, Snapshot::new(&self.repo, Some(after), at)?);
+            out.extend(diff::diff(&before, &after, CompareLimits::default())?.events);
+        }
+        Ok(out)
     }
 
     /// Refuses another registry in the repository unless the actor manages the existing ones: readers could take the
@@ -132,7 +151,8 @@ impl Gate {
                 if id.is_some() && Snapshot::new(&self.repo, Some(after), at)?.id()? == id.as_ref() {
                     let message = format!("this is a copy of the registry in {}: both have the same id", folder(other));
                     let problem = Problem::of_file(format!("{at}greenroom.toml"), "registry", message);
-                    let help = "move it with `greenroom move`, or make another one with `greenroom init --at FOLDER`";
+                    let help = "each commit is judged alone, so a move by hand is one commit with the files of both folders: \
+                                move it with `greenroom move`; or make another registry with `greenroom init --at FOLDER`";
                     judged.faults.push(Fault { problem: problem.help(help), class: RuleClass::History });
                 }
             }

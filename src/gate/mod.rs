@@ -13,6 +13,7 @@ pub mod host;
 mod ids;
 mod judge;
 pub mod limits;
+mod lost;
 pub mod merge;
 pub mod namespace;
 mod proposal;
@@ -27,7 +28,7 @@ pub mod structure;
 pub mod verify;
 
 use crate::authority::{Assumption, PeopleKeys};
-use crate::git::Repo;
+use crate::git::{GitError, Repo};
 use crate::registry::named_folders;
 use crate::time::Timestamp;
 
@@ -42,6 +43,9 @@ pub use push::{Judgement, PushFault};
 pub use pushed_files::MissingPolicy;
 pub use refs::{BadLine, Update};
 pub use report::{ascii, plain};
+
+/// The setting of protected branches.
+const PROTECTED: &str = "greenroom.protected";
 
 /// A served repository and its gate settings.
 pub struct Gate {
@@ -73,8 +77,24 @@ impl Gate {
     /// # Errors
     /// [`GateError::Setting`] if a setting is invalid; [`GateError::Git`] if HEAD is on no branch or unreadable.
     pub fn open(repo: Repo) -> Result<Self, GateError> {
-        let mut protected = vec![repo.branch()?];
-        protected.extend(repo.own_settings("greenroom.protected").iter().map(|name| full(name)));
+        let branch = repo.branch()?;
+        Self::of_branches(repo, vec![branch])
+    }
+
+    /// Opens the gate to judge steps that exist. HEAD may be on no branch, as in a CI job.
+    ///
+    /// # Errors
+    /// [`GateError::Setting`] if a setting is invalid; [`GateError::Git`] if HEAD is unreadable.
+    pub fn of_history(repo: Repo) -> Result<Self, GateError> {
+        let branch = match repo.branch() {
+            Err(GitError::Detached) => Vec::new(),
+            other => vec![other?],
+        };
+        Self::of_branches(repo, branch)
+    }
+
+    fn of_branches(repo: Repo, mut protected: Vec<String>) -> Result<Self, GateError> {
+        protected.extend(repo.own_settings(PROTECTED).iter().map(|name| full(name)));
         let releases = repo.own_settings(release::SETTING).iter().map(|name| full(name)).collect();
         let folders = named_folders(&repo);
         let limits = GateLimits::of(&repo)?;

@@ -238,6 +238,7 @@ impl<'r> PullRequest<'r> {
         }
         judged.faults.sort();
         judged.faults.dedup();
+        judged.faults = rules::without_consequences(std::mem::take(&mut judged.faults));
         Ok(judged)
     }
 

@@ -8,6 +8,7 @@ use super::branch_start::BranchStart;
 use super::error::GateError;
 use super::ids::IdLine;
 use super::judge::StepJudgement;
+use super::lost::lost_fault;
 use super::refs::Update;
 use super::structure::{RuleScope, Structure};
 use super::{CommitterIdentity, Gate, Pusher, StepArrival, namespace};
@@ -97,8 +98,10 @@ impl Gate {
             let Some(steps) = steps else { break };
             let known = update.old.map_or_else(|| tips.clone(), |old| vec![old]);
             let ids = IdLine::after(&update.name, steps.first().and_then(|(_, parent)| *parent));
+            let first = out.steps.len();
             self.judge_line(update, (new, &steps, &known), (&landing, ids), started, &mut out)?;
-            if !out.commits.is_empty() {
+            self.tell_lost(update, &steps, first, &mut out)?;
+            if !out.commits.is_empty() || !out.references.is_empty() {
                 break;
             }
             tips.push(new);
@@ -208,8 +211,8 @@ impl Gate {
         if steps.len() > max {
             out.references.push(too_many(update, max));
         } else if !reached {
-            let (message, help) = self.why_not(old, new)?;
-            out.references.push(fault(update, "ref-rewind", message, help));
+            let (message, help) = self.why_not(update, (old, new))?;
+            out.references.push(fault(update, "ref-rewind", message, &help));
         }
         steps.reverse();
         Ok(Some(steps).filter(|steps| reached && steps.len() <= max))
@@ -226,29 +229,35 @@ impl Gate {
         match self.begin(update, new, tips, pusher)? {
             BranchStart::Steps(steps) => return Ok(Some(steps)),
             BranchStart::TooMany => out.references.push(too_many(update, self.limits.commits)),
-            BranchStart::Refused(fault) => out.references.push(fault),
+            BranchStart::Refused(fault) => {
+                let lost = self.lost(&update.name, None, (None, &vec![(new, None)]))?;
+                out.references.push(lost.map_or(fault, |lost| lost_fault(update, &lost)));
+            }
         }
         Ok(None)
     }
 
     /// Returns why a new tip does not continue the first-parent history of the old one.
-    fn why_not(&self, old: Oid, new: Oid) -> Result<(&'static str, &'static str), GitError> {
+    fn why_not(&self, update: &Update, (old, new): (Oid, Oid)) -> Result<(&'static str, String), GitError> {
         let max = self.limits.commits;
         let behind = |tip: Oid, known: Oid| self.repo.new_commits(tip, &[known], max);
+        let branch = update.name.strip_prefix("refs/heads/").unwrap_or(&update.name);
         if behind(new, old)?.is_some_and(|c| c.is_empty()) {
             return Ok((
                 "a protected branch may not be reset to an older commit: its history is the record",
-                "undo a change with a new commit: `git pull --rebase && git push`",
+                "undo a change with a new commit: `git pull --rebase && git push`".to_owned(),
             ));
         }
         if behind(old, new)?.is_some_and(|c| c.is_empty()) {
             return Ok((
                 "the old tip would become a merged branch, which changes the first-parent history",
-                "run `git pull --rebase && git push`, or after `git fetch`: `git rebase origin/main && git push` (`git \
-                 config pull.rebase true` makes each pull a rebase)",
+                format!(
+                    "run `git pull --rebase && git push`, or after `git fetch`: `git rebase origin/{branch} && git push` \
+                     (`git config pull.rebase true` makes each pull a rebase)"
+                ),
             ));
         }
-        Ok(("the push would replace the history", "run `git pull --rebase`, and push again without --force"))
+        Ok(("the push would replace the history", "run `git pull --rebase`, and push again without --force".to_owned()))
     }
 }
 

@@ -27,7 +27,8 @@ pub fn record(
     limits: &GateLimits,
 ) -> Result<Option<u64>, PushesError> {
     let moved = |u: &Update| MovedRef { name: u.name.clone(), old: u.old, new: u.new };
-    let moved: Vec<MovedRef> = updates.iter().map(moved).collect();
+    // The deletion of a reference that did not exist moved nothing.
+    let moved: Vec<MovedRef> = updates.iter().filter(|u| u.old.is_some() || u.new.is_some()).map(moved).collect();
     let Pusher { login, email, key, via, detail } = pusher.clone();
     pushes::record(repo, &moved, &PushedBy { person, login, email, key, via, detail }, now, limits.commits)
 }

@@ -7,7 +7,8 @@ use crate::tree::Oid;
 pub struct Update {
     /// The current object; `None` if the reference is to be created.
     pub old: Option<Oid>,
-    /// The new object; `None` if the reference is to be deleted.
+    /// The new object; `None` if the reference is to be deleted. Git asks hooks about the deletion of a reference that does
+    /// not exist, too: then both are `None`.
     pub new: Option<Oid>,
     /// The full name: `refs/heads/main`.
     pub name: String,
@@ -41,12 +42,9 @@ impl Update {
     /// Parses the three parts, which git passes to an `update` hook as arguments.
     ///
     /// # Errors
-    /// [`BadLine`] if an id or the name is malformed, or both ids are zeros.
+    /// [`BadLine`] if an id or the name is malformed.
     pub fn of(old: &str, new: &str, name: &str) -> Result<Self, BadLine> {
         let (old, new) = (id(old)?, id(new)?);
-        if old.is_none() && new.is_none() {
-            return Err(BadLine("a line has neither an old nor a new id"));
-        }
         if !name.starts_with("refs/") || name.chars().any(|c| c.is_control() || c == ' ') {
             return Err(BadLine("a name is not the name of a reference"));
         }
@@ -76,11 +74,16 @@ mod tests {
     }
 
     #[test]
+    fn git_also_asks_about_the_deletion_of_a_reference_that_does_not_exist() {
+        let update = Update::parse(format!("{ZERO} {ZERO} refs/heads/gone").as_bytes());
+        assert_eq!(update, Ok(Update { old: None, new: None, name: "refs/heads/gone".to_owned() }));
+    }
+
+    #[test]
     fn what_git_would_not_write_is_no_line() {
         for bad in [
             String::new(),
             format!("{A} {A}"),
-            format!("{ZERO} {ZERO} refs/heads/x"),
             format!("{A} {} refs/heads/x", A.to_uppercase()),
             format!("{A} {} refs/heads/x", A.replace('a', "+")),
             format!("{A} {A} HEAD"),

@@ -10,7 +10,7 @@ use gix::index::fs::Metadata as IndexMetadata;
 
 use super::convert::Converter;
 use super::{GitError, PublishError, Repo};
-use crate::text::one_line;
+use crate::text::listed;
 use crate::tree::{EntryKind, Oid};
 
 /// The largest number of paths that a message lists.
@@ -24,11 +24,7 @@ pub(super) type PathDifference = (Option<PathEntry>, Option<PathEntry>);
 
 /// Formats paths for a message: at most ten, with control characters escaped.
 pub(super) fn list(paths: &[String]) -> String {
-    let mut text = paths.iter().take(LISTED).map(|p| one_line(p).into_owned()).collect::<Vec<_>>().join(", ");
-    if paths.len() > LISTED {
-        text.push_str(&format!(" and {} more", paths.len() - LISTED));
-    }
-    text
+    listed(paths, LISTED)
 }
 
 /// Returns [`PublishError::Dirty`] with the paths whose local state conflicts with a change.

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use gix::bstr::{BStr, ByteSlice as _};
 use gix::index::entry::{Flags, Mode, Stage};
 
-use super::clean::{executable, find, stat};
+use super::clean::{executable, find, is_on_disk, stat};
 use super::{GitError, Repo, oid, program};
-use crate::tree::{EntryKind, Oid};
+use crate::tree::{CompareLimits, EntryKind, Oid, changes};
 
 /// The state of a file in the work tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +64,61 @@ impl Repo {
             }
         }
         Ok(Some(out))
+    }
+
+    /// Returns the tracked files below `at` that differ from HEAD, in the work tree or in the index, as far as the index
+    /// tells it: a file whose size and times it knows is not read, untracked files are not searched, and files for which
+    /// `skip` holds are not compared. Empty for a bare repository, before the first commit, and where the index has more
+    /// than `max` entries.
+    ///
+    /// # Errors
+    /// [`GitError`] if the index, a folder or an object cannot be read.
+    pub fn edited_files(&self, at: &str, max: usize, skip: impl Fn(&str) -> bool) -> Result<Vec<String>, GitError> {
+        let (Some(root), Some(head)) = (self.work_dir(), self.head()?) else { return Ok(Vec::new()) };
+        let index = self.read_index()?;
+        let entries = if at.is_empty() { Some(index.entries()) } else { index.prefixed_entries(at.into()) };
+        let entries = entries.unwrap_or_default();
+        if entries.len() > max {
+            return Ok(Vec::new());
+        }
+        let mut committed = BTreeMap::new();
+        for change in changes((self, None), (self, Some(self.tree_of(&head)?)), CompareLimits::default())? {
+            let entry = change.after.map(|entry| (entry.kind, entry.id));
+            committed
+                .extend(entry.filter(|_| change.path.starts_with(at) && !skip(&change.path)).map(|e| (change.path, e)));
+        }
+        let mut out = Vec::new();
+        for entry in entries {
+            let Ok(path) = entry.path(&index).to_str() else { continue };
+            let there = committed.remove(path);
+            let is_hidden = entry.flags.intersects(Flags::SKIP_WORKTREE | Flags::ASSUME_VALID);
+            if skip(path) || is_hidden || kind_of(entry.mode) == EntryKind::Submodule {
+                continue;
+            }
+            if there != Some((kind_of(entry.mode), oid(entry.id))) || !self.is_as_indexed(&root, &index, entry, path)? {
+                out.push(path.to_owned());
+            }
+        }
+        out.extend(committed.into_keys());
+        out.sort();
+        out.dedup();
+        Ok(out)
+    }
+
+    /// Whether a file on disk is what the index holds. It is read only if its size and times differ.
+    fn is_as_indexed(
+        &self,
+        root: &Path,
+        index: &gix::index::File,
+        entry: &gix::index::Entry,
+        path: &str,
+    ) -> Result<bool, GitError> {
+        let Some((file, _)) = find(root, path)? else { return Ok(false) };
+        let same = stat(&file)?.matches(&entry.stat, Default::default());
+        if same && !entry.stat.is_racy(index.timestamp(), Default::default()) {
+            return Ok(true);
+        }
+        is_on_disk(self, root, index, path, Some((kind_of(entry.mode), oid(entry.id))))
     }
 
     /// Returns the kind of a file on disk. Where the file system cannot tell, the recorded kind counts.

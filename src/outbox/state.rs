@@ -290,7 +290,8 @@ impl ChannelState {
                 jobs.into_iter().for_each(|job| self.put(job));
             }
             JournalRecord::Delivered { id, at, said } => {
-                if let Some(job) = self.take(&id) {
+                if let Some(mut job) = self.take(&id) {
+                    job.attempts = job.attempts.saturating_add(1);
                     self.delivered += 1;
                     self.failing = None;
                     self.recent.push_back(Past { job, at, said });

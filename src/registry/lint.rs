@@ -20,6 +20,9 @@ use crate::tree::{CompareLimits, EntryKind, Oid, Patch, Stage as _, TreeEntry, T
 /// The largest file that is read into memory, in bytes; larger ones cannot be files of a registry.
 const MAX_READ: u64 = 128 << 20;
 
+/// The largest number of files that a cheap look compares.
+const MAX_LOOKED_AT: usize = 5000;
+
 /// The faults and warnings of a registry.
 #[derive(Debug, Default)]
 pub struct LintReport {
@@ -91,6 +94,7 @@ impl Registry {
         lint.warnings.extend(codeowners::stale(&self.codeowners()?, &after)?);
         lint.faults.sort();
         lint.faults.dedup();
+        lint.faults = rules::without_consequences(std::mem::take(&mut lint.faults));
         lint.warnings.sort();
         Ok(lint)
     }
@@ -135,6 +139,15 @@ impl Registry {
         }
         lint.faults.extend(faults);
         Ok(())
+    }
+
+    /// Returns the registry's tracked files that differ from the last commit, by a cheap look: see
+    /// [`Repo::edited_files`](crate::git::Repo::edited_files). Model files are left out.
+    ///
+    /// # Errors
+    /// [`RegistryError::Git`] if the index or an object cannot be read.
+    pub fn uncommitted(&self) -> Result<Vec<String>, RegistryError> {
+        Ok(self.repo.edited_files(&self.at, MAX_LOOKED_AT, is_model_file)?)
     }
 
     /// CODEOWNERS of the work tree, else of the last commit, by path from the repository's root.

@@ -91,11 +91,10 @@ pub(super) fn readable(step: &StepContext<'_>, faults: &mut Faults) -> Result<()
             faults.add(file.path.clone(), "this program does not support the format of the registry", help);
         }
     } else if step.before.settings_file()?.is_some() {
-        faults.add(
-            step.after.full_path("greenroom.toml"),
-            "greenroom.toml, the registry's settings, was deleted",
-            "restore greenroom.toml",
-        );
+        let help = "restore greenroom.toml; to move the registry, use `greenroom move`, or move all of its files by hand in \
+                    one commit, because each commit is judged alone";
+        let message = "greenroom.toml, the registry's settings, was deleted";
+        faults.add(step.after.full_path("greenroom.toml"), message, help);
     }
     Ok(())
 }

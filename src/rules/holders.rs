@@ -123,7 +123,7 @@ pub fn former_holders<E: From<TreeError>>(
 }
 
 /// Checks that an e-mail address, login or key of a person who stays goes to no other person.
-pub(super) fn kept(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+pub(super) fn former_handles(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     // Steps before this rule existed stay valid.
     if step.is_past || !counts_approvals(step.before, step.onto, step.diff)? {
         return Ok(());

@@ -8,6 +8,7 @@ mod access;
 mod alias;
 pub mod approvals;
 mod authority;
+mod consequences;
 mod files;
 mod history;
 mod holders;
@@ -47,6 +48,7 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{CompareLimits, TreeError};
 
+pub use consequences::without_consequences;
 pub use holders::{FormerPeople, former_holders, holder_marks};
 pub use ids::{NewId, new_ids, repeated, reused};
 use line::line_of;

@@ -10,7 +10,8 @@ use crate::tree::TreeError;
 /// How many of the other changes are named at most.
 const SHOWN: usize = 5;
 
-const HELP: &str = "move it with `greenroom move`, and make the other changes in separate commits";
+const HELP: &str = "move it with `greenroom move`, and make the other changes in separate commits; each commit is judged \
+                    alone, so all files move in one commit";
 
 pub(super) fn alone(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     if !step.after.was_elsewhere(step.before)? {
@@ -33,11 +34,9 @@ pub(super) fn alone(step: &StepContext<'_>, faults: &mut Faults) -> Result<(), T
     for left in step.after.left_at(step.before.at())? {
         let message =
             format!("{} is still in the old folder of the registry, although the registry is moved", quoted(&left));
-        faults.add(
-            left.clone(),
-            message,
-            "move all files of the registry (`greenroom move` does this), or remove the rest",
-        );
+        let help = "move all files of the registry in this commit, because each commit is judged alone (`greenroom move` \
+                    does this)";
+        faults.add(left.clone(), message, help);
     }
     Ok(())
 }

@@ -58,7 +58,7 @@ pub(super) fn one_holder(step: &StepContext<'_>, faults: &mut Faults) -> Result<
             faults.add(fault.problem.path, fault.problem.message, fault.problem.help);
         }
     }
-    super::holders::kept(step, faults)
+    super::holders::former_handles(step, faults)
 }
 
 /// Checks that an e-mail address or login belongs to one person: with two owners it is unclear who acts.

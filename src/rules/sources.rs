@@ -11,7 +11,7 @@ use crate::entity::Settings;
 use crate::entity::version::VersionSource;
 use crate::event::Event;
 use crate::reference::origin::{self, SourceOrigin};
-use crate::text::is_plain;
+use crate::text::{is_plain, uri_scheme};
 use crate::tree::TreeError;
 
 /// Schemes that lead to no files, but carry content, run code or name an account.
@@ -149,10 +149,7 @@ impl BadAddress {
 
 /// Returns the scheme of a URI in lower case. A single letter before a colon is a drive, not a scheme.
 fn scheme(address: &str) -> Option<String> {
-    let (scheme, _) = address.split_once(':')?;
-    let starts = scheme.as_bytes().first().is_some_and(u8::is_ascii_alphabetic);
-    let plain = scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
-    (scheme.len() > 1 && starts && plain).then(|| scheme.to_ascii_lowercase())
+    uri_scheme(address).filter(|scheme| scheme.len() > 1).map(str::to_ascii_lowercase)
 }
 
 /// Returns the kind of credentials that a URI contains, if any.

@@ -81,6 +81,32 @@ impl Calendar {
         ahead.map_or_else(|| self.read(text), |z| Ok(Timestamp::from_millis(z.timestamp().as_millisecond())))
     }
 
+    /// Returns the first moments of the first and the last day of a text that names whole days: a date, `yesterday`,
+    /// `today`, `tomorrow`, or a month. `None` for a text that names a point in time or a duration.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::read_ahead`].
+    pub fn days(&self, text: &str) -> Result<Option<(Timestamp, Timestamp)>, InvalidDate> {
+        let time = self.read_ahead(text)?;
+        let first = match date(text.trim()) {
+            Some(NamedDays::Day(day) | NamedDays::Month(day)) => day,
+            None if ["yesterday", "today", "tomorrow"].iter().any(|day| text.trim().eq_ignore_ascii_case(day)) => {
+                self.local(time).date()
+            }
+            None => return Ok(None),
+        };
+        let last = match date(text.trim()) {
+            Some(NamedDays::Month(month)) => month.last_of_month(),
+            Some(NamedDays::Day(_)) | None => first,
+        };
+        let start = |day: Date| {
+            let midnight = day.to_datetime(Time::midnight()).to_zoned(self.zone.clone());
+            let invalid = |_| InvalidDate { value: quoted(text) };
+            midnight.map_err(invalid).map(|z| Timestamp::from_millis(z.timestamp().as_millisecond()))
+        };
+        Ok(Some((start(first)?, start(last)?)))
+    }
+
     /// Returns whether a point in time is in the future.
     pub fn is_ahead(&self, time: Timestamp) -> bool {
         time > self.now
@@ -205,17 +231,24 @@ fn absolute(text: &str, zone: &TimeZone) -> Option<Timestamp> {
             return local(d);
         }
     }
-    // A month means its first moment, as a day does.
+    // A day and a month mean their first moment.
+    date(text).and_then(|(NamedDays::Day(d) | NamedDays::Month(d))| local(d.to_datetime(Time::midnight())))
+}
+
+/// A day, or the first day of a month.
+enum NamedDays {
+    Day(Date),
+    Month(Date),
+}
+
+/// Parses a date without a time of day.
+fn date(text: &str) -> Option<NamedDays> {
     let is_month = text.len() == 7 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     if is_month && let Ok(d) = Date::strptime("%Y-%m-%d", format!("{text}-01")) {
-        return local(d.to_datetime(Time::midnight()));
+        return Some(NamedDays::Month(d));
     }
-    for form in ["%Y/%m/%d", "%b %d %Y", "%d %b %Y", "%B %d %Y", "%d %B %Y"] {
-        if let Ok(d) = Date::strptime(form, text) {
-            return local(d.to_datetime(Time::midnight()));
-        }
-    }
-    None
+    let forms = ["%Y-%m-%d", "%Y/%m/%d", "%b %d %Y", "%d %b %Y", "%B %d %Y", "%d %B %Y"];
+    forms.into_iter().find_map(|form| Date::strptime(form, text).ok()).map(NamedDays::Day)
 }
 
 #[cfg(test)]
@@ -229,6 +262,27 @@ mod tests {
             hours => TimeZone::fixed(jiff::tz::offset(hours.parse().expect("hours"))),
         };
         Calendar::new("2026-03-01T12:00:00Z".parse().expect("a time"), zone)
+    }
+
+    #[test]
+    fn a_text_names_whole_days_or_a_point_in_time() {
+        for (text, want) in [
+            ("2026-12-20", Some("2026-12-20 2026-12-20")),
+            ("20 Dec 2026", Some("2026-12-20 2026-12-20")),
+            ("2026-02", Some("2026-02-01 2026-02-28")),
+            ("2026-12", Some("2026-12-01 2026-12-31")),
+            ("Tomorrow", Some("2026-03-02 2026-03-02")),
+            ("2026-12-20T00:00:00Z", None),
+            ("2026-12-20 00:00", None),
+            ("@0", None),
+            ("2w", None),
+            ("now", None),
+        ] {
+            let days = calendar("UTC").days(text).expect("a date");
+            let shown = days.map(|(first, last)| [first, last].map(|t| t.to_string()[..10].to_owned()).join(" "));
+            assert_eq!(shown.as_deref(), want, "{text}");
+        }
+        assert!(calendar("UTC").days("soon").is_err());
     }
 
     fn read(text: &str) -> Option<String> {

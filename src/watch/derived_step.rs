@@ -93,7 +93,7 @@ impl StepReader {
         let gate = match self.gate.get() {
             Some(gate) => gate,
             None => {
-                let opened = Gate::open(Repo::open_beside(repo.git_dir())?)?;
+                let opened = Gate::of_history(Repo::open_beside(repo.git_dir())?)?;
                 self.gate.get_or_init(|| opened)
             }
         };

@@ -1,6 +1,7 @@
 //! `greenroom check` and `greenroom doctor` on registries with every kind of damage.
 
 mod ahead;
+mod syntax;
 
 use serde_json::Value;
 

@@ -128,6 +128,7 @@ fn a_merge_that_turns_the_line_around_is_refused() {
     let judged = world.push(BOB);
     refused(&judged, &["ref-rewind"]);
     assert!(judged.render().contains("first-parent history"), "{}", judged.render());
+    assert!(judged.render().contains("git rebase origin/main"), "{}", judged.render());
 }
 
 #[test]

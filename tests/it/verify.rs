@@ -35,7 +35,7 @@ fn unchecked(told: &Value) -> Vec<(String, u64)> {
     all.iter().map(one).filter(|(m, _)| m != UNREAD).collect()
 }
 
-const UNREAD: &str = "the bytes of a stored file (use `--files` to read them)";
+const UNREAD: &str = "the bytes of a stored file: only its size was compared (`greenroom verify --files` reads them)";
 
 /// Verifies the served repository and demands a fault.
 #[track_caller]
@@ -191,7 +191,7 @@ fn a_swapped_pointer_is_found() {
     let told = wrong(&world, &[]);
     let found = rules(&told);
     assert!(found.contains(&"digest".to_owned()) && found.contains(&"immutable".to_owned()), "{found:?}");
-    assert!(unchecked(&told).iter().any(|(m, _)| m.starts_with("a stored file, because it is not on this machine")));
+    assert!(unchecked(&told).iter().any(|(m, _)| m.starts_with("a stored file, because it is not here")));
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn what_a_clone_lacks_is_said() {
         said.iter().any(|m| m.starts_with("who pushed, because the record of pushes is not in this clone")),
         "{said:?}"
     );
-    assert!(said.iter().any(|m| m.starts_with("a stored file, because it is not on this machine")), "{said:?}");
+    assert!(said.iter().any(|m| m.starts_with("a stored file, because it is not here")), "{said:?}");
     // The records are fetched if they are asked for.
     clone("plain.git").git(["fetch", "--quiet", "origin", "refs/notes/greenroom/*:refs/notes/greenroom/*"]).success();
     let told = clone("plain.git").greenroom(["verify", "-o", "json"]).success().json();
@@ -409,4 +409,42 @@ fn as_of_a_time_before_its_push_a_step_had_not_landed() {
     // Without the record, only the commit's own time is known.
     world.bare().git(["update-ref", "-d", "refs/notes/greenroom/pushes"]).success();
     assert_eq!(as_of(1), world.tip());
+}
+
+#[test]
+fn a_second_registry_is_what_its_commit_says() {
+    let sandbox = Sandbox::new();
+    let alice = sandbox.alice().within("r");
+    sandbox.greenroom(["init", "r", "--at", "one"]).success();
+    alice.greenroom(["-C", "one", "register", "churn", "--source", "s3://models/churn/1"]).success();
+    alice.greenroom(["init", ".", "--at", "two"]).success();
+    alice.greenroom(["-C", "two", "register", "wine", "--source", "s3://models/wine/1"]).success();
+    let told = alice.greenroom(["-C", "two", "verify", "-o", "json"]).success().json();
+    assert_eq!((&told["findings"], told.get("remarks")), (&json!([]), None), "{told}");
+}
+
+#[test]
+fn a_fresh_clone_says_that_the_files_are_not_there() {
+    let sandbox = Sandbox::new();
+    sandbox.write("model/weights.bin", vec![7; 3000]);
+    sandbox.greenroom(["init", "r"]).success();
+    let alice = sandbox.alice();
+    alice.clone().within("r").greenroom(["register", "churn", "../model"]).success();
+    let text = alice.clone().within("r").greenroom(["verify", "--files"]).success().stdout().to_owned();
+    assert!(text.contains(", 1 stored file, every byte of 1 read."), "{text}");
+    sandbox
+        .git(["-c", "filter.lfs.smudge=", "-c", "filter.lfs.required=false", "clone", "--quiet", "r", "c"])
+        .success();
+    let clone = alice.within("c");
+    for line in [&["verify"][..], &["verify", "--files"][..]] {
+        let text = clone.greenroom(line).success().stdout().to_owned();
+        assert!(
+            text.contains("not checked: a stored file: it is not here; `git lfs fetch --all` fetches it"),
+            "{text}"
+        );
+        assert!(text.contains(", 1 stored file, not checked because none is here."), "{text}");
+    }
+    // Without a branch, as in a CI job.
+    clone.git(["checkout", "--quiet", "--detach"]).success();
+    clone.greenroom(["verify"]).success();
 }

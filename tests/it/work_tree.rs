@@ -146,3 +146,36 @@ fn what_the_readme_names_leaves_the_source_clean() {
     python.run(tools::python(), ["-m", "compileall", "-q", "examples"]).success();
     assert_eq!(shell.git(["status", "--porcelain"]).success().stdout(), "");
 }
+
+#[test]
+fn what_shows_the_last_commit_says_that_files_differ_from_it() {
+    let sandbox = registry();
+    let shell = sandbox.alice().within("r");
+    let reads =
+        ["show", "show churn", "show churn 1", "model list", "version list churn", "search models", "search versions"];
+    let told = |line: &str| shell.greenroom(line.split(' ')).success().stderr().to_owned();
+    let silent = |why: &str| reads.iter().for_each(|line| assert_eq!(told(line), "", "{line}: {why}"));
+    silent("nothing differs");
+    shell.run("touch", ["models/churn/model.toml", "models/churn/versions/1/artifacts/notes.txt"]).success();
+    silent("only the time differs");
+    sandbox.write("r/models/churn/versions/1/artifacts/notes.txt", "three\n");
+    sandbox.write("r/notes.md", "untracked\n");
+    silent("no file of the registry's own differs");
+    let model = sandbox.read("r/models/churn/model.toml");
+    sandbox.write("r/models/churn/model.toml", format!("{model}description = \"x\"\n"));
+    for line in reads {
+        let said = told(line);
+        assert!(said.starts_with("note: models/churn/model.toml has edits that are not committed"), "{line}: {said}");
+    }
+    // A program asks for JSON; a question about the past is answered by the past.
+    assert_eq!(told("show churn -o json"), "");
+    assert_eq!(told("show churn --at HEAD"), "");
+    // A staged edit differs from the last commit, too, and so does a deletion.
+    shell.git(["add", "models/churn/model.toml"]).success();
+    assert!(told("show churn").contains("models/churn/model.toml has edits"), "{}", told("show churn"));
+    fs::remove_file(sandbox.path("r/greenroom.toml")).expect("it is there");
+    assert!(told("show churn").contains("2 files have edits, the first greenroom.toml"), "{}", told("show churn"));
+    let bare = sandbox.alice().within("bare");
+    sandbox.git(["clone", "--quiet", "--bare", "r", "bare"]).success();
+    assert_eq!(bare.greenroom(["show"]).success().stderr(), "");
+}

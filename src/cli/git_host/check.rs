@@ -28,12 +28,8 @@ use crate::view;
 /// request
 ///
 /// Commits that are not pushed yet, by what was last fetched of the remote's main branch, are judged as if you pushed them
-/// now. Where there is no remote, the newest 100 commits are judged as `greenroom verify` does.
-///
-/// With BASE..HEAD a pull request is: what merging HEAD into BASE would make happen, by the permissions and rules that
-/// BASE holds. HEAD may be that merge already, as hosts make it for CI. One revision stands for what it changed
-/// against its first parent. Who will merge is not known yet, so everyone is tried: the check passes if somebody may
-/// merge, and says who.
+/// now. Commits of another branch or of a detached HEAD are not judged, and a warning says so. If no branch of a remote was
+/// fetched, the newest 100 commits are judged as `greenroom verify` does.
 ///
 /// With BASE..HEAD, the command checks a pull request: the events of merging HEAD into BASE, by the permissions and
 /// rules of BASE. HEAD may already be the merge commit that hosts make for CI. A single revision is checked against
@@ -158,7 +154,7 @@ fn committed(
     now: Timestamp,
     lint: &mut LintReport,
 ) -> Result<(), CliError> {
-    let Some(tip) = registry.head()?.filter(|_| registry.branch().starts_with("refs/heads/")) else { return Ok(()) };
+    let Some(tip) = registry.head()? else { return Ok(()) };
     let ahead = gate::ahead(registry, committer, now)?;
     lint.warnings.extend(ahead.warnings);
     for (commit, fault) in gate::verify::recent(registry, tip, RECENT)? {

@@ -17,7 +17,7 @@ use crate::index::{self, Health};
 use crate::registry::Registry;
 use crate::registry::health::{self, Check, CheckState};
 use crate::registry::unsent_files::{LfsConfig, lfs_config};
-use crate::text::{counted, one_line, with_causes};
+use crate::text::{counted, listed, one_line, with_causes};
 use crate::view;
 
 /// The largest number of versions that a line names.
@@ -78,7 +78,7 @@ fn of_operation(registry: &Registry) -> Option<Check> {
 /// Checks the commits that are not pushed yet, and what recent commits did to the past: the files alone do not show it.
 fn of_steps(session: &Session, registry: &Registry) -> Result<Check, CliError> {
     let check = |state, message: String, help: &str| Check { name: "steps", state, message, help: help.to_owned() };
-    let Some(tip) = registry.head()?.filter(|_| registry.branch().starts_with("refs/heads/")) else {
+    let Some(tip) = registry.head()? else {
         return Ok(check(CheckState::Ok, "recent commits keep the rules of history".to_owned(), ""));
     };
     let committer = session.identity(registry.repo()).ok().map(|(_, committer)| committer);
@@ -126,7 +126,7 @@ fn of_sending(registry: &Registry) -> Check {
     };
     let remote = one_line(&unsent.remote).into_owned();
     if unsent.files > 0 {
-        let versions = list(&unsent.versions, LISTED);
+        let versions = listed(&unsent.versions, LISTED);
         let message = format!("{} stored file(s) have not been sent to {remote}: those of {versions}", unsent.files);
         let help = format!("git push {remote}; if its commits are there already: git lfs push --all {remote}");
         return check(CheckState::Warn, message, &help);
@@ -158,15 +158,6 @@ fn of_pulling(registry: &Registry) -> Result<Option<Check>, CliError> {
                    their commits";
     let help = "git config pull.rebase true".to_owned();
     Ok(Some(Check { name: "pull", state: CheckState::Warn, message: message.to_owned(), help }))
-}
-
-/// Returns the first names, and the number of the others.
-fn list(names: &[String], most: usize) -> String {
-    let shown = names.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(most) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
 }
 
 /// Checks whether a clone succeeds when model files are missing on the remote.

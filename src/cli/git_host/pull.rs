@@ -13,7 +13,7 @@ use crate::phrase;
 use crate::rules::{Fault, RULES, lacking};
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
-use crate::text::one_line;
+use crate::text::{listed, one_line};
 use crate::time::Timestamp;
 use crate::view::{self, PullReport};
 
@@ -111,13 +111,7 @@ impl<'a> Summary<'a> {
     /// The sentence that says who may merge.
     fn verdict(&self) -> String {
         let judged = self.judged;
-        let names = |users: &[UserName]| {
-            let shown: Vec<&str> = users.iter().take(MANY).map(UserName::as_str).collect();
-            match users.len().saturating_sub(MANY) {
-                0 => shown.join(", "),
-                more => format!("{} and {more} more", shown.join(", ")),
-            }
-        };
+        let names = |users: &[UserName]| listed(&users.iter().map(UserName::as_str).collect::<Vec<_>>(), MANY);
         let more = if judged.more { "; not all people were checked" } else { "" };
         match (judged.may_merge.as_slice(), self.merger, &judged.nearest) {
             ([], Some(user), _) => format!("{user} may not merge this."),

@@ -7,6 +7,7 @@ use crate::cli::terminal::output::{BOLD, GREEN, Output, RED, styled};
 use crate::cli::terminal::report::{CliError, Exit};
 use crate::cli::terminal::session::Session;
 use crate::event::Event;
+use crate::name::ModelName;
 use crate::phrase;
 use crate::registry::RegistryError;
 use crate::text::one_line;
@@ -49,12 +50,19 @@ pub(in crate::cli) fn run(args: &DiffArgs, session: &mut Session) -> Result<Exit
 
 /// Prints events grouped by model, each with the earlier value where that helps.
 pub(in crate::cli) fn print(out: &mut Output, events: &[Event]) {
-    for (number, group) in events.chunk_by(|a, b| a.model() == b.model()).enumerate() {
+    // The events of a model need not follow each other; the first one gives the place of its group.
+    let mut groups: Vec<(Option<&ModelName>, Vec<&Event>)> = Vec::new();
+    for event in events {
+        match groups.iter_mut().find(|(model, _)| *model == event.model()) {
+            Some((_, group)) => group.push(event),
+            None => groups.push((event.model(), vec![event])),
+        }
+    }
+    for (number, (model, group)) in groups.into_iter().enumerate() {
         if number > 0 {
             out.line("");
         }
-        let title = group.first().and_then(Event::model).map_or("registry", |m| m.as_str());
-        out.line(styled(BOLD, title));
+        out.line(styled(BOLD, model.map_or("registry", |m| m.as_str())));
         for event in group {
             out.foreign(&format!("  {}", phrase::act(event)));
             for detail in phrase::details(event) {

@@ -21,8 +21,9 @@ const SHOWN: usize = 200;
 ///
 /// Every step of the branch is judged as the gate would have judged it: permissions, approvals, stage rules, files,
 /// signatures. The committer and the time of a step come from the record of pushes, if the repository has one. Objects
-/// are compared with their ids, and the files of versions with their registered digests. Anything that cannot be
-/// checked on this machine is listed.
+/// are compared with their ids, and the files of versions with their registered digests. Stored files are compared by
+/// size; `--files` reads them and compares their SHA-256. Anything that cannot be checked on this machine is listed, such
+/// as stored files that a fresh clone has not fetched.
 ///
 /// A registry manager can acknowledge a fault that cannot be fixed any more (`greenroom settings acknowledge COMMIT
 /// RULE -m WHY`). Acknowledged faults are listed apart.
@@ -166,11 +167,16 @@ fn summary(audit: &Audit) -> String {
         0 => String::new(),
         _ => format!(", {} with a recorded push", audit.recorded),
     };
-    let files = match (audit.stored_files, audit.read_files) {
+    let stored = count(audit.stored_files, "stored file");
+    let mut files = match (audit.stored_files, audit.missing_files) {
         (0, _) => String::new(),
-        (stored, 0) => format!(", {}", count(stored, "stored file")),
-        (stored, read) => format!(", {}, every byte of {read} read", count(stored, "stored file")),
+        (_, 0) => format!(", {stored}"),
+        (all, missing) if all == missing => format!(", {stored}, not checked because none is here"),
+        (_, missing) => format!(", {stored}, {missing} of them not checked because they are not here"),
     };
+    if audit.read_files > 0 {
+        files.push_str(&format!(", every byte of {} read", audit.read_files));
+    }
     let looked_at = format!("{} of {branch}{to}{recorded}{files}", count(audit.steps, "step"));
     let faults = audit.findings.len() as u64 + audit.more_findings;
     if audit.holds() {

@@ -147,6 +147,7 @@ fn leading(words: &[String], after: usize) -> Result<(ModelName, AliasName, &[St
 fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let (name, at) = version_argument::model_at(&args.name, args.at.as_deref())?;
+    session.note_edits(&registry, at.as_deref());
     let snapshot = registry.as_of(at.as_deref())?;
     let view = snapshot.model(&name)?.ok_or_else(|| Refusal::no_model(&name))?;
     let mut all = Vec::new();

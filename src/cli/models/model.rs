@@ -215,6 +215,7 @@ pub(in crate::cli) fn shown(
 
 fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
+    session.note_edits(&registry, args.at.as_deref());
     let snapshot = registry.as_of(args.at.as_deref())?;
     let mut all = Vec::new();
     let mut unreadable = false;
@@ -255,6 +256,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
 /// Shows a model as of a moment.
 pub(in crate::cli) fn page(name: &ModelName, at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
+    session.note_edits(&registry, at);
     let snapshot = registry.as_of(at)?;
     let view = snapshot.model(name)?.ok_or_else(|| Refusal::no_model(name))?;
     let unreadable = || CliError::new(Exit::Failed, format!("{}: {UNREADABLE}", view.path));

@@ -22,7 +22,7 @@ use crate::entity::version::{Metric, VersionSource};
 use crate::git::Repo;
 use crate::name::{AliasName, Key, ModelName};
 use crate::registry::{ChangeOptions, Registry, RegistryError};
-use crate::text::{Text, one_line, quoted, with_causes};
+use crate::text::{Text, listed, one_line, quoted, uri_scheme, with_causes};
 
 /// Register a version of a model: a folder that MLflow wrote, any files, or a URI
 ///
@@ -224,12 +224,7 @@ const LONGEST_REVISION: u64 = 128;
 /// Returns the error for a path that is a URI, or a cache folder of the Hugging Face hub; `None` for any other path.
 fn no_model_folder(given: &Path, path: &Path, selected: &SelectionArgs) -> Option<CliError> {
     let text = given.to_string_lossy();
-    let is_scheme = |s: &str| {
-        s.len() > 1
-            && s.starts_with(|c: char| c.is_ascii_alphabetic())
-            && s.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-    };
-    let scheme = text.split_once(":/").map(|(scheme, _)| scheme).filter(|scheme| is_scheme(scheme));
+    let scheme = uri_scheme(&text).filter(|scheme| scheme.len() > 1 && text.starts_with(&format!("{scheme}:/")));
     if let Some(scheme) = scheme.filter(|_| !path.exists()) {
         let e = CliError::usage(format!("{} is a URI, but the files must be in a folder", quoted(&text)));
         return Some(match text.strip_prefix("file://") {
@@ -328,13 +323,12 @@ fn unloadable(taken: &IngestedFolder) -> Option<String> {
     const SHOWN: usize = 3;
     let odd = taken.files.iter().filter(|f| !f.path.is_loadable_by_mlflow());
     let odd: Vec<String> = odd.map(|f| quoted(f.path.as_str())).collect();
-    let some = odd.get(..SHOWN).unwrap_or(odd.as_slice()).join(", ");
-    let (files, names) = match odd.len() {
+    let files = match odd.len() {
         0 => return None,
-        1 => ("a file".to_owned(), some),
-        n if n <= SHOWN => (format!("{n} files"), some),
-        n => (format!("{n} files"), format!("{some} and {} more", n - SHOWN)),
+        1 => "a file".to_owned(),
+        n => format!("{n} files"),
     };
+    let names = listed(&odd, SHOWN);
     Some(format!(
         "MLflow's client cannot load this version from the URL of a server, because it reads the names of {files} as \
          parts of a URL: {names}; use `greenroom fetch` or the plugin (greenroom+http://…), or rename the files"

@@ -121,6 +121,7 @@ fn token_key(snapshot: &Snapshot<'_>) -> Result<TokenKey, CliError> {
 fn models(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> {
     let query = Query::models(&args.filter, &args.order_by)?;
     let registry = session.registry()?;
+    session.note_edits(&registry, args.at.as_deref());
     let asked = SearchQuery::new(query, PageLimits::MODELS, args, &registry)?;
     let mut index = session.index_at(&registry, args.at.as_deref())?;
     let page = index.search_models(&asked.query, asked.start.offset, asked.size)?;
@@ -149,6 +150,7 @@ fn models(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> {
 fn versions(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> {
     let query = Query::versions(&args.filter, &args.order_by)?;
     let registry = session.registry()?;
+    session.note_edits(&registry, args.at.as_deref());
     let asked = SearchQuery::new(query, PageLimits::VERSIONS, args, &registry)?;
     let mut index = session.index_at(&registry, args.at.as_deref())?;
     let page = index.search_versions(&asked.query, asked.start.offset, asked.size)?;

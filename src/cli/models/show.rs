@@ -116,6 +116,7 @@ fn show_commit(registry: &Registry, commit: Oid, session: &mut Session) -> Resul
 
 /// Shows the registry as a whole.
 fn overview(registry: &Registry, at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
+    session.note_edits(registry, at);
     let commit = at.map_or_else(|| registry.head(), |moment| registry.moment(moment).map(Some))?;
     let snapshot = registry.snapshot_of(commit)?;
     let settings = snapshot

@@ -155,6 +155,7 @@ pub(in crate::cli) fn aliases_by_version(view: &ModelView<'_>) -> Result<BTreeMa
 fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let (name, at) = version_argument::model_at(&args.name, args.at.as_deref())?;
+    session.note_edits(&registry, at.as_deref());
     let snapshot = registry.as_of(at.as_deref())?;
     let view = snapshot.model(&name)?.ok_or_else(|| Refusal::no_model(&name))?;
     let stages = view.stage_map()?;

@@ -122,6 +122,7 @@ pub(in crate::cli) fn run(command: AccessCommand, session: &mut Session) -> Resu
 
 fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
+    session.note_edits(&registry, args.at.as_deref());
     let snapshot = registry.as_of(args.at.as_deref())?;
     let own = match &args.model {
         Some(name) => {
@@ -184,7 +185,22 @@ fn group(args: GroupArgs, session: &mut Session) -> Result<Exit, CliError> {
         return show(Some(&group), args.at.as_deref(), session);
     }
     let (add, remove): (BTreeSet<_>, BTreeSet<_>) = (args.add.into_iter().collect(), args.remove.into_iter().collect());
+    members(&group, &remove, session)?;
     change::apply(session, &args.change, &[Action::ChangeGroup { group, add, remove }])
+}
+
+/// Refuses to remove people who are not in a group: a misspelt id would seem to be removed.
+fn members(group: &GroupName, remove: &BTreeSet<UserName>, session: &Session) -> Result<(), CliError> {
+    let registry = session.registry()?;
+    let snapshot = registry.snapshot()?;
+    readable(snapshot.access_file()?)?;
+    let Some(there) = snapshot.access()?.groups.get(group) else { return Ok(()) };
+    let Some(other) = remove.iter().find(|user| !there.contains(*user)) else { return Ok(()) };
+    let e = CliError::not_found(format!("{other} is not in the group {group}"));
+    Err(match suggest::nearest(other.as_str(), there.iter().map(UserName::as_str)) {
+        Some(nearest) => e.hint(format!("did you mean {nearest}?")),
+        None => e.hint(format!("greenroom access group {group}")),
+    })
 }
 
 /// Shows one group or all groups. The group `everyone` has no list of members.

@@ -322,6 +322,7 @@ fn joined(set: &BTreeSet<Text>) -> String {
 
 fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
+    session.note_edits(&registry, args.at.as_deref());
     let snapshot = registry.as_of(args.at.as_deref())?;
     let people = snapshot.people()?;
     let all: Vec<(&UserName, &Person)> = people.iter().filter_map(|(u, f)| Some((u, f.value.as_ref()?))).collect();
@@ -340,6 +341,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
 fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let p = known(&registry, &args.id, args.at.as_deref())?;
+    session.note_edits(&registry, args.at.as_deref());
     let snapshot = registry.as_of(args.at.as_deref())?;
     let groups = snapshot.groups_of(&args.id)?;
     let level = snapshot.registry_level(&args.id)?;

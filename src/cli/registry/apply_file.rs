@@ -12,9 +12,9 @@ use crate::action::Action;
 use crate::cli::terminal::change::{self, ChangeArgs};
 use crate::cli::terminal::report::{CliError, Exit};
 use crate::cli::terminal::session::Session;
-use crate::cli::terminal::unique_json::UniqueJson;
 use crate::format::Problem;
 use crate::format::read::read;
+use crate::format::strict_json::StrictJson;
 use crate::text::{counted, quoted};
 
 /// The largest file that is read, in bytes.
@@ -144,7 +144,7 @@ fn json_as_toml(text: &str) -> Result<String, String> {
         out.push_str(",\n");
         Ok::<_, String>(())
     };
-    for value in serde_json::Deserializer::from_str(text).into_iter::<UniqueJson>() {
+    for value in serde_json::Deserializer::from_str(text).into_iter::<StrictJson>() {
         match value.map_err(|e| e.to_string())?.0 {
             Value::Array(entries) => entries.iter().try_for_each(&mut line)?,
             Value::Object(entry) => match entry.get("action") {

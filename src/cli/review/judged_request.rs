@@ -31,7 +31,8 @@ pub(in crate::cli) struct Closings<'r> {
 impl<'r> Closings<'r> {
     /// Starts the search in a registry. The index is opened when the first closed request is looked at.
     pub(in crate::cli) fn new(session: &'r Session, registry: &'r Registry) -> Self {
-        let now = session.identity(registry.repo()).map_or_else(|_| clock::now(), |(_, committer)| session.now(&committer));
+        let now =
+            session.identity(registry.repo()).map_or_else(|_| clock::now(), |(_, committer)| session.now(&committer));
         Self { session, registry, index: None, now }
     }
 

@@ -378,6 +378,7 @@ fn scope(snapshot: &Snapshot<'_>, words: &[String]) -> Result<(Option<ModelName>
 
 fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
+    session.note_edits(&registry, args.at.as_deref());
     let snapshot = registry.as_of(args.at.as_deref())?;
     let me = if args.mine || args.waiting { Some(session.asker(&registry, None)?.user) } else { None };
     let States(state) = args.state;

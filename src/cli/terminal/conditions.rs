@@ -9,7 +9,7 @@ use crate::entity::settings::{Day, Evidence, Freeze, FreezeBound};
 use crate::entity::version::Threshold;
 use crate::name::Key;
 use crate::text::{Text, quoted};
-use crate::time::{Calendar, Timestamp};
+use crate::time::Calendar;
 
 /// The options that change the conditions of a rule; a condition without an option stays as it is.
 #[derive(Debug, Args)]
@@ -98,36 +98,22 @@ pub(in crate::cli) fn metric(s: &str) -> Result<(Key, Threshold), String> {
 /// Reads `2026-12-20..2027-01-03`, of days or points in time.
 pub(in crate::cli) fn window(s: &str, calendar: &Calendar) -> Result<(FreezeBound, FreezeBound), String> {
     let (from, to) = s.split_once("..").ok_or("write FROM..TO, such as 2026-12-20..2027-01-03")?;
-    let window = Freeze { from: moment(from, calendar)?, to: end(to, calendar)?, reason: Text::default() };
+    let window = Freeze { from: bounds(from, calendar)?.0, to: bounds(to, calendar)?.1, reason: Text::default() };
     if window.is_backwards() {
         return Err(format!("the window ends before it begins; write {}..{}", window.to, window.from));
     }
     Ok((window.from, window.to))
 }
 
-/// Reads a day if the text names one, otherwise a point in time. A duration counts from now.
-fn moment(text: &str, calendar: &Calendar) -> Result<FreezeBound, String> {
-    const DAY: i64 = 86_400_000;
-    let time = calendar.read_ahead(text).map_err(|e| e.to_string())?;
-    let midnight = Timestamp::from_millis(time.as_millis() - time.as_millis().rem_euclid(DAY));
-    let word = text.trim();
-    let names_day = ["yesterday", "today", "tomorrow"].iter().any(|day| word.eq_ignore_ascii_case(day));
-    let is_day = names_day || (time == midnight && !word.contains(':') && !word.starts_with('@'));
-    Ok(if is_day { FreezeBound::Day(Day(midnight)) } else { FreezeBound::At(time) })
-}
-
-/// Reads the end of a window in the same way; a month ends with its last day.
-fn end(text: &str, calendar: &Calendar) -> Result<FreezeBound, String> {
-    let month = text.trim().split_once('-').filter(|(year, month)| year.len() == 4 && month.len() == 2);
-    let month = month.and_then(|(year, month)| Some((year.parse::<i64>().ok()?, month.parse::<i64>().ok()?)));
-    match (moment(text, calendar)?, month) {
-        (FreezeBound::Day(_), Some((year, month))) => {
-            let (year, month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
-            let next = calendar.read(&format!("{year:04}-{month:02}-01")).map_err(|e| e.to_string())?;
-            Ok(FreezeBound::Day(Day(Timestamp::from_millis(next.as_millis() - 86_400_000))))
-        }
-        (other, _) => Ok(other),
+/// The two bounds that a text names: its first and its last day, or twice the same point in time. A length of time counts
+/// on from now.
+fn bounds(text: &str, calendar: &Calendar) -> Result<(FreezeBound, FreezeBound), String> {
+    let days = calendar.days(text).map_err(|e| e.to_string())?;
+    if let Some((first, last)) = days {
+        return Ok((FreezeBound::Day(Day(first)), FreezeBound::Day(Day(last))));
     }
+    let time = calendar.read_ahead(text).map_err(|e| e.to_string())?;
+    Ok((FreezeBound::At(time), FreezeBound::At(time)))
 }
 
 /// The conditions of a rule, each as a short text.

@@ -14,6 +14,5 @@ pub(super) mod shell;
 pub(super) mod single_value;
 pub(super) mod suggest;
 pub(super) mod table;
-pub(super) mod unique_json;
 pub(super) mod value_parser;
 pub(super) mod version_argument;

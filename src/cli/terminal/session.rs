@@ -32,6 +32,8 @@ pub(in crate::cli) struct Session {
     played: Option<ScriptedActor>,
     /// Whether the warning about an unreadable file of a person was printed.
     warned: Cell<bool>,
+    /// Whether it was said that files are edited and not committed.
+    noted: Cell<bool>,
     pub(in crate::cli) out: Output,
 }
 
@@ -43,12 +45,12 @@ pub(in crate::cli) struct ScriptedActor {
 
 impl Session {
     pub(in crate::cli) fn new(global: Global, out: Output) -> Self {
-        Self { global, played: None, warned: Cell::new(false), out }
+        Self { global, played: None, warned: Cell::new(false), noted: Cell::new(false), out }
     }
 
     /// A run in the demo by one of its people.
     pub(in crate::cli) fn played(global: Global, out: Output, played: ScriptedActor) -> Self {
-        Self { global, played: Some(played), warned: Cell::new(false), out }
+        Self { global, played: Some(played), warned: Cell::new(false), noted: Cell::new(false), out }
     }
 
     /// The author and the committer for a commit made now.
@@ -62,6 +64,18 @@ impl Session {
     /// The folder to work in.
     pub(in crate::cli) fn dir(&self) -> PathBuf {
         self.global.dir.clone().unwrap_or_else(|| PathBuf::from("."))
+    }
+
+    /// Checks that the folder of `-C` exists.
+    ///
+    /// # Errors
+    /// There is no such folder, or it is a file.
+    pub(in crate::cli) fn check_dir(&self) -> Result<(), CliError> {
+        let Some(dir) = self.global.dir.as_deref().filter(|dir| !dir.is_dir()) else { return Ok(()) };
+        let shown = crate::text::quoted(&dir.to_string_lossy());
+        let what = if dir.exists() { "is not a folder" } else { "does not exist" };
+        let hint = "-C names a folder of the registry, as a path from the current folder";
+        Err(CliError::not_found(format!("the folder {shown} of -C {what}")).hint(hint))
     }
 
     /// Opens the index of a registry and updates it, with a progress bar. If the index cannot be stored, the warning
@@ -186,6 +200,24 @@ impl Session {
             super::report::warn(&format!("{message}: you act as {user}; `greenroom check` lists the faults"));
         }
         Ok(())
+    }
+
+    /// Says once on stderr that files of the work tree differ from the last commit, where a command shows the last commit.
+    /// Programs, which ask for JSON, are not told, nor are questions about the past.
+    pub(in crate::cli) fn note_edits(&self, registry: &Registry, at: Option<&str>) {
+        if at.is_some() || self.out.is_json() || self.played.is_some() || self.noted.replace(true) {
+            return;
+        }
+        // The answer does not depend on the work tree; `greenroom check` says what cannot be read there.
+        let edited = registry.uncommitted().unwrap_or_default();
+        let Some(first) = edited.first() else { return };
+        let which = match edited.len() {
+            1 => format!("{first} has edits that are"),
+            n => format!("{n} files have edits, the first {first}, that are"),
+        };
+        super::report::note(&format!(
+            "note: {which} not committed; this shows the last commit, and `greenroom check` judges the edits"
+        ));
     }
 
     /// Now; or the committer's date where the environment sets it, as git does.

@@ -12,7 +12,7 @@ use crate::name::ModelName;
 use crate::reference::{self, ModelRef, ReferenceTarget, VersionPick};
 use crate::snapshot::{ModelView, Snapshot, VersionView};
 use crate::stage::Stage;
-use crate::text::quoted;
+use crate::text::{listed, quoted};
 
 /// A version: two words, or a reference alone.
 #[derive(Debug, Clone, Args)]
@@ -221,7 +221,11 @@ fn nothing(snapshot: &Snapshot<'_>, model: &ModelView<'_>, wanted: &ModelRef) ->
         VersionPick::Number(n) => Refusal::no_version(name, *n).into(),
         VersionPick::Alias(alias) => {
             let aliases: Vec<String> = model.aliases()?.into_iter().map(|(alias, _)| alias.to_string()).collect();
-            meant(Refusal::no_alias(alias.as_str()).into(), alias.as_str(), &aliases)
+            let e = CliError::from(Refusal::no_alias(alias.as_str()));
+            match suggest::nearest(alias.as_str(), aliases.iter().map(String::as_str)) {
+                Some(nearest) => e.hint(format!("did you mean {nearest}?")),
+                None => e.hint(places(model, &aliases)?),
+            }
         }
         VersionPick::Stage(stage) => {
             let stages: Vec<String> = suggest::stages(snapshot)?.iter().map(ToString::to_string).collect();
@@ -237,6 +241,20 @@ fn nothing(snapshot: &Snapshot<'_>, model: &ModelView<'_>, wanted: &ModelRef) ->
         VersionPick::Latest => CliError::not_found(format!("{name} has no version that is READY yet")),
         VersionPick::Model => CliError::new(Exit::Usage, format!("name a version of {name}")),
     })
+}
+
+/// Says which aliases and stages of a model name a version.
+fn places(model: &ModelView<'_>, aliases: &[String]) -> Result<String, CliError> {
+    const MOST: usize = 8;
+    let stages =
+        model.stages()?.into_iter().filter(|(_, file)| file.value.as_ref().is_some_and(|p| !p.versions.is_empty()));
+    let stages: Vec<String> = stages.map(|(stage, _)| stage.to_string()).collect();
+    let of = |one: &str, many: &str, names: &[String]| match names.len() {
+        0 => format!("no {one}"),
+        1 => format!("the {one} {}", listed(names, MOST)),
+        _ => format!("the {many} {}", listed(names, MOST)),
+    };
+    Ok(format!("it has {}, and versions in {}", of("alias", "aliases", aliases), of("stage", "stages", &stages)))
 }
 
 #[cfg(test)]

@@ -116,6 +116,8 @@ pub struct Audit {
     pub pushes: u64,
     /// The number of different stored files in the versions.
     pub stored_files: u64,
+    /// The number of stored files that are not on this machine.
+    pub missing_files: u64,
     /// The number of stored files that were read.
     pub read_files: u64,
     /// The faults, in the order of the steps.
@@ -213,13 +215,18 @@ pub fn verify(
 }
 
 /// Returns the faults of the newest `max` steps of a branch that the current files do not show: those of rules of
-/// history, because a fault of format is visible in its file. If the repository has no remote, so that no gate judges a
-/// push, the faults of permissions and policies are included. Acknowledged faults are omitted.
+/// history, because a fault of format is visible in its file. If no branch of another repository is known, so that no
+/// gate is known to judge a push, the faults of permissions and policies are included. Acknowledged faults are omitted.
 ///
 /// # Errors
 /// The same as [`verify`]. A shallow clone is checked as far as it goes.
 pub fn recent(registry: &Registry, tip: Oid, max: usize) -> Result<Vec<(Oid, Fault)>, AuditError> {
     let repo = registry.repo();
+    let alone = repo.tracked(registry.branch())?.is_none();
+    // The steps of a detached HEAD are on no branch yet: how they are merged decides.
+    if !alone && !registry.branch().starts_with("refs/heads/") {
+        return Ok(Vec::new());
+    }
     let mut from = None;
     for (number, step) in repo.first_parents_checked(tip)?.enumerate() {
         let step = match step {
@@ -234,7 +241,6 @@ pub fn recent(registry: &Registry, tip: Oid, max: usize) -> Result<Vec<(Oid, Fau
     }
     let scope = Scope { branch: registry.branch().to_owned(), from, to: Some(tip), ..Scope::default() };
     let audit = verify(repo.git_dir(), &scope, &|_, _| {}, &|_, _| {})?;
-    let alone = !repo.has_remote();
     // Other checks report damaged and missing objects.
     let is_told = |fault: &Fault| {
         let rule = rules::RULES.iter().find(|rule| rule.name == fault.problem.rule);
@@ -331,7 +337,7 @@ fn judge_all(
     let (next, done) = (AtomicUsize::new(range.start), AtomicUsize::new(0));
     let total = range.len() as u64;
     let work = || -> Result<Vec<AuditPart>, AuditError> {
-        let gate = Gate::open(Repo::open_beside(git_dir)?)?;
+        let gate = Gate::of_history(Repo::open_beside(git_dir)?)?;
         let mut parts = Vec::new();
         loop {
             let first = next.fetch_add(BLOCK, Ordering::Relaxed);
@@ -505,17 +511,17 @@ fn check_stored(
             let message = format!("{}: the stored object {} has a different size", file.shown(), file.sha256);
             notes.fault(Some((file.commit, file.at)), "file", message, RESTORE);
         } else {
-            notes.unchecked(
-                "a stored file, because it is not on this machine (`git lfs fetch --all`)",
-                1,
-                Some(file.commit),
-            );
+            audit.missing_files += 1;
+            let message = "a stored file, because it is not here (`git lfs fetch --all` fetches it)";
+            notes.unchecked(message, 1, Some(file.commit));
         }
     }
     let here: Vec<_> = entries.into_iter().filter(|f| !away.contains(&f.sha256)).collect();
     if !all_bytes {
         if !here.is_empty() {
-            notes.unchecked("the bytes of a stored file (use `--files` to read them)", here.len() as u64, None);
+            let message =
+                "the bytes of a stored file: only its size was compared (`greenroom verify --files` reads them)";
+            notes.unchecked(message, here.len() as u64, None);
         }
         return;
     }

@@ -1,16 +1,10 @@
 //! The arguments of a request, from a JSON body or from the query, parsed and reported as MLflow does.
 
-use std::collections::HashSet;
-use std::fmt;
-
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::error::{ApiError, Code};
+use crate::format::strict_json::StrictJson;
 use crate::text::Text;
-
-/// The largest depth of a JSON body.
-const MAX_DEPTH: usize = 32;
 
 /// Parameters that are secrets, or hold one. Error messages about them do not repeat the value.
 const SECRET: [&str; 5] = ["secret", "authorization", "access_token", "http_url_spec", "job_spec"];
@@ -86,6 +80,21 @@ impl Args {
     /// `INVALID_PARAMETER_VALUE` when the body holds the name in two spellings.
     pub fn value(&self, name: &str) -> Result<Option<&Value>, ApiError> {
         self.json(name)
+    }
+
+    /// Returns an object within the body as arguments of its own. `None` if it is absent or null.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER_VALUE` when the value is not an object.
+    pub fn object(&self, name: &str) -> Result<Option<Self>, ApiError> {
+        match self.json(name)? {
+            Some(Value::Object(body)) => {
+                Ok(Some(Self { body: body.clone(), query: Vec::new(), is_lenient: self.is_lenient }))
+            }
+            Some(other) => Err(wrong_type(name, other)),
+            None => Ok(None),
+        }
     }
 
     /// Returns a string. `None` if it is absent.
@@ -274,7 +283,7 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Map::new());
     }
-    let read = |text: &[u8]| serde_json::from_slice::<Strict>(text).map_err(|e| bad(e.to_string()));
+    let read = |text: &[u8]| serde_json::from_slice::<StrictJson>(text).map_err(|e| bad(e.to_string()));
     match read(body)?.0 {
         Value::Object(map) => Ok(map),
         // Old clients send the JSON as a string within JSON.
@@ -307,81 +316,6 @@ fn pairs(query: &str) -> Result<Vec<(String, String)>, ApiError> {
     };
     let parts = query.split('&').filter(|p| !p.is_empty());
     parts.map(|p| p.split_once('=').unwrap_or((p, ""))).map(|(k, v)| Ok((decode(k)?, decode(v)?))).collect()
-}
-
-/// A JSON value without repeated keys and within the largest depth.
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        NestedReader(0).deserialize(d).map(Self)
-    }
-}
-
-/// Parses a value at this depth.
-#[derive(Clone, Copy)]
-struct NestedReader(usize);
-
-impl NestedReader {
-    fn below<E: de::Error>(self) -> Result<Self, E> {
-        if self.0 < MAX_DEPTH {
-            Ok(Self(self.0 + 1))
-        } else {
-            Err(E::custom(format!("deeper than {MAX_DEPTH} levels")))
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for NestedReader {
-    type Value = Value;
-    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Value, D::Error> {
-        d.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for NestedReader {
-    type Value = Value;
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
-        Ok(v.into())
-    }
-    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
-        Ok(v.into())
-    }
-    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
-        Ok(v.into())
-    }
-    fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
-        Ok(v.into())
-    }
-    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
-        Ok(v.into())
-    }
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let below = self.below()?;
-        let mut out = Vec::new();
-        while let Some(item) = seq.next_element_seed(below)? {
-            out.push(item);
-        }
-        Ok(Value::Array(out))
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let below = self.below()?;
-        let (mut out, mut seen) = (Map::new(), HashSet::new());
-        while let Some(key) = map.next_key::<String>()? {
-            let value = map.next_value_seed(below)?;
-            if !seen.insert(key.clone()) {
-                return Err(de::Error::custom(format!("the key {} occurs twice", crate::text::quoted(&key))));
-            }
-            out.insert(key, value);
-        }
-        Ok(Value::Object(out))
-    }
 }
 
 #[cfg(test)]

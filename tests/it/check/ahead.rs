@@ -194,3 +194,177 @@ fn a_clone_that_was_cut_says_what_was_not_judged() {
     cut.git(["commit", "--quiet", "-m", "by hand"]).success();
     assert_eq!(checked(&cut, 5).0, BTreeSet::from(["permission".to_owned()]));
 }
+
+/// The warning of `check` about commits that were not judged, with its help.
+#[track_caller]
+fn unjudged(told: &Value) -> (String, String) {
+    let warnings = told["warnings"].as_array().expect("a list");
+    let warning = warnings.iter().find(|w| w["rule"] == "unpushed").unwrap_or_else(|| panic!("no warning: {told}"));
+    let text = |key: &str| warning[key].as_str().expect("text").to_owned();
+    (text("message"), text("help"))
+}
+
+const STAGING: &str = "models/churn/stages/Staging.toml";
+
+#[test]
+fn a_detached_head_says_that_its_commits_were_not_judged() {
+    let sandbox = served();
+    let carol = by(&sandbox, "carol");
+    carol.git(["switch", "--quiet", "--detach"]).success();
+    let (_, told) = checked(&carol, 0);
+    assert_eq!(told["warnings"], serde_json::json!([]));
+    edit(&sandbox, "carol", STAGING, "versions = [1]\n");
+    let (message, help) = unjudged(&checked(&carol, 0).1);
+    assert!(message.contains("origin/main has not were not judged: HEAD is on no branch"), "{message}");
+    assert!(help.contains("`greenroom check origin/main..`"), "{help}");
+    carol.greenroom(["check", "origin/main.."]).success();
+    let doctor = carol.greenroom(["doctor"]).any().0;
+    assert!(doctor.contains("warn  steps     the commits that origin/main has not were not judged"), "{doctor}");
+    carol.greenroom(["verify"]).any();
+}
+
+#[test]
+fn a_branch_of_this_repository_as_upstream_hides_no_commit() {
+    let sandbox = served();
+    let carol = by(&sandbox, "carol");
+    carol.git(["branch", "--quiet", "side"]).success();
+    carol.git(["branch", "--quiet", "--set-upstream-to=side", "main"]).success();
+    edit(&sandbox, "carol", STAGING, "versions = [1]\n");
+    assert_eq!(checked(&carol, 5).0, BTreeSet::from(["permission".to_owned()]));
+    carol.git(["switch", "--quiet", "-c", "ask", "--track", "main"]).success();
+    let (message, _) = unjudged(&checked(&carol, 0).1);
+    assert!(message.contains("origin/main has not were not judged"), "{message}");
+}
+
+#[test]
+fn commits_that_only_a_fork_has_are_said_to_be_unjudged() {
+    let sandbox = served();
+    let carol = by(&sandbox, "carol");
+    sandbox.git(["clone", "--quiet", "--bare", "served.git", "fork.git"]).success();
+    carol.git(["remote", "add", "fork", "../fork.git"]).success();
+    edit(&sandbox, "carol", STAGING, "versions = [1]\n");
+    carol.git(["push", "--quiet", "-u", "fork", "main"]).success();
+    let (message, help) = unjudged(&checked(&carol, 0).1);
+    assert!(message.starts_with("1 commit that fork/main has and origin/main has not"), "{message}");
+    assert!(help.contains("`greenroom check origin/main..`"), "{help}");
+    // A branch of the fork is no main branch, even where git does not know the fork's HEAD.
+    carol.git(["switch", "--quiet", "-c", "ask"]).success();
+    carol.git(["push", "--quiet", "-u", "fork", "ask"]).success();
+    edit(&sandbox, "carol", "README.md", "# Models\n");
+    let (message, help) = unjudged(&checked(&carol, 0).1);
+    assert!(message.contains("fork/ask has not were not judged: the branch is not the main one"), "{message}");
+    assert!(help.contains("`greenroom check fork/main..`"), "{help}");
+}
+
+#[test]
+fn a_remote_that_was_never_fetched_is_named() {
+    let sandbox = served();
+    let carol = by(&sandbox, "carol");
+    carol.git(["remote", "set-head", "origin", "--delete"]).success();
+    carol.git(["update-ref", "-d", "refs/remotes/origin/main"]).success();
+    let (message, help) = unjudged(&checked(&carol, 0).1);
+    assert!(message.contains("no branch of the remote 'origin' is known here"), "{message}");
+    assert!(help.contains("`git fetch origin`"), "{help}");
+    carol.git(["fetch", "--quiet", "origin"]).success();
+    assert_eq!(checked(&carol, 0).1["warnings"], serde_json::json!([]));
+}
+
+#[test]
+fn another_protected_branch_is_judged_where_its_name_is_set() {
+    let sandbox = served();
+    let carol = by(&sandbox, "carol");
+    carol.git(["switch", "--quiet", "-c", "release/1"]).success();
+    carol.git(["push", "--quiet", "-u", "origin", "release/1"]).success();
+    edit(&sandbox, "carol", STAGING, "versions = [1]\n");
+    let (message, help) = unjudged(&checked(&carol, 0).1);
+    assert!(message.contains("origin/release/1 has not"), "{message}");
+    let way = help.split('`').find(|word| word.starts_with("git config")).expect("a command").replace('\'', "");
+    carol.git(way.split(' ').skip(1)).success();
+    assert_eq!(checked(&carol, 5).0, BTreeSet::from(["permission".to_owned()]));
+}
+
+/// Bob and Carol push a comment each; then the server loses both. Returns the commit that the branch was at.
+fn lost(sandbox: &Sandbox) -> String {
+    let before = sandbox.git(["-C", "served.git", "rev-parse", "main"]).success().stdout().trim().to_owned();
+    for name in ["bob", "carol"] {
+        let shell = by(sandbox, name);
+        shell.git(["pull", "--quiet", "--rebase"]).success();
+        shell.greenroom(["comment", "add", "churn", "1", "good"]).success();
+        shell.git(["push", "--quiet"]).success();
+    }
+    sandbox.git(["-C", "served.git", "update-ref", "refs/heads/main", &before]).success();
+    by(sandbox, "carol").git(["rev-parse", "HEAD"]).success().stdout().trim().to_owned()
+}
+
+#[test]
+fn a_branch_that_the_server_lost_is_one_fault_with_the_commit_that_it_was_at() {
+    let sandbox = served();
+    let carol = by(&sandbox, "carol");
+    let at = lost(&sandbox);
+    carol.git(["fetch", "--quiet"]).success();
+    let (rules, told) = checked(&carol, 5);
+    assert_eq!(rules, BTreeSet::from(["ref-lost".to_owned()]));
+    assert_eq!(told["faults"].as_array().map(Vec::len), Some(1), "{told}");
+    let fault = &told["faults"][0];
+    let (message, help) = (fault["message"].as_str().expect("text"), fault["help"].as_str().expect("text"));
+    assert!(message.contains("behind what it was before") && message.contains(&at[..12]), "{message}");
+    assert!(help.starts_with("keep the commits here"), "{help}");
+    let said = carol.git(["push", "--quiet"]).code(1).stderr().to_owned();
+    assert!(said.contains("[ref-lost]") && said.contains(&at[..12]), "{said}");
+    assert!(said.contains("it breaks a rule"), "{said}");
+    // The advice is a command that works.
+    let way = help.split('`').find(|word| word.starts_with("git update-ref")).expect("a command").to_owned();
+    sandbox.git(["-C", "served.git"].into_iter().chain(way.split(' ').skip(1))).success();
+    carol.git(["fetch", "--quiet"]).success();
+    checked(&carol, 0);
+    carol.greenroom(["comment", "add", "churn", "1", "and on"]).success();
+    carol.git(["push", "--quiet"]).success();
+}
+
+#[test]
+fn a_lost_branch_is_known_by_what_was_fetched_where_the_record_of_pushes_is_lost_too() {
+    let sandbox = served();
+    let carol = by(&sandbox, "carol");
+    lost(&sandbox);
+    sandbox.git(["-C", "served.git", "update-ref", "-d", "refs/notes/greenroom/pushes"]).success();
+    // Commits of today that are at fault are told as well.
+    edit(&sandbox, "carol", STAGING, "versions = [1]\n");
+    carol.git(["fetch", "--quiet"]).success();
+    let (rules, _) = checked(&carol, 5);
+    assert_eq!(rules, BTreeSet::from(["permission".to_owned(), "ref-lost".to_owned()]));
+}
+
+#[test]
+fn the_advice_names_the_branch_that_was_pushed() {
+    let sandbox = served();
+    sandbox.git(["-C", "served.git", "config", "--add", "greenroom.protected", "release/*"]).success();
+    by(&sandbox, "alice").git(["push", "--quiet", "origin", "main:release/1"]).success();
+    for name in ["bob", "carol"] {
+        let shell = by(&sandbox, name);
+        shell.git(["fetch", "--quiet"]).success();
+        shell.git(["switch", "--quiet", "release/1"]).success();
+        shell.greenroom(["comment", "add", "churn", "1", "good"]).success();
+    }
+    by(&sandbox, "bob").git(["push", "--quiet"]).success();
+    let carol = by(&sandbox, "carol");
+    carol.git(["pull", "--quiet", "--no-rebase", "--no-edit"]).success();
+    let said = carol.git(["push", "--quiet"]).code(1).stderr().to_owned();
+    assert!(said.contains("`git rebase origin/release/1 && git push`"), "{said}");
+    carol.git(["switch", "--quiet", "--orphan", "own"]).success();
+    carol.git(["commit", "--quiet", "--allow-empty", "-m", "nothing"]).success();
+    let said = carol.git(["push", "--quiet", "origin", "own:release/2"]).code(1).stderr().to_owned();
+    assert!(said.contains("`git switch -c release/2 origin/main`"), "{said}");
+}
+
+#[test]
+fn the_deletion_of_a_branch_that_does_not_exist_is_left_to_git() {
+    let sandbox = served();
+    let carol = by(&sandbox, "carol");
+    let said = carol.git(["push", "origin", ":refs/heads/gone"]).any().1;
+    assert!(!said.contains("remote: greenroom"), "{said}");
+    // The record of pushes goes on without a gap.
+    carol.greenroom(["comment", "add", "churn", "1", "good"]).success();
+    carol.git(["push", "--quiet"]).success();
+    let verified = sandbox.alice().greenroom(["-C", "served.git", "verify", "-o", "json"]).success().json();
+    assert_eq!(verified["findings"], serde_json::json!([]));
+}

@@ -138,6 +138,13 @@ fn plugin_by_path(python: &Path) {
     let maker = with_plugin(world.sandbox.alice().within("maker"));
     let made = flows_with(python.into(), &maker, &["register", &registry, "sqlite:///mlflow.db"]);
     all_recorded(&world, &made);
+    // `log_model` and its like create a model together with its first version.
+    let subjects = world.alice().git(["log", "--format=%s"]).success().stdout().to_owned();
+    for name in ["flow", "flow copy", "flow other", "greet"] {
+        let alone = format!("Register the model {name}");
+        assert!(!subjects.lines().any(|line| line == alone), "{subjects}");
+        assert!(subjects.lines().any(|line| line == format!("Register {name} version 1")), "{subjects}");
+    }
     let first: Value = serde_json::from_slice(&fs::read(&notice).expect("a server runs")).expect("JSON");
     // The registry now holds every needed file.
     fs::remove_dir_all(world.sandbox.path("maker")).expect("it can be removed");

@@ -542,3 +542,36 @@ fn the_page_of_the_api_lists_every_endpoint_and_who_may_ask() {
     );
     assert!(gone.is_empty(), "examples/server/API.md lists paths that do not exist, or with wrong rights:{gone}");
 }
+
+#[test]
+fn a_version_may_bring_its_model_in_the_same_commit() {
+    let world = world();
+    let server = world.serve(&["--require-token"]);
+    let count = || {
+        world.alice().git(["rev-list", "--count", "HEAD"]).success().stdout().trim().parse::<u64>().expect("a number")
+    };
+    let before = count();
+    let create = json!({ "name": "risk", "source": "s3://b/r",
+        "registered_model": { "description": "Who defaults", "tags": [{ "key": "team", "value": "growth" }] } });
+    let made = server.post("model-versions/create", &create).by(world.token("alice")).json(200);
+    assert_eq!((&made["model_version"]["version"], count()), (&json!("1"), before + 1));
+    let model = get(&server, &world, "alice", "models/get?name=risk");
+    assert_eq!(
+        (&model["model"]["description"], &model["model"]["tags"]),
+        (&json!("Who defaults"), &json!({ "team": "growth" }))
+    );
+    // The model is there now: the version is added to it, and its description stays.
+    let other = json!({ "name": "risk", "source": "s3://b/r2", "registered_model": { "description": "Other" } });
+    let made = server.post("model-versions/create", &other).by(world.token("alice")).json(200);
+    assert_eq!((&made["model_version"]["version"], count()), (&json!("2"), before + 2));
+    assert_eq!(get(&server, &world, "alice", "models/get?name=risk")["model"]["description"], "Who defaults");
+    // Without the field a missing model stays an error, and a wrong field is one.
+    let plain = json!({ "name": "none", "source": "s3://b/n" });
+    server.post("model-versions/create", &plain).by(world.token("alice")).json(404);
+    for wrong in [json!("x"), json!({ "description": 3 }), json!({ "tags": "x" })] {
+        let body = json!({ "name": "none", "source": "s3://b/n", "registered_model": wrong });
+        let answer = server.post("model-versions/create", &body).by(world.token("alice")).json(400);
+        assert_eq!(said(&answer).0, "INVALID_PARAMETER_VALUE");
+    }
+    assert_eq!(count(), before + 2);
+}

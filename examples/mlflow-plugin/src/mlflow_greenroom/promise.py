@@ -2,22 +2,16 @@
 
 `mlflow.register_model`, `log_model(registered_model_name=…)`, `copy_model_version` and `register_prompt` create the
 registered model first and its version second. A failure between the two, such as a source that cannot be read, would
-leave an unwanted empty model. Within these calls, the creation is therefore only noted, and happens together with the
-creation of the version. A model that a program creates itself, by `create_registered_model`, is created at once and
-stays.
+leave an unwanted empty model, and each registration would make two commits. Within these calls, the creation is therefore
+only noted, and the request that creates the version creates the model, too, in one commit. A model that a program creates
+itself, by `create_registered_model`, is created at once and stays.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import sys
 import threading
-from typing import Any, Callable, Iterator
-
-from mlflow.exceptions import MlflowException
-
-_logger = logging.getLogger(__name__)
+from typing import Any
 
 _COMPOSITE_CALLS = frozenset({"_register_model", "copy_model_version", "register_prompt"})
 """The functions of MLflow that create a registered model before they create a version of it."""
@@ -38,43 +32,18 @@ def composite_call() -> int | None:
 class Promises:
     """The registered models that composite calls of MLflow are about to create: the latest one of each thread."""
 
-    def __init__(self, create: Callable[..., Any], delete: Callable[[str], Any]) -> None:
-        self._create = create
-        self._delete = delete
+    def __init__(self) -> None:
         self._of_thread = threading.local()
 
-    def note(self, call: int, name: str, arguments: dict[str, Any]) -> None:
-        """Notes that a composite call creates a model."""
-        self._of_thread.latest = (call, name, arguments)
+    def note(self, call: int, name: str, fields: dict[str, Any]) -> None:
+        """Notes that a composite call creates a model with these fields."""
+        self._of_thread.latest = (call, name, fields)
 
-    @contextlib.contextmanager
-    def kept(self, name: str) -> Iterator[None]:
-        """Creates the model that this composite call noted. Deletes the model again if the `with` block fails."""
+    def take(self, name: str) -> dict[str, Any] | None:
+        """Returns the fields of the model that this composite call noted, once; otherwise `None`."""
         noted = getattr(self._of_thread, "latest", None)
         self._of_thread.latest = None
         if noted is None or noted[:2] != (composite_call(), name):
-            yield
-            return
-        created = self._created(name, noted[2])
-        try:
-            yield
-        except BaseException:
-            if created:
-                self._take_back(name)
-            raise
-
-    def _created(self, name: str, arguments: dict[str, Any]) -> bool:
-        try:
-            self._create(name, **arguments)
-        except MlflowException as error:
-            # Another caller created the model first. As in MLflow, the version is added to that model.
-            if error.error_code == "RESOURCE_ALREADY_EXISTS":
-                return False
-            raise
-        return True
-
-    def _take_back(self, name: str) -> None:
-        try:
-            self._delete(name)
-        except Exception as error:  # noqa: BLE001 - the first error is the one to see
-            _logger.warning("The registered model '%s' is left without a version: %s", name, error)
+            return None
+        fields: dict[str, Any] = noted[2]
+        return fields

@@ -51,7 +51,7 @@ class GreenroomStore(RestStore):
         super().__init__(get_host_creds)
         self._credentials = get_host_creds
         self._tracking_uri = tracking_uri
-        self._promises = Promises(super().create_registered_model, super().delete_registered_model)
+        self._promises = Promises()
 
     def create_registered_model(
         self,
@@ -67,7 +67,10 @@ class GreenroomStore(RestStore):
             return super().create_registered_model(name, tags, description)
         if self._exists(name):
             raise MlflowException(f"Registered Model (name={name}) already exists.", RESOURCE_ALREADY_EXISTS)
-        self._promises.note(call, name, {"tags": tags, "description": description})
+        fields: dict[str, Any] = {"tags": [{"key": tag.key, "value": str(tag.value)} for tag in tags or []]}
+        if description:
+            fields["description"] = description
+        self._promises.note(call, name, fields)
         return RegisteredModel(name, description=description, tags=tags)
 
     def create_model_version(
@@ -118,8 +121,11 @@ class GreenroomStore(RestStore):
         return PagedList([], None)
 
     def _create(self, name: str, body: dict[str, Any]) -> ModelVersion:
-        with self._promises.kept(name):
-            answer = self._call_endpoint(CreateModelVersion, json.dumps(body))
+        model = self._promises.take(name)
+        if model is not None:
+            # The server creates the model and its first version in one commit.
+            body = {**body, "registered_model": model}
+        answer = self._call_endpoint(CreateModelVersion, json.dumps(body))
         return ModelVersion.from_proto(answer.model_version)
 
     def _exists(self, name: str) -> bool:

@@ -20,6 +20,7 @@ use crate::view::{self, ModelVersion, TransitionRequest, VersionPage};
 pub(in crate::cli) fn run(target: &VersionArgument, at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
     let wanted = target.reference_at(at)?;
     let registry = session.registry()?;
+    session.note_edits(&registry, wanted.moment.as_deref());
     let snapshot = registry.as_of(wanted.moment.as_deref())?;
     let (model, view) = version_argument::find(&snapshot, &wanted)?;
     let file = view.file()?;

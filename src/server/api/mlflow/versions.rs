@@ -15,7 +15,7 @@ use crate::server::api::parameters::{
 use crate::server::api::parameters::{named, named_version};
 use crate::server::context::arguments::storable;
 use crate::server::context::call::Call;
-use crate::server::context::error::ApiError;
+use crate::server::context::error::{ApiError, Code};
 use crate::server::context::import;
 use crate::server::context::reply::{HandlerResult, Reply};
 use crate::server::context::writer::ChangeResult;
@@ -58,7 +58,11 @@ async fn create_now(call: Call) -> HandlerResult {
     let source = source::settled(&call, given, is_prompt)?;
     name(args)?;
     let (description, tags) = (text(args, "description")?, version_tags(args)?);
-    let model = model_name(&call)?;
+    let founding = founding(&call)?;
+    let model = match &founding {
+        Some((model, _)) => model.clone(),
+        None => model_name(&call)?,
+    };
     let mut new = NewVersion { description, tags, source, ..NewVersion::default() };
     if let Some(upload) = &upload {
         crate::artifact::record(upload.take(&call).await?, &mut new);
@@ -68,7 +72,7 @@ async fn create_now(call: Call) -> HandlerResult {
         new.status_message = import::findings(new.info.as_ref());
     }
     let is_pending = new.status == VersionStatus::PendingRegistration;
-    let landed = call.write(vec![Action::CreateVersion { model: model.clone(), new: Box::new(new) }]).await?;
+    let landed = write(&call, founding, Action::CreateVersion { model: model.clone(), new: Box::new(new) }).await?;
     let number = landed.events.iter().find_map(|event| match event {
         Event::VersionCreated { version, .. } => Some(*version),
         _ => None,
@@ -77,6 +81,30 @@ async fn create_now(call: Call) -> HandlerResult {
         call.state.imports.add(card, number);
     }
     version_after(&landed, &model, number.unwrap_or(0))
+}
+
+/// Returns the name of the model that a request creates together with its first version, and the action that creates it:
+/// the request has the field `registered_model`, and there is no model of that name.
+fn founding(call: &Call) -> Result<Option<(ModelName, Action)>, ApiError> {
+    let Some(given) = call.args.object("registered_model")? else { return Ok(None) };
+    check(&given, &[schema::tags("tags"), takes("description")])?;
+    let (model, description, tags) =
+        (name(&call.args)?, text(&given, "description")?, crate::server::api::parameters::tags(&given)?);
+    call.demand_writer()?;
+    if call.catalog.model(model.as_str()).is_some() {
+        return Ok(None);
+    }
+    Ok(Some((model.clone(), Action::CreateModel { model, description, tags })))
+}
+
+/// Creates a version, and its model in the same commit. If another caller created the model meanwhile, the version is
+/// added to that one.
+async fn write(call: &Call, founding: Option<(ModelName, Action)>, version: Action) -> Result<ChangeResult, ApiError> {
+    let Some((_, model)) = founding else { return call.write(vec![version]).await };
+    match call.write(vec![model, version.clone()]).await {
+        Err(e) if e.code == Code::ResourceAlreadyExists => call.write(vec![version]).await,
+        written => written,
+    }
 }
 
 /// Handles GET `model-versions/get`.
