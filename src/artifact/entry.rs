@@ -4,6 +4,9 @@ use super::path::FilePath;
 use crate::name::Digest;
 use crate::tree::Oid;
 
+/// The kind in [`ArtifactError::NotAFile`] for a link.
+pub(super) const LINK: &str = "symbolic link";
+
 /// A file of a model: its path, size and SHA-256, and where its bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileEntry<P> {

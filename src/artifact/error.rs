@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::entry::{FileEntry, FileLocation};
+use super::entry::{FileEntry, FileLocation, LINK};
 use super::path::FilePath;
-use super::{copy, path, pointer, walk};
+use super::{copy, path, pointer};
 use crate::entity::version::Artifacts;
 use crate::name::Digest;
 use crate::tree::TreeError;
@@ -181,7 +181,7 @@ fn hint(source: &io::Error) -> &'static str {
 /// Returns advice about an entry that is not a file.
 fn instead(kind: &str) -> &'static str {
     match kind {
-        walk::LINK => {
+        LINK => {
             "register its target with `--follow-links`, leave it out with `--exclude PATTERN`, or replace it by its \
              target"
         }

@@ -5,6 +5,7 @@ use super::fact_text::{FileReader, small, text};
 use super::mlmodel::MlModel;
 use super::yaml;
 use crate::entity::version::{Column, Environment, ModelInfo, Schema};
+use crate::rules::sources::is_run_or_model_id;
 use crate::text::Text;
 
 /// The largest number of notes; more are of no use to a person.
@@ -46,6 +47,8 @@ pub fn gather(read: FileReader<'_>) -> ModelFacts {
         let found = found.or_else(|| environment.as_ref().and_then(conda_python).map(str::to_owned));
         info.python_version = text(found.as_deref().unwrap_or_default());
     }
+    let run_id = id("run_id", mlmodel.run_id.as_deref(), &mut notes);
+    let model_id = id("model_id", mlmodel.model_id.as_deref(), &mut notes);
     let schema = schema.filter(|s| small("the schema", schema_text(s), &mut notes));
     let environment = environment.filter(|e| small("the environment", environment_text(e), &mut notes));
     notes.truncate(MAX_NOTES);
@@ -55,11 +58,21 @@ pub fn gather(read: FileReader<'_>) -> ModelFacts {
         schema,
         environment,
         model: (known || !info.findings.is_empty()).then_some(info),
-        run_id: text(mlmodel.run_id.as_deref().unwrap_or_default()),
-        model_id: text(mlmodel.model_id.as_deref().unwrap_or_default()),
+        run_id,
+        model_id,
         artifact_uri: mlmodel.artifact_uri(),
         notes,
     }
+}
+
+/// Returns the id of a run or logged model. A text that cannot be an id is left out, with a note.
+fn id(key: &str, given: Option<&str>, notes: &mut Vec<String>) -> Text {
+    let given = given.filter(|id| !id.is_empty());
+    if given.is_some_and(|id| !is_run_or_model_id(id)) {
+        notes.push(format!("the {key} of MLmodel is not a valid id, and is left out"));
+        return Text::default();
+    }
+    text(given.unwrap_or_default())
 }
 
 /// Returns the approximate size of a schema in `version.toml`, in bytes.
@@ -168,9 +181,14 @@ mod tests {
     }
 
     #[test]
-    fn hostile_text_is_escaped() {
+    fn ids_that_cannot_be_ids_are_left_out() {
         let facts = from(&[("MLmodel", "run_id: \"a\\e[31m\\nb\"\nmodel_id: 'x\u{202e}y'")]);
-        assert_eq!(facts.run_id.as_str(), "a\\u{1b}[31m\\nb");
-        assert_eq!(facts.model_id.as_str(), "x\\u{202e}y");
+        assert_eq!((facts.run_id.as_str(), facts.model_id.as_str()), ("", ""));
+        assert_eq!(
+            facts.notes.iter().filter(|note| note.contains("is not a valid id")).count(),
+            2,
+            "{:?}",
+            facts.notes
+        );
     }
 }

@@ -244,7 +244,7 @@ fn find(source: &Path, selection: &Selection, limits: &ArtifactLimits) -> Result
         };
         real = source.canonicalize().map_err(ArtifactError::io("follow the symbolic link", source))?;
         if !inside(&real) {
-            return Err(ArtifactError::NotAFile { path: source.to_owned(), kind: walk::LINK });
+            return Err(ArtifactError::NotAFile { path: source.to_owned(), kind: super::entry::LINK });
         }
         meta = real.symlink_metadata().map_err(ArtifactError::io("read", &real))?;
     }

@@ -12,6 +12,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat,
 
 use super::budget::Budget;
 use super::entry::ArtifactLimits;
+use super::entry::LINK;
 use super::error::ArtifactError;
 use super::exclude::{self, Exclude};
 use super::guarded::{Guarded, refuse_state};
@@ -338,9 +339,6 @@ impl Walk<'_> {
         }
     }
 }
-
-/// The kind in [`ArtifactError::NotAFile`] for a link.
-pub(super) const LINK: &str = "symbolic link";
 
 pub(super) fn is_folder(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory

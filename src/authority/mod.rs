@@ -500,14 +500,14 @@ const PROPOSE: &str = "to request the change instead, run `greenroom request cre
 pub fn acting(user: UserName, own: Option<(UserName, bool)>, branch: &[Contribution], signed: bool) -> Actor {
     let mut authors: BTreeSet<UserName> = branch.iter().filter_map(|c| c.person.clone()).collect();
     let all_proven = |a: &UserName| branch.iter().filter(|c| c.person.as_ref() == Some(a)).all(|c| c.proven);
-    let mut vouched: BTreeSet<UserName> = authors.iter().filter(|a| all_proven(a)).cloned().collect();
+    let mut proven_authors: BTreeSet<UserName> = authors.iter().filter(|a| all_proven(a)).cloned().collect();
     if let Some((author, is_signed)) = own {
         if is_signed {
-            vouched.insert(author.clone());
+            proven_authors.insert(author.clone());
         }
         authors.insert(author);
     }
     authors.remove(&user);
-    vouched.remove(&user);
-    Actor { user, authors, vouched, imported: None, signed }
+    proven_authors.remove(&user);
+    Actor { user, authors, proven_authors, imported: None, signed }
 }

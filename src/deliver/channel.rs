@@ -39,7 +39,7 @@ pub struct DueJob<'d> {
     /// after each restart and on each machine.
     pub id: &'d str,
     /// The event that is delivered.
-    pub happening: &'d Notification,
+    pub notification: &'d Notification,
     /// The job.
     pub job: &'d DeliveryJob,
     /// The number of earlier attempts.
@@ -99,7 +99,7 @@ pub enum DeliverError {
     Tree(#[from] crate::tree::TreeError),
     /// Webhooks cannot be used at all.
     #[error(transparent)]
-    Webhooks(#[from] super::webhook::OutgoingError),
+    Webhooks(#[from] super::webhook::error::OutgoingError),
 }
 
 /// A receiver of events.
@@ -112,7 +112,8 @@ pub trait Channel: Send + Sync {
     /// # Errors
     ///
     /// [`DeliverError`] when the registry, the index or an object cannot be read.
-    fn jobs(&self, happening: &Notification, moment: &DeliveryContext<'_>) -> Result<Vec<DeliveryJob>, DeliverError>;
+    fn jobs(&self, notification: &Notification, moment: &DeliveryContext<'_>)
+    -> Result<Vec<DeliveryJob>, DeliverError>;
 
     /// Returns the largest number of due jobs of a queue that [`Self::send`] accepts. A channel that sends each job
     /// separately returns 1, so that the outbox does not look up the events of the others.

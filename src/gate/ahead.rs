@@ -161,7 +161,7 @@ fn judged(
         false => None,
     };
     gate.tell_behind(&update, tracked, &mut judgement, &mut out)?;
-    tell(&judgement, lenient.as_ref(), tip, &mut out);
+    report_judgement(&judgement, lenient.as_ref(), tip, &mut out);
     Ok(out)
 }
 
@@ -171,7 +171,7 @@ fn of_registry(e: RegistryError) -> GateError {
 
 /// Adds the faults of a judgement, with advice for commits that are not pushed yet. A fault that only the record of
 /// pushes could remove, which is not in this clone, becomes a warning.
-fn tell(judgement: &Judgement, lenient: Option<&Judgement>, tip: Oid, out: &mut Ahead) {
+fn report_judgement(judgement: &Judgement, lenient: Option<&Judgement>, tip: Oid, out: &mut Ahead) {
     out.steps.extend(judgement.steps.iter().map(|step| step.commit));
     let stays = |commit: Option<Oid>, fault: &Fault| {
         lenient.is_none_or(|lenient| lenient.faults().any(|other| other.commit == commit && other.fault == fault))

@@ -283,7 +283,7 @@ impl Gate {
             read => read?,
         };
         if info.parents.len() > 1 && proposal.is_none() {
-            actor.vouched.clear();
+            actor.proven_authors.clear();
         }
         let mut step = StepContext::new(before, after, diff, &actor, landing.at);
         let made = branch.iter().map(|c| c.authored).chain([info.author.time]).min();

@@ -2,7 +2,7 @@
 //!
 //! A server that is restored from a backup, or a reference that an operator moved, loses commits. A clone that has them
 //! pushes them again, in the name of one person, and the rules refuse most of them. The reason is none of these rules, and
-//! no clone can mend it: the branch has to be set forward on the server.
+//! no clone can repair it: the branch must be set forward on the server.
 
 use super::push::{Judgement, PushedSteps};
 use super::{Gate, GateError, Update};

@@ -374,7 +374,7 @@ impl<'r> PullRequest<'r> {
         let mut faults = made.cannot_land(user, before, terms.now)?;
         let mut actor = authority::acting(user.clone(), None, &made.branch, signed);
         if made.proposal.is_none() {
-            actor.vouched.clear();
+            actor.proven_authors.clear();
         }
         let mut step = StepContext::new(before, after, diff, &actor, terms.now);
         // The content of a founding commit may be older.

@@ -145,7 +145,8 @@ impl<'r> Converter<'r> {
         let failed =
             |why: String| GitError::Git { what: format!("convert {}", crate::text::quoted(path)), source: why.into() };
         // `git cat-file` converts stored objects only. Mostly the object is already stored.
-        let id = program::tell(&root, ["hash-object", "-w", "-t", "blob", "--stdin"], bytes).map_err(failed)?;
+        let id =
+            program::run_with_input(&root, ["hash-object", "-w", "-t", "blob", "--stdin"], bytes).map_err(failed)?;
         let (id, path_flag) = (String::from_utf8_lossy(&id).trim().to_owned(), format!("--path={path}"));
         let filters = self.repo.filters();
         let off: Vec<String> = filters

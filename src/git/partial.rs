@@ -122,6 +122,10 @@ impl Repo {
     /// Runs the git program on this repository, named by its git folder.
     fn git_program(&self, words: &[String], input: &[u8]) -> Result<Vec<u8>, String> {
         let dir = format!("--git-dir={}", self.git_dir().to_str().ok_or("the path of the repository is not UTF-8")?);
-        program::tell(self.common_dir(), std::iter::once(dir.as_str()).chain(words.iter().map(String::as_str)), input)
+        program::run_with_input(
+            self.common_dir(),
+            std::iter::once(dir.as_str()).chain(words.iter().map(String::as_str)),
+            input,
+        )
     }
 }

@@ -14,14 +14,18 @@ use crate::text::one_line;
 /// # Errors
 /// A message of one line that says why git failed.
 pub fn ask<'a>(dir: &Path, args: impl IntoIterator<Item = &'a str>) -> Result<Vec<u8>, String> {
-    tell(dir, args, &[])
+    run_with_input(dir, args, &[])
 }
 
 /// Runs git like [`ask`], with these bytes as its standard input.
 ///
 /// # Errors
 /// The same as [`ask`].
-pub fn tell<'a>(dir: &Path, args: impl IntoIterator<Item = &'a str>, input: &[u8]) -> Result<Vec<u8>, String> {
+pub fn run_with_input<'a>(
+    dir: &Path,
+    args: impl IntoIterator<Item = &'a str>,
+    input: &[u8],
+) -> Result<Vec<u8>, String> {
     run(command(dir, args), input)
 }
 

@@ -57,7 +57,7 @@ pub struct PublishedCommits {
     /// Why the work tree could not be updated, if so. The commits are valid all the same. The next process that takes
     /// the lock tries again; `git restore --staged --worktree <path>` does the update by hand.
     pub left_behind: Option<GitError>,
-    /// The branch's previous file, held open: on disks that are told of freed blocks, freeing it takes longer than most
+    /// The branch's previous file, held open: on disks with TRIM, freeing it takes longer than most
     /// other steps. It is freed when this value is dropped, and a response need not wait for that.
     #[expect(dead_code, reason = "it is held, not read")]
     replaced: Option<File>,

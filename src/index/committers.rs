@@ -33,8 +33,8 @@ impl Committers {
     /// Records the committers of an event. The first record of a key counts; entries are read newest first.
     fn note(&mut self, entry: &HistoryEntry, act: &EventText, servers: &BTreeSet<UserName>) {
         for (key, maker) in made(act) {
-            if let Some(lander) = lander(entry, &maker, servers) {
-                self.by_key.entry(key).or_insert_with(|| lander.to_owned());
+            if let Some(committer) = committer(entry, &maker, servers) {
+                self.by_key.entry(key).or_insert_with(|| committer.to_owned());
             }
         }
     }
@@ -42,7 +42,7 @@ impl Committers {
 
 /// Returns the committer of an entry for a change that `maker` made, if it is another person. Service accounts do not
 /// count.
-pub fn lander<'e>(entry: &'e HistoryEntry, maker: &str, servers: &BTreeSet<UserName>) -> Option<&'e str> {
+pub fn committer<'e>(entry: &'e HistoryEntry, maker: &str, servers: &BTreeSet<UserName>) -> Option<&'e str> {
     if entry.by != maker {
         return Some(&entry.by);
     }

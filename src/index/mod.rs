@@ -41,7 +41,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-pub use committers::{Committers, lander};
+pub use committers::{Committers, committer};
 pub use effect::{Changes, ModelChange};
 pub use error::IndexError;
 pub use history::{HistoryEntry, HistorySubject, LogFilter, landed, matches};

@@ -110,9 +110,9 @@ pub(super) fn body(name: &str, webhook: &str, told: &PayloadEvent<'_>) -> Option
             let (from, to) = (told.stage, &request.to);
             put("to_stage", json!(to));
             put("from_stage", json!(from));
-            let asker = &request.created_by;
+            let change_author = &request.created_by;
             format!(
-                "{asker} requested that registered model '{model}' version {version} transition from {from} to {to}."
+                "{change_author} requested that registered model '{model}' version {version} transition from {from} to {to}."
             )
         }
         _ => return None,

@@ -208,7 +208,7 @@ fn subject(tables: &[Push]) -> String {
         .map(UserName::as_str)
         .or(first.login.as_deref())
         .or(first.email.as_deref())
-        .unwrap_or("somebody");
+        .unwrap_or("a person");
     let more = match tables.len() {
         1 => String::new(),
         n => format!(" and {} more", n - 1),

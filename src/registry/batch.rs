@@ -75,13 +75,14 @@ impl Batch<'_> {
     /// [`RegistryError::Denied`] if the rules refuse it. The batch stays as it was.
     pub fn add(
         &mut self,
-        asker: &ChangeAuthor,
+        change_author: &ChangeAuthor,
         actions: &[Action],
         now: Timestamp,
         comment: &str,
     ) -> Result<ChangeOutcome, RegistryError> {
         let at = stamp::next(now, self.landed);
-        let (tree, outcome) = self.registry.prepare(self.root, (asker, self.is_authenticated), actions, at, comment)?;
+        let (tree, outcome) =
+            self.registry.prepare(self.root, (change_author, self.is_authenticated), actions, at, comment)?;
         if !outcome.verdict.passes() {
             return Err(RegistryError::Denied { outcome: Box::new(outcome) });
         }
@@ -91,8 +92,8 @@ impl Batch<'_> {
             self.drafts.push(CommitDraft {
                 tree,
                 merged: Vec::new(),
-                author: asker.author.clone(),
-                committer: Ident { time: at, ..asker.committer.clone() },
+                author: change_author.author.clone(),
+                committer: Ident { time: at, ..change_author.committer.clone() },
                 message: stamped(&outcome.message, &outcome.diff, at),
             });
         }

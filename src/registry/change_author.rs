@@ -37,27 +37,27 @@ impl Registry {
         UserName::new(email.to_lowercase()).map_err(|_| RegistryError::NoPerson { email: email.clone() })
     }
 
-    /// Returns the actor of `asker`'s commit, or the faults that prevent it from being determined later. The local
+    /// Returns the actor of `change_author`'s commit, or the faults that prevent it from being determined later. The local
     /// committer counts as the pusher, because the gate accepts the commit from no other person.
     pub(super) fn actor(
         &self,
         (before, after): (&Snapshot<'_>, &Snapshot<'_>),
-        asker: &ChangeAuthor,
+        change_author: &ChangeAuthor,
         is_authenticated: bool,
         now: Timestamp,
     ) -> Result<Result<Actor, Vec<Fault>>, RegistryError> {
-        self.acting((before, after), asker, now, |inquiry, names| {
+        self.acting((before, after), change_author, now, |inquiry, names| {
             if inquiry.identity.authority != Authority::Signature && !self.repo.signs() {
                 return Ok(None);
             }
-            match self.specimen(&asker.committer)? {
+            match self.specimen(&change_author.committer)? {
                 Some(specimen) => Ok(inquiry.signer_of(&specimen, names)?),
                 None => Ok(None),
             }
         })
         .map(|found| {
-            found.and_then(|actor| match is_authenticated && actor.user != asker.user {
-                true => Err(vec![not_the_callers(asker, &actor.user)]),
+            found.and_then(|actor| match is_authenticated && actor.user != change_author.user {
+                true => Err(vec![not_the_callers(change_author, &actor.user)]),
                 false => Ok(actor),
             })
         })
@@ -68,10 +68,10 @@ impl Registry {
     pub(super) fn presumed_actor(
         &self,
         (before, after): (&Snapshot<'_>, &Snapshot<'_>),
-        asker: &ChangeAuthor,
+        change_author: &ChangeAuthor,
         now: Timestamp,
     ) -> Result<Result<Actor, Vec<Fault>>, RegistryError> {
-        self.acting((before, after), asker, now, |inquiry, names| {
+        self.acting((before, after), change_author, now, |inquiry, names| {
             let person = inquiry.people.by_ident(names.committer)?;
             if person.is_none() && inquiry.identity.authority == Authority::Signature {
                 let shown = crate::text::quoted(&names.committer.email);
@@ -94,16 +94,21 @@ impl Registry {
     fn acting(
         &self,
         (before, after): (&Snapshot<'_>, &Snapshot<'_>),
-        asker: &ChangeAuthor,
+        change_author: &ChangeAuthor,
         now: Timestamp,
         signer: impl FnOnce(&mut StepIdentities<'_, '_>, &CommitNames<'_>) -> Result<Option<UserName>, RegistryError>,
     ) -> Result<Result<Actor, Vec<Fault>>, RegistryError> {
         let with = (&self.repo, &self.proofs.keys);
         let Some(mut inquiry) = StepIdentities::new(with, (before, after), None, now, Assumption::None)? else {
             // Without a registry before or after the change, the rules are applied without an authority.
-            return Ok(Ok(Actor { signed: self.repo.signs(), ..Actor::of(asker.user.clone()) }));
+            return Ok(Ok(Actor { signed: self.repo.signs(), ..Actor::of(change_author.user.clone()) }));
         };
-        let names = CommitNames { commit: None, author: &asker.author, committer: &asker.committer, is_merge: false };
+        let names = CommitNames {
+            commit: None,
+            author: &change_author.author,
+            committer: &change_author.committer,
+            is_merge: false,
+        };
         let signer = signer(&mut inquiry, &names)?;
         let actor = inquiry.actor(&names, &CommitterIdentity::Committer, signer.as_ref(), &[])?;
         Ok(match actor {
@@ -147,11 +152,11 @@ impl Registry {
 
 /// Returns the fault of an authenticated caller's commit that would count as another person's action, with that
 /// person's permissions.
-fn not_the_callers(asker: &ChangeAuthor, actor: &UserName) -> Fault {
+fn not_the_callers(change_author: &ChangeAuthor, actor: &UserName) -> Fault {
     let message = format!(
         "{} requested it, but the commit would count as an action of {actor}: the account that commits is not in \
          identity.servers",
-        asker.user
+        change_author.user
     );
     let help = format!(
         "let the server commit with its own account, which acts for its callers: a person with the address in its \

@@ -47,18 +47,18 @@ impl Registry {
     /// Judges the registry as a whole, including uncommitted edits of the work tree.
     ///
     /// All files are judged by the rules for snapshots. Differences from the last commit are also judged as a step by
-    /// `asker` at `now`, like a commit of them; without `asker`, permissions are not checked. In a bare repository the
+    /// `change_author` at `now`, like a commit of them; without `change_author`, permissions are not checked. In a bare repository the
     /// last commit is judged. No edits stay in the repository.
     ///
     /// # Errors
     /// [`RegistryError`] if files or objects cannot be read.
-    pub fn lint(&self, asker: Option<&ChangeAuthor>, now: Timestamp) -> Result<LintReport, RegistryError> {
-        let found = self.lint_all(asker, now);
+    pub fn lint(&self, change_author: Option<&ChangeAuthor>, now: Timestamp) -> Result<LintReport, RegistryError> {
+        let found = self.lint_all(change_author, now);
         self.repo.discard_staged();
         found
     }
 
-    fn lint_all(&self, asker: Option<&ChangeAuthor>, now: Timestamp) -> Result<LintReport, RegistryError> {
+    fn lint_all(&self, change_author: Option<&ChangeAuthor>, now: Timestamp) -> Result<LintReport, RegistryError> {
         let head = self.snapshot()?;
         let staged = self.stage_work_tree()?;
         let (after, mut lint) = match staged {
@@ -76,8 +76,8 @@ impl Registry {
             lint.warnings.push(Problem::of_file("", "merge", message).help(operation.way_out()));
         }
         // A half-finished merge is not a step.
-        if let Some(asker) = asker.filter(|_| !diff.is_empty() && operation.is_none()) {
-            self.lint_edits((&head, &after), &diff, asker, now, &mut lint)?;
+        if let Some(change_author) = change_author.filter(|_| !diff.is_empty() && operation.is_none()) {
+            self.lint_edits((&head, &after), &diff, change_author, now, &mut lint)?;
         }
         let (faults, silent) = artifact::recorded::all(&after)?;
         lint.faults.extend(faults);
@@ -99,17 +99,17 @@ impl Registry {
         Ok(lint)
     }
 
-    /// Judges the differences from the last commit as a step by `asker`. Whether the commit will be signed is not known
+    /// Judges the differences from the last commit as a step by `change_author`. Whether the commit will be signed is not known
     /// before it is made, so rules that depend on it are reported as not checked.
     fn lint_edits(
         &self,
         (head, after): (&Snapshot<'_>, &Snapshot<'_>),
         diff: &Diff,
-        asker: &ChangeAuthor,
+        change_author: &ChangeAuthor,
         now: Timestamp,
         lint: &mut LintReport,
     ) -> Result<(), RegistryError> {
-        let mut actor = match self.presumed_actor((head, after), asker, now)? {
+        let mut actor = match self.presumed_actor((head, after), change_author, now)? {
             Ok(actor) => actor,
             Err(faults) => {
                 lint.faults.extend(faults);

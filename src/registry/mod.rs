@@ -312,7 +312,7 @@ impl Registry {
     /// commit cannot be made.
     pub fn change(
         &self,
-        asker: &ChangeAuthor,
+        change_author: &ChangeAuthor,
         actions: &[Action],
         now: Timestamp,
         options: &ChangeOptions,
@@ -323,7 +323,7 @@ impl Registry {
         }
         if options.dry_run {
             let root = self.head()?.map(|c| self.repo.tree_of(&c)).transpose()?;
-            let prepared = self.prepare(root, (asker, false), actions, now, &options.comment);
+            let prepared = self.prepare(root, (change_author, false), actions, now, &options.comment);
             self.repo.discard_staged();
             return prepared.map(|(_, outcome)| outcome);
         }
@@ -331,7 +331,7 @@ impl Registry {
         let durability = if options.relaxed { Durability::Relaxed } else { Durability::Full };
         for _ in 0..ATTEMPTS {
             let mut batch = self.batch(&mut lock)?;
-            let mut outcome = batch.add(asker, actions, now, &options.comment)?;
+            let mut outcome = batch.add(change_author, actions, now, &options.comment)?;
             match batch.publish(durability) {
                 Ok(published) => {
                     outcome.commit = published.commits.last().copied();
@@ -349,7 +349,7 @@ impl Registry {
     fn prepare(
         &self,
         root: Option<Oid>,
-        (asker, is_authenticated): (&ChangeAuthor, bool),
+        (change_author, is_authenticated): (&ChangeAuthor, bool),
         actions: &[Action],
         now: Timestamp,
         comment: &str,
@@ -364,7 +364,8 @@ impl Registry {
         };
         let (subject, may_enter) = (&rules::subject::subject, &rules::obstacles::may_enter);
         let is_approved = &rules::approvals::is_complete;
-        let mut cx = Context { actor: asker.user.clone(), now, random: &mut random, subject, may_enter, is_approved };
+        let mut cx =
+            Context { actor: change_author.user.clone(), now, random: &mut random, subject, may_enter, is_approved };
         let mut tree = root;
         for (index, action) in actions.iter().enumerate() {
             let snapshot = self.snapshot_in(tree)?;
@@ -384,10 +385,10 @@ impl Registry {
         let diff = diff::diff(&before, &after, CompareLimits::default())?;
         let foreign = diff.events.iter().filter_map(Event::new_id).any(|id| !made.contains(id));
         let used = if foreign { self.used_before(self.head()?, &diff)? } else { Some(UsedIds::new()) };
-        let verdict = match self.actor((&before, &after), asker, is_authenticated, now)? {
+        let verdict = match self.actor((&before, &after), change_author, is_authenticated, now)? {
             Ok(actor) => {
                 let mut step = StepContext::new(&before, &after, &diff, &actor, now);
-                step.since = Some(asker.author.time.min(now));
+                step.since = Some(change_author.author.time.min(now));
                 step.used = used;
                 step.former = self.former_people(self.head()?, &diff)?;
                 rules::judge(&step)?
@@ -395,7 +396,7 @@ impl Registry {
             Err(faults) => Verdict { faults },
         };
         if !verdict.passes() {
-            readable_people(&before, &asker.user)?;
+            readable_people(&before, &change_author.user)?;
             readable_grants(&before, &diff)?;
         }
         let message = message(&diff, comment);

@@ -58,20 +58,20 @@ impl Registry {
     /// of it would be accepted; other [`RegistryError`]s if the commit cannot be made.
     pub fn propose(
         &self,
-        asker: &ChangeAuthor,
+        change_author: &ChangeAuthor,
         (model, action): (&ModelName, &Action),
         (name, base): (&str, Oid),
         now: Timestamp,
         options: &ChangeOptions,
     ) -> Result<Proposal, RegistryError> {
-        let proposed = self.try_propose(asker, (model, action), (name, base), now, options);
+        let proposed = self.try_propose(change_author, (model, action), (name, base), now, options);
         self.repo.discard_staged();
         proposed
     }
 
     fn try_propose(
         &self,
-        asker: &ChangeAuthor,
+        change_author: &ChangeAuthor,
         (model, action): (&ModelName, &Action),
         (name, base): (&str, Oid),
         now: Timestamp,
@@ -88,19 +88,20 @@ impl Registry {
         let mut random = random_bytes;
         let (subject, may_enter) = (&rules::subject::subject, &rules::obstacles::may_enter);
         let is_approved = &rules::approvals::is_complete;
-        let mut cx = Context { actor: asker.user.clone(), now, random: &mut random, subject, may_enter, is_approved };
+        let mut cx =
+            Context { actor: change_author.user.clone(), now, random: &mut random, subject, may_enter, is_approved };
         let patch = apply::apply(&before, action, &mut cx)?;
         let tree = self.repo.stage(Some(root), &patch)?;
         let after = self.snapshot_in(Some(tree))?;
         let diff = diff::diff(&before, &after, CompareLimits::default())?;
-        let actor = Actor { signed: true, ..Actor::of(asker.user.clone()) };
+        let actor = Actor { signed: true, ..Actor::of(change_author.user.clone()) };
         let mut step = StepContext::new(&before, &after, &diff, &actor, now);
         // All new ids are random and were generated here.
         step.used = Some(UsedIds::new());
         let mut verdict = rules::judge(&step)?;
         drop(step);
         // A person cannot request a change of a model that they cannot read.
-        if before.level(&asker.user, model)? >= Some(PermissionLevel::CanRead) {
+        if before.level(&change_author.user, model)? >= Some(PermissionLevel::CanRead) {
             verdict.faults.retain(|f| !FOR_THE_MERGE.contains(&f.problem.rule));
         }
         let message = message(&diff, &options.comment);
@@ -111,9 +112,12 @@ impl Registry {
         let mut proposal = Proposal { branch: name.to_owned(), base, commit: None, diff, message };
         if !options.dry_run && !proposal.diff.is_empty() {
             let at = stamp::next(now, Some(self.repo.landing_time(&base)?));
-            let asker = ChangeAuthor { committer: Ident { time: at, ..asker.committer.clone() }, ..asker.clone() };
+            let change_author = ChangeAuthor {
+                committer: Ident { time: at, ..change_author.committer.clone() },
+                ..change_author.clone()
+            };
             let message = stamped(&proposal.message, &proposal.diff, at);
-            proposal.commit = Some(self.put_on_branch(&reference, base, tree, &asker, &message, options)?);
+            proposal.commit = Some(self.put_on_branch(&reference, base, tree, &change_author, &message, options)?);
         }
         Ok(proposal)
     }
@@ -123,15 +127,15 @@ impl Registry {
         reference: &str,
         base: Oid,
         tree: Oid,
-        asker: &ChangeAuthor,
+        change_author: &ChangeAuthor,
         message: &str,
         options: &ChangeOptions,
     ) -> Result<Oid, RegistryError> {
         let draft = CommitDraft {
             tree,
             merged: vec![base],
-            author: asker.author.clone(),
-            committer: asker.committer.clone(),
+            author: change_author.author.clone(),
+            committer: change_author.committer.clone(),
             message: message.to_owned(),
         };
         let durability = if options.relaxed { Durability::Relaxed } else { Durability::Full };

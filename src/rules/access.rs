@@ -518,7 +518,7 @@ pub(super) fn authors(step: &StepContext<'_>, faults: &mut Faults) -> Result<(),
         }
         let path = path_of(step, event)?;
         let user = &step.actor.user;
-        if step.actor.vouched.contains(name) {
+        if step.actor.proven_authors.contains(name) {
             let message = format!(
                 "the file says that {name} did this, but the commits of {name} in the merged branch do not make this change"
             );

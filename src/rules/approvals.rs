@@ -343,10 +343,13 @@ pub(super) fn tally(
             continue;
         }
         let others = request.created_by != step.actor.user && created_by_another(step, &request.id)?;
-        let lander = !landed_before && !others && review.by == step.actor.user && !law.identity.self_approval;
+        let committer = !landed_before && !others && review.by == step.actor.user && !law.identity.self_approval;
         let own = review.by == request.created_by && !law.identity.self_approval;
-        let why =
-            if lander || own { Some(OWN) } else { objection(step.before, &model, e.from, request, review, subject)? };
+        let why = if committer || own {
+            Some(OWN)
+        } else {
+            objection(step.before, &model, e.from, request, review, subject)?
+        };
         // Steps before this reason existed stay valid.
         let why = why.filter(|why| !(step.is_past && *why == GONE));
         let mut has_right = step.before.may_decide(law, &review.by, &model, (e.from, e.to), end == StageSide::In)?;

@@ -66,7 +66,7 @@ pub struct Actor {
     pub authors: BTreeSet<UserName>,
     /// The proven ones of these authors: they signed their commits, or pushed them here themselves. In a merge they
     /// have a right to the changes that the [`Proposal`] attributes to them; without a proposal they have none.
-    pub vouched: BTreeSet<UserName>,
+    pub proven_authors: BTreeSet<UserName>,
     /// The author of a commit that is not a merge, if the actor is an administrator. Administrators may commit texts of
     /// other people, as an import does. It gives no permission for requests and reviews.
     pub imported: Option<UserName>,
@@ -77,7 +77,7 @@ pub struct Actor {
 impl Actor {
     /// Returns an actor who commits their own change.
     pub fn of(user: UserName) -> Self {
-        Self { user, authors: BTreeSet::new(), vouched: BTreeSet::new(), imported: None, signed: false }
+        Self { user, authors: BTreeSet::new(), proven_authors: BTreeSet::new(), imported: None, signed: false }
     }
 }
 

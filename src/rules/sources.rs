@@ -1,7 +1,7 @@
 //! The rule of URIs in files: the source of a version, the link to its run, and the targets of webhooks.
 //!
 //! One rule for all ways: a command, a hand edit, a push and the server's API call the functions of this module.
-//! Greenroom never opens a URI because it stands in a file. But programs and people follow it, and history keeps it for
+//! Greenroom never opens a URI because a file names it. But programs and people follow it, and history keeps it for
 //! ever.
 
 use std::borrow::Cow;
@@ -259,7 +259,7 @@ const MAX_ID: usize = 256;
 
 /// Returns whether a text can be the id of an MLflow run or logged model: the rule of MLflow's own servers. It starts with
 /// an ASCII letter or digit, followed by letters, digits, `_` and `-`.
-fn is_run_or_model_id(text: &str) -> bool {
+pub fn is_run_or_model_id(text: &str) -> bool {
     let is_plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(is_plain)

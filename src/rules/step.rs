@@ -137,7 +137,7 @@ impl<'a> StepContext<'a> {
         }
         match self.proposal {
             Some(proposal) => proposal.is_by(event, name, &self.actor.user),
-            None => Ok(self.actor.vouched.contains(name)),
+            None => Ok(self.actor.proven_authors.contains(name)),
         }
     }
 
@@ -148,7 +148,7 @@ impl<'a> StepContext<'a> {
         }
         match self.proposal {
             Some(proposal) => proposal.adds_review(request, review),
-            None => Ok(self.actor.vouched.contains(&review.by)),
+            None => Ok(self.actor.proven_authors.contains(&review.by)),
         }
     }
 

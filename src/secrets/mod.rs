@@ -213,14 +213,14 @@ type CachedSecrets = Option<(Option<StateFileStamp>, Arc<SecretsFile>)>;
 
 /// The secrets of a repository.
 pub struct Secrets {
-    kept: StateFile,
+    file: StateFile,
     key: Option<Aes256Gcm>,
     known: Mutex<CachedSecrets>,
 }
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secrets").field("path", &self.kept.path()).finish_non_exhaustive()
+        f.debug_struct("Secrets").field("path", &self.file.path()).finish_non_exhaustive()
     }
 }
 
@@ -237,7 +237,7 @@ impl Secrets {
     /// Opens the secrets in a folder with this key, or in plain text without a key.
     pub fn with_key(state_dir: &Path, key: Option<&[u8; 32]>) -> Self {
         Self {
-            kept: StateFile::new(state_dir, "secrets.toml", "secrets", MAX_FILE),
+            file: StateFile::new(state_dir, "secrets.toml", "secrets", MAX_FILE),
             key: key.map(|key| Aes256Gcm::new(key.into())),
             known: Mutex::default(),
         }
@@ -245,7 +245,7 @@ impl Secrets {
 
     /// Returns the path of the file.
     pub fn path(&self) -> &Path {
-        self.kept.path()
+        self.file.path()
     }
 
     /// Whether secrets are encrypted when they are written.
@@ -446,26 +446,26 @@ impl Secrets {
     }
 
     fn change(&self, change: impl FnOnce(&mut SecretsFile)) -> Result<(), SecretError> {
-        self.kept.change(|text| {
+        self.file.change(|text| {
             let mut stored = self.parse(text)?;
             change(&mut stored);
             for (name, entry) in &mut stored.secret {
                 self.seal(name, entry)?;
             }
-            toml::to_string(&stored).map_err(|_| self.kept.damaged("a secret cannot be written").into())
+            toml::to_string(&stored).map_err(|_| self.file.damaged("a secret cannot be written").into())
         })
     }
 
     /// What the file says, read anew when it changed.
     fn stored(&self) -> Result<Arc<SecretsFile>, SecretError> {
-        let stamp = self.kept.stamp()?;
+        let stamp = self.file.stamp()?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, stored)) = known.as_ref()
             && *at == stamp
         {
             return Ok(Arc::clone(stored));
         }
-        let stored = Arc::new(self.parse(self.kept.read()?)?);
+        let stored = Arc::new(self.parse(self.file.read()?)?);
         *known = Some((stamp, Arc::clone(&stored)));
         Ok(stored)
     }
@@ -473,7 +473,7 @@ impl Secrets {
     fn parse(&self, text: Option<String>) -> Result<SecretsFile, SecretError> {
         // The parser's own message would quote the file.
         let stored = toml::from_str(&text.unwrap_or_default());
-        stored.map_err(|_| self.kept.damaged("it is not TOML of secrets").into())
+        stored.map_err(|_| self.file.damaged("it is not TOML of secrets").into())
     }
 
     fn open(&self, name: &str, entry: &SecretEntry) -> Result<Secret, SecretError> {

@@ -16,10 +16,10 @@ pub(super) fn start(
     registry: &Registry,
     log: Log,
     metrics: &Metrics,
-    vouched: &Arc<JudgedCommits>,
+    judged_commits: &Arc<JudgedCommits>,
     supervisor: &Arc<Supervisor>,
 ) -> Result<Watcher, WatchError> {
-    let tell = move |message: &Message| {
+    let reporter = move |message: &Message| {
         let mut fields = Map::from_iter([("message".to_owned(), json!(message.text))]);
         fields.extend(message.details.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
         match message.level {
@@ -30,9 +30,9 @@ pub(super) fn start(
     };
     let options = WatchOptions {
         counters: Arc::clone(&metrics.deliveries),
-        vouched: Arc::clone(vouched),
+        judged_commits: Arc::clone(judged_commits),
         supervisor: Arc::clone(supervisor),
-        ..WatchOptions::new(Arc::new(tell))
+        ..WatchOptions::new(Arc::new(reporter))
     };
     Watcher::start(WatchedBranch::of(registry), options)
 }

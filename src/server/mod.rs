@@ -199,7 +199,7 @@ fn supervised(
     let auth = auth(config, &registry, tokens)?;
     let committer = committer(config, &registry);
     let (key, grants) = (random_key()?, random_key()?);
-    let shelf = FileCache::new(&registry.repo().lfs_dir(), config.max_upload, grants);
+    let file_cache = FileCache::new(&registry.repo().lfs_dir(), config.max_upload, grants);
     let metrics = Arc::new(Metrics::default());
     let log = Log { requests: config.log_requests };
 
@@ -207,28 +207,29 @@ fn supervised(
     let (publish, catalog) = watch::channel(None);
     let (loaded, is_loaded) = oneshot::channel::<Result<(), ServeError>>();
     let site = Arc::new(ServedLocation::of(&registry));
-    let vouched = Arc::default();
-    let following = config.watch.then(|| follow::start(&registry, log, &metrics, &vouched, supervisor)).transpose()?;
-    let desks = ReaderPool::start(&site, supervisor).map_err(start)?;
+    let judged_commits = Arc::default();
+    let following =
+        config.watch.then(|| follow::start(&registry, log, &metrics, &judged_commits, supervisor)).transpose()?;
+    let readers = ReaderPool::start(&site, supervisor).map_err(start)?;
     let activity = Arc::new(IdleTimer::default());
     let imports = import_context(config, &registry, (&catalog, &jobs), &activity);
-    let kept = Box::pin(index_refresh::keep(catalog.clone(), desks.clone()));
+    let kept = Box::pin(index_refresh::keep(catalog.clone(), readers.clone()));
     let parts = ServerParts {
         catalog,
         site: Arc::clone(&site),
         jobs,
-        desks,
+        readers,
         auth,
         webhooks: WebhookClient::new(Arc::new(Outgoing::of(&registry)?)),
         token_key: TokenKey::new(key),
         metrics: Arc::clone(&metrics),
-        shelf: Arc::new(shelf),
+        file_cache: Arc::new(file_cache),
         imports: Imports::start(&imports, supervisor).map_err(start)?,
     };
     let state_dir = registry.state_dir();
     drop(registry);
-    let voices = WriterListeners { publish, metrics: Arc::clone(&metrics), vouched, log, site };
-    let writer = WriterSetup { committer, voices }.begin(queue, loaded, supervisor)?;
+    let listeners = WriterListeners { publish, metrics: Arc::clone(&metrics), judged_commits, log, site };
+    let writer = WriterSetup { committer, listeners }.begin(queue, loaded, supervisor)?;
     let mut guard =
         Guard::new(Arc::new(ServerState::new(parts)), hosts(config), config.behind_proxy, log, config.max_rate);
     guard.activity = config.idle_exit.map(|_| Arc::clone(&activity));
@@ -299,7 +300,7 @@ fn connections(config: &Config, metrics: &Arc<Metrics>) -> Connections {
 /// The parts that the writer's thread starts with.
 struct WriterSetup {
     committer: Ident,
-    voices: WriterListeners,
+    listeners: WriterListeners,
 }
 
 impl WriterSetup {
@@ -310,10 +311,10 @@ impl WriterSetup {
         loaded: oneshot::Sender<Result<(), ServeError>>,
         supervisor: &Arc<Supervisor>,
     ) -> Result<JoinHandle<Option<()>>, ServeError> {
-        let Self { committer, voices } = self;
+        let Self { committer, listeners } = self;
         let work = move || {
-            let opened = voices.site.open().map_err(ServeError::from);
-            match opened.and_then(|r| Ok(Writer::load(r, Some(committer), voices)?)) {
+            let opened = listeners.site.open().map_err(ServeError::from);
+            match opened.and_then(|r| Ok(Writer::load(r, Some(committer), listeners)?)) {
                 Ok(writer) => {
                     let _ = loaded.send(Ok(()));
                     writer.run(queue);
@@ -434,7 +435,7 @@ impl BoundServer {
         // Other programs of this machine may use the server. A server behind a proxy is not for them.
         let notice = if address.ip().is_loopback() { put_up(&state_dir, address, log) } else { None };
         listening(address);
-        watched(&supervisor, "tidy", file_cache::keep_tidy(Arc::clone(&state.shelf)));
+        watched(&supervisor, "tidy", file_cache::keep_tidy(Arc::clone(&state.file_cache)));
         watched(&supervisor, "index", kept);
         {
             let told = async {

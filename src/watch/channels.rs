@@ -357,16 +357,16 @@ impl Runner<'_> {
         let state = self.registry.snapshot_of(Some(tip))?;
         let file = state.file::<Webhook>(&path_of(name))?;
         let Some(webhook) = file.and_then(|f| f.value) else { return Ok(()) };
-        let happening = suspension(webhook.id, webhook.created_by, tip, suspended);
+        let notification = suspension(webhook.id, webhook.created_by, tip, suspended);
         let registry = std::rc::Rc::clone(&self.registry);
-        self.add_jobs(&registry, &happening, EventOrigin { commit: tip, before: None }, tip)
+        self.add_jobs(&registry, &notification, EventOrigin { commit: tip, before: None }, tip)
     }
 
     /// Stores the jobs of each channel for an event that is not part of the history.
     pub(super) fn add_jobs(
         &mut self,
         registry: &Registry,
-        happening: &Notification,
+        notification: &Notification,
         origin: EventOrigin,
         tip: Oid,
     ) -> Result<(), WatchError> {
@@ -377,7 +377,7 @@ impl Runner<'_> {
         let names: Vec<String> = self.served.keys().cloned().collect();
         for name in names {
             let Some(served) = self.served.get_mut(&name) else { continue };
-            let jobs = jobs(&*served.channel, happening, origin, &moment)?;
+            let jobs = jobs(&*served.channel, notification, origin, &moment)?;
             if !jobs.is_empty() {
                 let fresh = served.ledger.add(jobs)?;
                 self.put_lanes(&name, &fresh);

@@ -67,7 +67,7 @@ impl StepReader {
     }
 
     /// Returns the event of a job, with its step. `None` if the event does not exist any more.
-    pub(super) fn happening(
+    pub(super) fn notification(
         &mut self,
         registry: &Registry,
         job: &PendingJob,
@@ -147,8 +147,8 @@ fn suspended_again(registry: &Registry, job: &PendingJob) -> Result<Option<Notif
     else {
         return Ok(None);
     };
-    let happening = suspension(webhook, owner, job.origin.commit, suspended);
-    Ok(Some(happening).filter(|h| h.ordinal == job.ordinal))
+    let notification = suspension(webhook, owner, job.origin.commit, suspended);
+    Ok(Some(notification).filter(|h| h.ordinal == job.ordinal))
 }
 
 /// The name of [`What::WebhookSuspended`].
@@ -186,7 +186,7 @@ fn between(
     let rewritten = bridged.map(|before| NotificationKind::HistoryRewritten { before });
     let first = bridged.map_or(0, |old| first_of_bridge(&old, &origin.commit));
     let events = entry.events.into_iter().map(|e| NotificationKind::Event(Box::new(e)));
-    let happening = |(n, what): (usize, NotificationKind)| Notification {
+    let notification = |(n, what): (usize, NotificationKind)| Notification {
         commit: origin.commit,
         ordinal: first.saturating_add(u32::try_from(n).unwrap_or(u32::MAX)),
         at: landed,
@@ -195,7 +195,7 @@ fn between(
         comment: entry.comment.clone(),
         what,
     };
-    let happenings = rewritten.into_iter().chain(events).enumerate().map(happening).collect();
+    let happenings = rewritten.into_iter().chain(events).enumerate().map(notification).collect();
     Ok(DerivedStep { origin, happenings, before, after: Some(after) })
 }
 
@@ -244,25 +244,25 @@ impl<'r> StepSnapshots<'r> {
 /// Returns the jobs of a channel for an event, as the outbox stores them.
 pub(super) fn jobs(
     channel: &dyn Channel,
-    happening: &Notification,
+    notification: &Notification,
     origin: EventOrigin,
     moment: &DeliveryContext<'_>,
 ) -> Result<Vec<PendingJob>, DeliverError> {
     let pending = |job: DeliveryJob| PendingJob {
-        id: delivery_id(channel.name(), &origin, happening.ordinal, &job.key),
+        id: delivery_id(channel.name(), &origin, notification.ordinal, &job.key),
         lane: job.lane,
         key: job.key,
         origin,
-        ordinal: happening.ordinal,
-        event: happening.what.name().to_owned(),
-        landed: happening.at.as_millis(),
+        ordinal: notification.ordinal,
+        event: notification.what.name().to_owned(),
+        landed: notification.at.as_millis(),
         not_before: job.not_before.map(Timestamp::as_millis),
         attempts: 0,
         next: None,
         wait: None,
         error: None,
     };
-    Ok(channel.jobs(happening, moment)?.into_iter().map(pending).collect())
+    Ok(channel.jobs(notification, moment)?.into_iter().map(pending).collect())
 }
 
 /// Returns a stored job in the form in which the channel made it.

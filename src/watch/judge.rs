@@ -103,7 +103,7 @@ impl Runner<'_> {
 
     /// Judges a step unless a gate has judged it. Returns false if it has to wait for the record of its push.
     fn judge_unless_known(&mut self, commit: Oid, tip: Oid, pushes: &Pushes<'_>) -> Result<bool, WatchError> {
-        if self.options.vouched.has(&commit) || pushes.landing(&commit, self.registry.branch())?.is_some() {
+        if self.options.judged_commits.has(&commit) || pushes.landing(&commit, self.registry.branch())?.is_some() {
             return Ok(true);
         }
         if pushes.tip().is_some() && self.is_given_time(commit, tip) {
@@ -127,11 +127,11 @@ impl Runner<'_> {
         let registry = Rc::clone(&self.registry);
         let origin = EventOrigin { commit, before: None };
         let step = self.reader.derive(&registry, origin)?;
-        let Some(happening) = self.reader.violation(&registry, &step)? else { return Ok(()) };
-        self.add_jobs(&registry, &happening, origin, tip)?;
+        let Some(notification) = self.reader.violation(&registry, &step)? else { return Ok(()) };
+        self.add_jobs(&registry, &notification, origin, tip)?;
         self.options.counters.violated();
         let text = "a step that no gate has judged breaks rules; `greenroom verify` shows which";
-        self.say(Message::new(MessageLevel::Error, text).with("commit", commit).with("by", &happening.by));
+        self.say(Message::new(MessageLevel::Error, text).with("commit", commit).with("by", &notification.by));
         Ok(())
     }
 }

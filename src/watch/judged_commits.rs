@@ -47,11 +47,11 @@ mod tests {
     #[test]
     fn the_newest_are_remembered_and_no_more() {
         let oid = |n: usize| Oid::from_hex(&format!("{n:040x}")).unwrap();
-        let vouched = JudgedCommits::default();
+        let judged_commits = JudgedCommits::default();
         for n in 0..REMEMBERED + 10 {
-            vouched.judged(&[oid(n), oid(n)]);
+            judged_commits.judged(&[oid(n), oid(n)]);
         }
-        assert!(vouched.has(&oid(10)) && vouched.has(&oid(REMEMBERED + 9)));
-        assert!(!vouched.has(&oid(9)) && !vouched.has(&oid(REMEMBERED + 10)));
+        assert!(judged_commits.has(&oid(10)) && judged_commits.has(&oid(REMEMBERED + 9)));
+        assert!(!judged_commits.has(&oid(9)) && !judged_commits.has(&oid(REMEMBERED + 10)));
     }
 }

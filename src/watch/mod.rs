@@ -92,27 +92,27 @@ pub struct WatchOptions {
     /// The source of time.
     pub clock: Arc<dyn Clock>,
     /// Receives the watcher's messages.
-    pub tell: Reporter,
+    pub reporter: Reporter,
     /// The counters of the watcher.
     pub counters: Arc<Counters>,
     /// Commits that this process has judged itself before it put them on the branch.
-    pub vouched: Arc<JudgedCommits>,
+    pub judged_commits: Arc<JudgedCommits>,
     /// Handles the panic of a thread.
     pub supervisor: Arc<Supervisor>,
 }
 
 impl WatchOptions {
     /// Returns the options of a watcher that runs until it is stopped, with the channels that the registry configures.
-    pub fn new(tell: Reporter) -> Self {
+    pub fn new(reporter: Reporter) -> Self {
         Self {
             once: false,
             fetch: None,
             notices: true,
             source: Arc::new(crate::deliver::channels),
             clock: Arc::new(System::default()),
-            tell,
+            reporter,
             counters: Arc::default(),
-            vouched: Arc::default(),
+            judged_commits: Arc::default(),
             supervisor: Arc::default(),
         }
     }
@@ -203,7 +203,7 @@ impl Watcher {
         let run = move || {
             let ended = run::run(home, &options, &own, &receive);
             if let (Err(e), false) = (&ended, options.once) {
-                (options.tell)(&Message::new(MessageLevel::Error, "nothing is delivered any more").because(e));
+                (options.reporter)(&Message::new(MessageLevel::Error, "nothing is delivered any more").because(e));
             }
             ended
         };

@@ -176,11 +176,11 @@ fn ask(
 ) -> Result<(Vec<PendingJob>, Option<u32>), crate::deliver::DeliverError> {
     let moment = around.moment(now);
     let mut out = Vec::new();
-    for (place, happening) in (0_u32..).zip(&step.happenings).skip(usize::try_from(from).unwrap_or(usize::MAX)) {
+    for (place, notification) in (0_u32..).zip(&step.happenings).skip(usize::try_from(from).unwrap_or(usize::MAX)) {
         if out.len() >= room {
             return Ok((out, Some(place)));
         }
-        out.extend(jobs(channel, happening, step.origin, &moment)?);
+        out.extend(jobs(channel, notification, step.origin, &moment)?);
     }
     Ok((out, None))
 }

@@ -222,10 +222,10 @@ fn gather(registry: &Registry, reader: &mut StepReader, jobs: &[PendingJob]) -> 
     let mut due = Vec::new();
     let mut first = None;
     for job in jobs {
-        match reader.happening(registry, job) {
-            Ok(Some((step, happening))) => {
+        match reader.notification(registry, job) {
+            Ok(Some((step, notification))) => {
                 first.get_or_insert(step);
-                due.push((job.clone(), happening));
+                due.push((job.clone(), notification));
             }
             Ok(None) if due.is_empty() && job.event == SUSPENDED => {
                 return Ok(JobBatch::Past("not sent: the webhook was resumed meanwhile"));
@@ -266,7 +266,7 @@ fn attempt(
     let due: Vec<DueJob<'_>> = jobs
         .iter()
         .zip(&asked)
-        .map(|((pending, happening), job)| DueJob { id: &pending.id, happening, job, attempt: pending.attempts })
+        .map(|((pending, notification), job)| DueJob { id: &pending.id, notification, job, attempt: pending.attempts })
         .collect();
     let moment = around.moment(clock.now());
     catch_unwind(AssertUnwindSafe(|| channel.send(&due, &moment))).unwrap_or_else(|_| BatchOutcome {

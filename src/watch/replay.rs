@@ -71,7 +71,7 @@ pub enum Failure {
 struct ReplayTask {
     channel: Arc<dyn Channel>,
     job: PendingJob,
-    happening: Notification,
+    notification: Notification,
     roots: (Option<Oid>, Option<Oid>),
 }
 
@@ -156,16 +156,16 @@ fn feed(
         let step = reader.derive(registry, origin)?;
         let around = StepSnapshots::of(registry, &step, root)?;
         let moment = around.moment(options.clock.now());
-        for happening in step.happenings.iter().filter(|h| is_wanted(h, wanted)) {
+        for notification in step.happenings.iter().filter(|h| is_wanted(h, wanted)) {
             for channel in channels {
-                for job in jobs(&**channel, happening, origin, &moment)? {
+                for job in jobs(&**channel, notification, origin, &moment)? {
                     let Some(sender) = senders.get(hand(channel.name(), &job.lane, senders.len())) else {
                         hear(Replayed { channel: channel.name().to_owned(), job, outcome: None });
                         continue;
                     };
-                    let (channel, happening) = (Arc::clone(channel), happening.clone());
+                    let (channel, notification) = (Arc::clone(channel), notification.clone());
                     // A thread that ended has reported the reason.
-                    let _ = sender.send(ReplayTask { channel, job, happening, roots: step.roots() });
+                    let _ = sender.send(ReplayTask { channel, job, notification, roots: step.roots() });
                 }
             }
         }
@@ -174,9 +174,9 @@ fn feed(
     Ok(())
 }
 
-fn is_wanted(happening: &Notification, wanted: &Replay) -> bool {
-    let named = wanted.event.as_ref().is_none_or(|p| index::matches(p, happening.what.name()));
-    let model = match &happening.what {
+fn is_wanted(notification: &Notification, wanted: &Replay) -> bool {
+    let named = wanted.event.as_ref().is_none_or(|p| index::matches(p, notification.what.name()));
+    let model = match &notification.what {
         NotificationKind::Event(event) => event.model(),
         NotificationKind::RuleViolated { .. }
         | NotificationKind::HistoryRewritten { .. }
@@ -224,7 +224,7 @@ fn send(
     let job = job_of(&parcel.job);
     let mut waits = TRIES.iter();
     for attempt in 0.. {
-        let due = DueJob { id: &parcel.job.id, happening: &parcel.happening, job: &job, attempt };
+        let due = DueJob { id: &parcel.job.id, notification: &parcel.notification, job: &job, attempt };
         let sent = parcel.channel.send(&[due], &around.moment(options.clock.now()));
         let (why, after) = match sent.outcome {
             AttemptOutcome::Delivered(said) => return Ok(said),

@@ -92,7 +92,7 @@ pub(super) fn run(
                 let text = "the registry has moved, and the watcher follows it";
                 let message =
                     Message::new(MessageLevel::Info, text).with("branch", &place.branch).with("folder", &place.at);
-                (options.tell)(&message);
+                (options.reporter)(&message);
                 home = WatchedBranch { branch: place.branch, at: place.at, ..home };
             }
         }
@@ -149,7 +149,7 @@ fn take_over(registry: &Registry, outbox: &Outbox, options: &WatchOptions) -> Re
         let goes_on = registry.repo().first_parents(tip)?.any(|step| step.is_ok_and(|s| s.commit == told));
         if goes_on && other.hand_over(outbox)? {
             let text = "continues with the state of deliveries from the registry's former location";
-            (options.tell)(&Message::new(MessageLevel::Info, text).with("commit", told.short()));
+            (options.reporter)(&Message::new(MessageLevel::Info, text).with("commit", told.short()));
             break;
         }
     }
@@ -165,7 +165,7 @@ fn begin_notices(
         Ok(notices) => Some(notices),
         Err(why) => {
             let text = "no notifications of the file system; the branch is checked every few seconds";
-            (options.tell)(&Message::new(MessageLevel::Warn, text).with("error", why));
+            (options.reporter)(&Message::new(MessageLevel::Warn, text).with("error", why));
             None
         }
     }
@@ -188,7 +188,7 @@ fn stand_by(
         }
         if !told {
             let text = "another process delivers for this registry; this process stands by";
-            (options.tell)(&Message::new(MessageLevel::Info, text));
+            (options.reporter)(&Message::new(MessageLevel::Info, text));
             told = true;
         }
         match signals.recv_timeout(STAND_BY) {
@@ -215,7 +215,7 @@ impl<'o> Runner<'o> {
             None => {
                 // On the first start, earlier events are not sent.
                 let text = "first start for this registry: only events from now on are delivered";
-                (options.tell)(&Message::new(MessageLevel::Info, text).with("commit", tip.short()));
+                (options.reporter)(&Message::new(MessageLevel::Info, text).with("commit", tip.short()));
                 outbox.begin(LOOKED, Cursor::after(tip), &lead)?
             }
         };
@@ -397,7 +397,7 @@ impl<'o> Runner<'o> {
     }
 
     pub(super) fn say(&self, message: Message) {
-        (self.options.tell)(&message);
+        (self.options.reporter)(&message);
     }
 
     /// Updates the counters.

@@ -24,13 +24,13 @@ pub(super) fn start(
     signals: Sender<Signal>,
 ) -> Result<Upstream, WatchError> {
     let (alive, dropped) = channel::<()>();
-    let (home, tell) = (home.clone(), options.tell.clone());
+    let (home, reporter) = (home.clone(), options.reporter.clone());
     if options.once {
         // New commits must be delivered in this run.
         let fetched = fetch(&home);
         if let Err(why) = &fetched {
             let text = "new commits of the upstream could not be fetched";
-            tell(&Message::new(MessageLevel::Error, text).with("error", why));
+            reporter(&Message::new(MessageLevel::Error, text).with("error", why));
         }
         return Ok(Upstream { alive, is_behind: fetched.is_err() });
     }
@@ -46,7 +46,7 @@ pub(super) fn start(
                 }
                 Err(why) if last.as_ref() != Some(&why) => {
                     let text = "new commits of the upstream could not be fetched; the watcher tries again";
-                    tell(&Message::new(MessageLevel::Error, text).with("error", &why));
+                    reporter(&Message::new(MessageLevel::Error, text).with("error", &why));
                     last = Some(why);
                 }
                 Err(_) => {}

@@ -93,7 +93,7 @@ fn register_names_all_that_cannot_be_stored_and_says_what_is_no_model_folder() {
         said.matches("control and invisible characters").count() + said.matches("is a symbolic link").count(),
         10
     );
-    refused(&sandbox, "register m s3://bucket/m", 2, &["'s3://bucket/m' is an address", "--source URI"]);
+    refused(&sandbox, "register m s3://bucket/m", 2, &["'s3://bucket/m' is a URI", "--source URI"]);
     refused(&sandbox, "register m file:///srv/m", 2, &["give the path of the folder: /srv/m"]);
     let local = ["register", "m", "runs:/0123/model", "--tracking-uri", "sqlite:///x.db"];
     let said = sandbox.alice().within("r").greenroom(local).code(2).stderr().to_owned();
@@ -130,7 +130,7 @@ fn a_name_of_another_kind_or_time_is_hinted_at() {
     }
     refused(&sandbox, "show later@{HEAD~1}", 3, &["`greenroom log later` shows when"]);
     refused(&sandbox, "show credlt", 3, &["did you mean 'credit'?"]);
-    refused(&sandbox, "search versions colour='red'", 2, &["also alias, stage, description", "metrics.KEY"]);
+    refused(&sandbox, "search versions colour='red'", 2, &["also has alias, stage, description", "metrics.KEY"]);
     let typo = run(&sandbox, "stage set Prodution --approvals 1 -n", 0);
     assert!(typo.stderr().contains("if Production was meant, name that"), "{}", typo.stderr());
     assert!(typo.stdout().contains("declare the stage Prodution"), "{}", typo.stdout());

@@ -140,7 +140,7 @@ fn a_signature_that_a_stage_asks_for_is_one_by_a_key_of_people() {
     let path = world.key("bob");
     world.by("alice").run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", &path]).success();
     world.lands(&world.by("alice"), "stage set Production --require-signed");
-    world.refused(&world.signing("bob", "bob"), "transition churn 1 Production", &["signed"]);
+    world.refused(&world.signing("bob", "bob"), "transition churn 1 Production", &["must sign"]);
     world.lands(&world.by("alice"), &format!("person set bob --key {path}.pub"));
     world.lands(&world.signing("bob", "bob"), "transition churn 1 Production");
 }

@@ -196,8 +196,8 @@ impl Case {
         let diff = diff(&before, &after, CompareLimits::default()).expect("the trees are whole");
         let user = |s: &String| UserName::new(s.clone()).expect("a person's id");
         let authors: BTreeSet<UserName> = self.author.iter().map(user).collect();
-        let vouched = if self.vouched { authors.clone() } else { BTreeSet::new() };
-        let actor = Actor { authors, vouched, ..Actor::of(user(&self.actor)) };
+        let proven_authors = if self.vouched { authors.clone() } else { BTreeSet::new() };
+        let actor = Actor { authors, proven_authors, ..Actor::of(user(&self.actor)) };
         let at = self.at.map_or_else(|| AT.to_owned(), |t| t.to_string());
         let at: Timestamp = at.parse().expect("a time");
         let proposal = (!self.proposed_by.is_empty()).then(|| self.branch(&store, name, &before, &after));

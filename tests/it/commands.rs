@@ -280,7 +280,7 @@ fn named_approvers_need_no_other_right() {
     r.grant(&[("bob", "CAN_READ"), ("carol", "CAN_READ"), ("dave", "CAN_MANAGE_PRODUCTION_VERSIONS")]);
     r.alice("access group risk --add carol");
     r.alice("stage set Production --approver group:risk");
-    r.refused("dave", 5, "transition churn 1 Production", "then others approve: carol (");
+    r.refused("dave", 5, "transition churn 1 Production", "let others approve the request: carol (");
     r.by("bob", 0, "request create churn 1 Production");
     r.refused("bob", 5, "request approve churn 1", "bob may not approve");
     r.by("dave", 0, "request approve churn 1");
@@ -536,7 +536,7 @@ fn one_condition_of_a_rule_is_taken_away_again() {
     let rule = stages.as_array().into_iter().flatten().find(|s| s["stage"] == "Production").expect("the stage");
     assert_eq!(rule["rule"]["require"]["metrics"], json!({"f1": ">= 0.5"}));
     assert_eq!(rule["rule"]["require"]["tags"], json!({}));
-    registry.refused("alice", 3, "stage set Production --drop-metric auc", "does not ask for the metric 'auc'");
+    registry.refused("alice", 3, "stage set Production --drop-metric auc", "does not require the metric 'auc'");
 }
 
 #[test]

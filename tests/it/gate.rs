@@ -210,7 +210,7 @@ fn who_pushed_a_branch_himself_is_proven_to_have_made_it() {
     let judged = world.push(BOB);
     lands(&judged);
     let actor = judged.steps[0].actor.as_ref().expect("someone");
-    assert_eq!((actor.user.as_str(), actor.vouched.iter().next().map(|u| u.as_str())), ("bob", Some("alice")));
+    assert_eq!((actor.user.as_str(), actor.proven_authors.iter().next().map(|u| u.as_str())), ("bob", Some("alice")));
 }
 
 #[test]

@@ -220,7 +220,7 @@ fn advice_names_only_people_whose_approval_counts() {
     let alice = by(&sandbox, "alice");
     told(&alice, "stage set Production --approver dave --approver bob");
     let said = alice.greenroom("transition churn 2 Production".split(' ')).code(5);
-    assert!(said.stderr().contains("then others approve: bob, dave ("), "{}", said.stderr());
+    assert!(said.stderr().contains("let others approve the request: bob, dave ("), "{}", said.stderr());
     told(&alice, "person add erin --email erin@example.org");
     told(&alice, "access grant erin read");
     let said = by(&sandbox, "erin").greenroom("request approve churn 2".split(' ')).code(5);
@@ -300,5 +300,5 @@ fn a_key_stays_with_its_person_after_its_removal_from_the_file() {
     sandbox.write("r/people/bob.toml", "emails = [\"bob@example.org\"]\n");
     alice.git(["commit", "--quiet", "--all", "-m", "take the key out"]).success();
     let said = alice.greenroom(["person", "set", "carol", "--key", key]).code(5);
-    assert!(said.stderr().contains("was bob's") && said.stderr().contains("[person-id]"), "{}", said.stderr());
+    assert!(said.stderr().contains("belonged to bob") && said.stderr().contains("[person-id]"), "{}", said.stderr());
 }

@@ -5,6 +5,7 @@ mod circles;
 mod layers;
 mod rust;
 mod text;
+mod words;
 
 use std::fmt;
 use std::fs;
@@ -103,14 +104,12 @@ const CIRCLES: &[circles::Reason] = &[
         "one judgement of a URI in two files: plain and disguised credentials",
     ),
     (
-        &[
-            "src/rules/access.rs",
-            "src/rules/alias.rs",
-            "src/rules/merge.rs",
-            "src/rules/rewrite.rs",
-            "src/rules/stage.rs",
-        ],
-        "a permission may depend on a stage rule or an alias rule, and these on who manages the model",
+        &["src/rules/access.rs", "src/rules/alias.rs", "src/rules/merge.rs", "src/rules/rewrite.rs"],
+        "a permission may depend on an alias rule, and that rule on the managers of the model",
+    ),
+    (
+        &["src/rules/approvals.rs", "src/rules/leaving.rs", "src/rules/making_way.rs", "src/rules/stage.rs"],
+        "one judgement of a transition in four files: entering, leaving, archiving beside it, and the count of approvals",
     ),
     (
         &["src/server/api/greenroom_api/feed.rs", "src/server/api/greenroom_api/stream.rs"],
@@ -124,7 +123,10 @@ const CIRCLES: &[circles::Reason] = &[
         &["src/gate/ids.rs", "src/gate/judge.rs", "src/gate/pushed_files.rs"],
         "the judgement of a step carries the used ids and the files that arrive",
     ),
-    (&["src/gate/branch_start.rs", "src/gate/push.rs"], "the first push of a branch is a push"),
+    (
+        &["src/gate/branch_start.rs", "src/gate/lost.rs", "src/gate/push.rs"],
+        "the first push of a branch, and a push of lost commits, are pushes",
+    ),
     (&["src/cli/people/notifications.rs", "src/cli/people/notifications_test.rs"], "one command in two files"),
     (
         &["src/deliver/mail/approval_prompt.rs", "src/deliver/mail/draft.rs"],
@@ -283,6 +285,11 @@ fn the_panic_of_a_thread_is_noticed() {
 fn no_file_names_the_machine_it_was_written_on() {
     let folders = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!(env!("CARGO_MANIFEST_DIR"), "/")];
     settle(committed_texts().iter().flat_map(|source| text::judge_host_paths(source, &folders)).collect());
+}
+
+#[test]
+fn texts_use_the_words_of_the_glossary() {
+    settle(committed_texts().iter().flat_map(words::judge).collect());
 }
 
 #[test]

@@ -439,7 +439,7 @@ fn a_fresh_clone_says_that_the_files_are_not_there() {
     for line in [&["verify"][..], &["verify", "--files"][..]] {
         let text = clone.greenroom(line).success().stdout().to_owned();
         assert!(
-            text.contains("not checked: a stored file: it is not here; `git lfs fetch --all` fetches it"),
+            text.contains("not checked: a stored file, because it is not here (`git lfs fetch --all` fetches it)"),
             "{text}"
         );
         assert!(text.contains(", 1 stored file, not checked because none is here."), "{text}");

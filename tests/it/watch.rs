@@ -103,7 +103,7 @@ pub fn ids_are_true(told: &[Told]) {
     let mut by_id = std::collections::BTreeMap::new();
     let mut by_text = std::collections::BTreeMap::new();
     for t in told {
-        let thing = (t.channel.clone(), t.happening.clone(), t.text.clone());
+        let thing = (t.channel.clone(), t.notification.clone(), t.text.clone());
         assert_eq!(by_id.entry(t.id.clone()).or_insert_with(|| thing.clone()), &thing, "one id, two things");
         assert_eq!(by_text.entry(thing).or_insert_with(|| t.id.clone()), &t.id, "one thing, two ids");
     }

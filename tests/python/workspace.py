@@ -313,7 +313,7 @@ def permissions(w, bob, dave):
     bob.model_registry.update_model("wine", description="Bob may")
     r.set_permissions(model)
     same(grants(r.get_permissions(model)), all_of_them)
-    # Who manages the registry needs no grant of his own; anybody else gets one on what he registers.
+    # A person who manages the registry needs no grant; other people get one on the models that they register.
     dave.model_registry.create_model("daves")
     own = dave.model_registry.get_model("daves").registered_model_databricks
     same(grants(dave.model_registry.get_permissions(own.id))["dave"], [("CAN_MANAGE", False)])
@@ -343,7 +343,7 @@ def permissions(w, bob, dave):
     same(list(dave.model_registry.list_models()), [])
     refused(PermissionDenied, "permission", dave.model_registry.get_permissions, "root")
     refused(PermissionDenied, "CAN_MANAGE", bob.model_registry.update_permissions, "root", access_control_list=[])
-    refused(InvalidState, "Nobody would manage", r.set_permissions, "root")
+    refused(InvalidState, "would have no administrator", r.set_permissions, "root")
 
 
 def mlflow_through_databricks():

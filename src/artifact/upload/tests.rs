@@ -190,6 +190,6 @@ fn who_is_too_late_to_make_an_upload_works_on_the_one_that_is_there() -> Outcome
     drop(second);
     fs::remove_dir_all(bench.uploads.folder(&bench.id))?;
     bench.uploads.forget_removed(&bench.id);
-    assert!(matches!(bench.names(), Err(UploadError::Unknown(_))), "what somebody removed by hand is gone");
+    assert!(matches!(bench.names(), Err(UploadError::Unknown(_))), "a file that was removed by hand is gone");
     Ok(())
 }

@@ -59,9 +59,9 @@ pub(in crate::cli) fn run(args: &WatchArgs, session: &mut Session) -> Result<Exi
         crate::cli::git_host::hook::warn_without_gate(registry.repo())?;
         let home = WatchedBranch::of(registry);
         let shown = home.git_dir.display().to_string();
-        let tell = tell(json, several.then(|| shown.clone()), args.once);
+        let reporter = reporter(json, several.then(|| shown.clone()), args.once);
         let supervisor = Arc::clone(&supervisor);
-        let options = WatchOptions { once: args.once, fetch: args.fetch, supervisor, ..WatchOptions::new(tell) };
+        let options = WatchOptions { once: args.once, fetch: args.fetch, supervisor, ..WatchOptions::new(reporter) };
         if !args.once && !json {
             session.out.line(format!("Watching {} of {}", one_line(short(&home.branch)), one_line(&shown)));
         }
@@ -117,7 +117,7 @@ fn short(branch: &str) -> &str {
 }
 
 /// Prints the watcher's messages to standard error: one line each, as text or as JSON.
-fn tell(json: bool, of: Option<String>, quiet: bool) -> Reporter {
+fn reporter(json: bool, of: Option<String>, quiet: bool) -> Reporter {
     Arc::new(move |message: &Message| {
         if quiet && message.level == MessageLevel::Info {
             return;

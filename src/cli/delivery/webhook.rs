@@ -408,9 +408,9 @@ fn changed(before: &Webhook, new: &NewWebhook) -> Webhook {
 fn test(args: &TestArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let webhook = find(&registry, &args.id)?;
-    let asker = session.asker(&registry, None)?;
+    let change_author = session.change_author(&registry, None)?;
     let now = crate::clock::now();
-    let trial = TestDelivery::new(&webhook, args.event.as_deref(), &asker.user, now, &registry.snapshot()?)?;
+    let trial = TestDelivery::new(&webhook, args.event.as_deref(), &change_author.user, now, &registry.snapshot()?)?;
     let answer = trial.send(&Outgoing::of(&registry)?)?;
     let body = String::from_utf8_lossy(&answer.body);
     let arrived = (200..300).contains(&answer.status);

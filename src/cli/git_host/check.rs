@@ -117,24 +117,26 @@ fn check_files(args: &CheckArgs, session: &mut Session) -> Result<Exit, CliError
     let path = args.what.as_ref().map(|p| session.path(p));
     let start = path.as_deref().map_or_else(|| session.dir(), |p| folder_of(p).to_owned());
     let registry = index::indexed(Registry::discover(&start)?);
-    let asker = match session.asker(&registry, args.named.as_ref()) {
+    let change_author = match session.change_author(&registry, args.named.as_ref()) {
         // The person of `--as` is also the committer.
-        Ok(asker) if args.named.is_some() => Some(ChangeAuthor { committer: asker.author.clone(), ..asker }),
-        Ok(asker) => Some(asker),
+        Ok(change_author) if args.named.is_some() => {
+            Some(ChangeAuthor { committer: change_author.author.clone(), ..change_author })
+        }
+        Ok(change_author) => Some(change_author),
         // Files can be checked even where git has no identity.
         Err(_) if args.named.is_none() && matches!(registry.repo().identity(), Err(GitError::NoIdentity)) => None,
         Err(e) => return Err(e),
     };
-    let now = asker.as_ref().map_or_else(clock::now, |a| session.now(&a.committer));
-    let mut lint = registry.lint(asker.as_ref(), now)?;
-    committed(&registry, asker.as_ref().map(|a| &a.committer), now, &mut lint)?;
+    let now = change_author.as_ref().map_or_else(clock::now, |a| session.now(&a.committer));
+    let mut lint = registry.lint(change_author.as_ref(), now)?;
+    committed(&registry, change_author.as_ref().map(|a| &a.committer), now, &mut lint)?;
     if let Some(path) = &path {
         let within = within(&registry, path)?;
         let told = |p: &str| p.starts_with(&within) || format!("{p}/") == within;
         lint.faults.retain(|f| told(&f.problem.path));
         lint.warnings.retain(|w| told(&w.path));
     }
-    if asker.is_none() && !lint.changed.is_empty() {
+    if change_author.is_none() && !lint.changed.is_empty() {
         let message = "git does not know who you are, so permissions and stage rules were not asked";
         lint.warnings.push(Problem::of_file("", "identity", message).help("git config --global user.email …"));
     }

@@ -127,7 +127,8 @@ fn of_sending(registry: &Registry) -> Check {
     let remote = one_line(&unsent.remote).into_owned();
     if unsent.files > 0 {
         let versions = listed(&unsent.versions, LISTED);
-        let message = format!("{} stored file(s) have not been sent to {remote}: those of {versions}", unsent.files);
+        let files = counted(unsent.files, "stored file");
+        let message = format!("{files} not sent to {remote} yet: those of {versions}");
         let help = format!("git push {remote}; if its commits are there already: git lfs push --all {remote}");
         return check(CheckState::Warn, message, &help);
     }
@@ -244,5 +245,5 @@ fn of_mail(registry: &Registry) -> Check {
         several => format!(", and {} more addresses", several - 1),
     };
     let message = format!("mail to {address} is refused ({} times): {}{more}", first.times, first.why);
-    check(CheckState::Warn, message, "greenroom person set ID --email … --remove-email …, or mend the mailbox")
+    check(CheckState::Warn, message, "greenroom person set ID --email … --remove-email …, or repair the mailbox")
 }

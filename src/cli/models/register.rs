@@ -174,11 +174,11 @@ fn would_pass(
     model: &ModelName,
     new: &NewVersion,
 ) -> Result<(), CliError> {
-    let asker = session.asker(registry, change.person())?;
-    let now = session.now(&asker.committer);
+    let change_author = session.change_author(registry, change.person())?;
+    let now = session.now(&change_author.committer);
     let action = Action::CreateVersion { model: model.clone(), new: Box::new(new.clone()) };
     let options = ChangeOptions { dry_run: true, ..ChangeOptions::default() };
-    let outcome = registry.change(&asker, &[action], now, &options)?;
+    let outcome = registry.change(&change_author, &[action], now, &options)?;
     if outcome.verdict.passes() || change.is_dry_run() {
         return Ok(());
     }

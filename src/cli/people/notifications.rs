@@ -187,7 +187,7 @@ pub(in crate::cli) fn known(registry: &Registry, user: &UserName) -> Result<Pers
 /// Changes the file of the person who runs the command, in one commit.
 fn of_person(session: &mut Session, args: &ChangeArgs, change: impl FnOnce(&mut Person)) -> Result<Exit, CliError> {
     let registry = session.registry()?;
-    let user = session.asker(&registry, args.person())?.user;
+    let user = session.change_author(&registry, args.person())?.user;
     let before = known(&registry, &user)?;
     let mut person = before.clone();
     change(&mut person);
@@ -226,7 +226,7 @@ struct Row {
 
 fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
-    let user = session.asker(&registry, args.person.as_ref())?.user;
+    let user = session.change_author(&registry, args.person.as_ref())?.user;
     let person = known(&registry, &user)?;
     let rows = rows(session, &registry, &user, &person)?;
     let snapshot = registry.snapshot()?;

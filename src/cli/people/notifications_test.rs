@@ -16,7 +16,7 @@ pub(in crate::cli) fn run(to: Option<&str>, session: &mut Session) -> Result<Exi
     let given = match to {
         Some(to) => to.to_owned(),
         None => {
-            let user = session.asker(&registry, None)?.user;
+            let user = session.change_author(&registry, None)?.user;
             let person = super::notifications::known(&registry, &user)?;
             let first = person.emails.first().map(|e| e.as_str().to_owned());
             first.ok_or_else(|| CliError::usage(format!("{user} has no e-mail address; give an address")))?

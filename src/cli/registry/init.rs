@@ -91,9 +91,9 @@ pub(in crate::cli) fn run(args: InitArgs, session: &mut Session) -> Result<Exit,
         aliases: std::collections::BTreeMap::new(),
     };
     let maker = Person { name: text(&author.name)?, emails: [text(&author.email)?].into(), ..Person::default() };
-    let asker = ChangeAuthor { user, author, committer };
+    let change_author = ChangeAuthor { user, author, committer };
     let options = ChangeOptions { comment: args.change.text()?.as_str().to_owned(), ..ChangeOptions::default() };
-    let outcome = registry.change(&asker, &[Action::CreateRegistry { settings, maker }], now, &options)?;
+    let outcome = registry.change(&change_author, &[Action::CreateRegistry { settings, maker }], now, &options)?;
     if at.trim_end_matches('/').contains('/') {
         // A top-level folder is found by a look at the root; a deeper one needs this setting.
         registry.repo().set_own(NAMED_FOLDERS, &[at.trim_end_matches('/')])?;
@@ -104,7 +104,7 @@ pub(in crate::cli) fn run(args: InitArgs, session: &mut Session) -> Result<Exit,
         session.out.line(format!(
             "Made a registry in {}; {} manages it.",
             crate::text::one_line(&real.to_string_lossy()),
-            asker.user
+            change_author.user
         ));
     }
     change::print(session, &outcome, false)

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::review;
+use super::answer;
 use crate::cli::terminal::report::CliError;
 use crate::cli::terminal::session::Session;
 use crate::clock;
@@ -87,7 +87,7 @@ impl Waits {
         let who = || if self.people.is_empty() { "nobody who could give it".to_owned() } else { names(&self.people) };
         let mut out = match (self.approvals, self.people.as_slice()) {
             (0, _) if !self.obstacles.is_empty() => Vec::new(),
-            (0, []) => vec!["a person who may make the transition; there is nobody".to_owned()],
+            (0, []) => vec!["a person who may make the transition; no person may".to_owned()],
             (0, _) => vec![format!("one of {} to complete it with `greenroom request approve`", who())],
             (many, []) => {
                 vec![format!("{}; nobody could give {}", counted(many), if many == 1 { "it" } else { "them" })]
@@ -161,7 +161,7 @@ impl JudgedRequest {
         let (about, request) = ((&self.model, self.version), &self.request);
         for (i, review) in request.review.iter().enumerate() {
             let Some(why) = self.objections.get(i).copied().flatten() else { continue };
-            let told = review::reason(session, registry, (snapshot, &view), about, (request, review), why)?;
+            let told = answer::reason(session, registry, (snapshot, &view), about, (request, review), why)?;
             if let Some(reason) = self.reasons.get_mut(i) {
                 *reason = Some(told);
             }

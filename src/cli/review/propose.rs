@@ -73,14 +73,20 @@ pub(in crate::cli) fn run(
         _ => return Err(CliError::usage("a branch can only propose a transition or a change of an alias")),
     };
     let registry = session.registry()?;
-    let asker = session.asker(&registry, change.person())?;
+    let change_author = session.change_author(&registry, change.person())?;
     let base = branch.base(&registry)?;
     let base = base.ok_or_else(|| CliError::new(Exit::Failed, "there is no commit for the branch to start from"))?;
     mergeable(&registry, base, action)?;
     let name = branch.name().filter(|n| !n.is_empty()).map_or_else(|| usual(model, &what), str::to_owned);
     let comment = change.text()?.as_str().to_owned();
     let options = ChangeOptions { comment, dry_run: change.is_dry_run(), relaxed: change.is_relaxed() };
-    let made = registry.propose(&asker, (model, action), (&name, base), session.now(&asker.committer), &options);
+    let made = registry.propose(
+        &change_author,
+        (model, action),
+        (&name, base),
+        session.now(&change_author.committer),
+        &options,
+    );
     let made = made.map_err(|e| match e {
         RegistryError::BranchExists { branch } => {
             CliError::from(RegistryError::BranchExists { branch: branch.clone() })

@@ -2,9 +2,9 @@
 
 use clap::{Args, Subcommand};
 
+use super::answer;
 use super::judged_request::{Closings, JudgedRequest, Waits};
 use super::propose::{self, BranchArgs};
-use super::review;
 use crate::action::{Action, Hindered, RequestSelector};
 use crate::apply::{self, Refusal};
 use crate::cli::terminal::change::{self, ChangeArgs};
@@ -163,7 +163,7 @@ pub(in crate::cli) fn run(command: RequestCommand, session: &mut Session) -> Res
             let (model, version, which) = meant(session, &a.which)?;
             let (comment, archive_existing) = (a.change.text()?, a.archive_existing);
             if a.print {
-                review::print(session, (&model, version), &which, a.change.person(), comment)?;
+                answer::print(session, (&model, version), &which, a.change.person(), comment)?;
                 return Ok(Exit::Ok);
             }
             warnings = approval_obstacles(session, &a.change, &model, version, (&which, archive_existing))?;
@@ -205,12 +205,12 @@ fn open_request(
     which: &RequestSelector,
 ) -> Result<Option<Request>, CliError> {
     let registry = session.registry()?;
-    let asker = session.asker(&registry, change.person())?;
+    let change_author = session.change_author(&registry, change.person())?;
     let snapshot = registry.snapshot()?;
     let Some(view) = snapshot.model(model)?.map(|view| view.version(version)).transpose()?.flatten() else {
         return Ok(None);
     };
-    Ok(apply::open_request(&view, model, which, &asker.user).ok())
+    Ok(apply::open_request(&view, model, which, &change_author.user).ok())
 }
 
 /// Prints how many approvals an open request has, and what it waits for.
@@ -246,12 +246,12 @@ fn obstacles_of(
     to: &Stage,
 ) -> Result<Vec<String>, CliError> {
     let registry = session.registry()?;
-    let asker = session.asker(&registry, change.person())?;
-    let now = session.now(&asker.committer);
+    let change_author = session.change_author(&registry, change.person())?;
+    let now = session.now(&change_author.committer);
     let snapshot = registry.snapshot()?;
     let (Some(view), Ok(to)) = (snapshot.model(model)?, apply::target(&snapshot, to)) else { return Ok(Vec::new()) };
     let mut out = obstacles::missing(&snapshot, &view, version, &to, now)?;
-    out.extend(obstacles::own_approval(&snapshot, &asker.user, model, &view.stage_of(version)?, &to)?);
+    out.extend(obstacles::own_approval(&snapshot, &change_author.user, model, &view.stage_of(version)?, &to)?);
     Ok(out)
 }
 
@@ -265,22 +265,22 @@ fn approval_obstacles(
     (which, archive_existing): (&RequestSelector, bool),
 ) -> Result<Vec<String>, CliError> {
     let registry = session.registry()?;
-    let asker = session.asker(&registry, change.person())?;
+    let change_author = session.change_author(&registry, change.person())?;
     let snapshot = registry.snapshot()?;
     let Some(view) = snapshot.model(model)? else { return Ok(Vec::new()) };
     let Some(request) = open_request(session, change, model, version, which)? else { return Ok(Vec::new()) };
-    let now = session.now(&asker.committer);
+    let now = session.now(&change_author.committer);
     let obstacles = obstacles::obstacles(&snapshot, &view, version, &request.to, now)?;
     let mut out: Vec<String> = obstacles.iter().map(obstacles::Obstacle::to_reviewer).collect();
     let from = view.stage_of(version)?;
-    let is_complete = approvals::would_complete(&snapshot, &view, (model, version), &request, &asker.user)?;
+    let is_complete = approvals::would_complete(&snapshot, &view, (model, version), &request, &change_author.user)?;
     if !out.is_empty() && is_complete {
         let message = format!("the request has all approvals that it takes, but version {version} does not move yet");
         out.insert(0, message);
     }
     // The requester may complete a request that others approved.
-    if request.created_by == asker.user && !is_complete {
-        out.extend(obstacles::own_approval(&snapshot, &asker.user, model, &from, &request.to)?);
+    if request.created_by == change_author.user && !is_complete {
+        out.extend(obstacles::own_approval(&snapshot, &change_author.user, model, &from, &request.to)?);
     }
     if archive_existing && !request.archive_existing && !is_complete {
         out.push(format!(
@@ -380,7 +380,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     session.note_edits(&registry, args.at.as_deref());
     let snapshot = registry.as_of(args.at.as_deref())?;
-    let me = if args.mine || args.waiting { Some(session.asker(&registry, None)?.user) } else { None };
+    let me = if args.mine || args.waiting { Some(session.change_author(&registry, None)?.user) } else { None };
     let States(state) = args.state;
     let (model, version) = scope(&snapshot, &args.words)?;
     let mut closings = Closings::new(session, &registry);

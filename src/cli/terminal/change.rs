@@ -92,10 +92,10 @@ pub(in crate::cli) fn run(
     comment: String,
     warnings: &[String],
 ) -> Result<Exit, CliError> {
-    let asker = session.asker(registry, args.named.as_ref())?;
-    let now = session.now(&asker.committer);
+    let change_author = session.change_author(registry, args.named.as_ref())?;
+    let now = session.now(&change_author.committer);
     let options = ChangeOptions { comment, dry_run: args.dry_run, relaxed: args.relaxed };
-    let outcome = registry.change(&asker, actions, now, &options)?;
+    let outcome = registry.change(&change_author, actions, now, &options)?;
     let warnings: Vec<String> = warnings.iter().cloned().chain(doubts(registry, &outcome)?).collect();
     print_with(session, &outcome, args.dry_run, &warnings)
 }

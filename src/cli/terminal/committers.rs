@@ -34,6 +34,6 @@ impl<'r> History<'r> {
 }
 
 /// Names the committer if that is another person than the author.
-pub(in crate::cli) fn landed_by(lander: Option<&str>) -> String {
-    lander.map_or_else(String::new, |by| format!(", committed by {}", one_line(by)))
+pub(in crate::cli) fn landed_by(committer: Option<&str>) -> String {
+    committer.map_or_else(String::new, |by| format!(", committed by {}", one_line(by)))
 }

@@ -165,7 +165,7 @@ impl Session {
     }
 
     /// The person who acts: git's identity, or the person of `--as` with git's committer.
-    pub(in crate::cli) fn asker(
+    pub(in crate::cli) fn change_author(
         &self,
         registry: &Registry,
         named: Option<&UserName>,

@@ -40,12 +40,12 @@ impl ApprovalPrompt {
     /// Describes the request that an event created. `None` if the request is no longer open. `url` is the address of
     /// the server.
     pub(super) fn of(
-        happening: &Notification,
+        notification: &Notification,
         topic: &Topic,
         moment: &DeliveryContext<'_>,
         url: Option<&str>,
     ) -> Result<Option<Self>, DeliverError> {
-        let Some(request) = open_request(happening, topic, moment)? else { return Ok(None) };
+        let Some(request) = open_request(notification, topic, moment)? else { return Ok(None) };
         let Some(view) = moment.tip.model(&topic.name)? else { return Ok(None) };
         let from = view.stage_of(topic.version)?;
         let file = view.version(topic.version)?.map_or(Ok(None), |v| v.file())?.and_then(|f| f.value);

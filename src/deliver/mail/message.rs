@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 ///
 /// When Lettre cannot build the message; the text says why.
 pub fn build(
-    letter: &MailDraft,
+    draft: &MailDraft,
     id: &str,
     to: (&str, &Address),
     mail: &MailSettings,
@@ -33,23 +33,23 @@ pub fn build(
         .from(mail.from.clone())
         .to(mailbox(to.0, to.1))
         .date(time(now))
-        .subject(one_line(&letter.subject).into_owned())
+        .subject(one_line(&draft.subject).into_owned())
         .message_id(Some(format!("<{id}@{domain}>")))
         .raw_header(header("Auto-Submitted", "auto-generated"))
         .raw_header(header("Precedence", "bulk"))
         .raw_header(header("List-Id", &format!("<{}.greenroom.{domain}>", registry.id)));
-    if let Some(thread) = &letter.thread {
+    if let Some(thread) = &draft.thread {
         let root = format!("<{}@{domain}>", digest(thread));
         builder = builder.in_reply_to(root.clone()).references(root);
     }
-    if let Some(link) = &letter.farewell.link {
+    if let Some(link) = &draft.farewell.link {
         builder = builder.raw_header(exact("List-Unsubscribe", &format!("<{link}>")));
         // RFC 8058 allows one-click unsubscription over HTTPS only.
         if link.starts_with("https://") {
             builder = builder.raw_header(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"));
         }
     }
-    let body = MultiPart::alternative_plain_html(render::text(letter), render::html(letter));
+    let body = MultiPart::alternative_plain_html(render::text(draft), render::html(draft));
     builder.multipart(body).map(|m| m.formatted()).map_err(|e| e.to_string())
 }
 

@@ -148,7 +148,7 @@ impl Mailer {
     fn attempt(&self, due: &[DueJob<'_>], moment: &DeliveryContext<'_>) -> Result<AttemptOutcome, DeliverError> {
         let done = |words: &str| Ok(AttemptOutcome::Delivered(words.to_owned()));
         let Some(first) = due.first() else { return done("there is nothing to send") };
-        if let NotificationKind::WebhookSuspended { webhook, why } = &first.happening.what {
+        if let NotificationKind::WebhookSuspended { webhook, why } = &first.notification.what {
             return self.alarm(first, webhook, why, moment);
         }
         let Ok(user) = first.job.lane.parse::<UserName>() else { return done("the queue belongs to no person") };
@@ -188,9 +188,9 @@ impl Mailer {
         let digest = first.job.not_before.is_some();
         let url = self.settings.url.as_deref();
         let frame = MailContext { to: &user, settings, url, key: &self.key, cap, digest };
-        let letter = draft::write(&news, &frame);
+        let draft = draft::write(&news, &frame);
         let mail =
-            match message::build(&letter, id, (person.name.first_line(), &to), &self.settings, settings, moment.now) {
+            match message::build(&draft, id, (person.name.first_line(), &to), &self.settings, settings, moment.now) {
                 Ok(mail) => mail,
                 Err(why) => return Ok(AttemptOutcome::Refused { why: format!("the mail cannot be built: {why}") }),
             };
@@ -248,10 +248,11 @@ impl Mailer {
         let mut topics = Topics::new(moment);
         let (mut ids, mut news) = (Vec::new(), Vec::new());
         for one in due {
-            let (NotificationKind::Event(event), Some(topic)) = (&one.happening.what, topics.of(one.happening)?) else {
+            let (NotificationKind::Event(event), Some(topic)) = (&one.notification.what, topics.of(one.notification)?)
+            else {
                 continue;
             };
-            let Some(reason) = topics.reason(one.happening, &topic, user, person)? else { continue };
+            let Some(reason) = topics.reason(one.notification, &topic, user, person)? else { continue };
             ids.push(one.id.to_owned());
             news.push(MailNews {
                 model: topic.name.clone(),
@@ -261,13 +262,13 @@ impl Mailer {
                 activity: reason.kind(topic.activity),
                 reason,
                 ask: match reason {
-                    RecipientReason::Approver(_) => ApprovalPrompt::of(one.happening, &topic, moment, url)?,
+                    RecipientReason::Approver(_) => ApprovalPrompt::of(one.notification, &topic, moment, url)?,
                     _ => None,
                 },
-                by: one.happening.by.clone(),
-                comment: one.happening.comment.clone(),
-                at: one.happening.at,
-                commit: one.happening.commit,
+                by: one.notification.by.clone(),
+                comment: one.notification.comment.clone(),
+                at: one.notification.at,
+                commit: one.notification.commit,
                 allowed: Allowance::Mail,
             });
         }
@@ -292,13 +293,13 @@ fn not_before(at: Timestamp, digest: Cadence) -> Option<Timestamp> {
 /// Returns how many of the due jobs go into the first mail: all jobs of its commit, or all digest jobs.
 fn together(due: &[DueJob<'_>]) -> usize {
     let Some(first) = due.first() else { return 1 };
-    let is_news = |d: &DueJob<'_>| matches!(d.happening.what, NotificationKind::Event(_));
+    let is_news = |d: &DueJob<'_>| matches!(d.notification.what, NotificationKind::Event(_));
     if !is_news(first) {
         return 1;
     }
     let belongs = |d: &&DueJob<'_>| match first.job.not_before {
         _ if !is_news(d) => false,
-        None => d.job.not_before.is_none() && d.happening.commit == first.happening.commit,
+        None => d.job.not_before.is_none() && d.notification.commit == first.notification.commit,
         Some(_) => d.job.not_before.is_some(),
     };
     due.iter().take_while(belongs).take(MOST).count().max(1)
@@ -324,8 +325,12 @@ impl Channel for UnusableMailer {
         CHANNEL
     }
 
-    fn jobs(&self, happening: &Notification, moment: &DeliveryContext<'_>) -> Result<Vec<DeliveryJob>, DeliverError> {
-        jobs(happening, moment)
+    fn jobs(
+        &self,
+        notification: &Notification,
+        moment: &DeliveryContext<'_>,
+    ) -> Result<Vec<DeliveryJob>, DeliverError> {
+        jobs(notification, moment)
     }
 
     fn most(&self) -> usize {
@@ -338,8 +343,8 @@ impl Channel for UnusableMailer {
 }
 
 /// Returns a job for each person who gets mail about an event.
-fn jobs(happening: &Notification, moment: &DeliveryContext<'_>) -> Result<Vec<DeliveryJob>, DeliverError> {
-    let is_mailed = match &happening.what {
+fn jobs(notification: &Notification, moment: &DeliveryContext<'_>) -> Result<Vec<DeliveryJob>, DeliverError> {
+    let is_mailed = match &notification.what {
         NotificationKind::Event(event) => MailCategory::of(event).is_some(),
         NotificationKind::WebhookSuspended { webhook, .. } => {
             let owner = Owner::of(webhook, moment)?;
@@ -352,15 +357,15 @@ fn jobs(happening: &Notification, moment: &DeliveryContext<'_>) -> Result<Vec<De
         return Ok(Vec::new());
     }
     let mut topics = Topics::new(moment);
-    let Some(topic) = topics.of(happening)? else { return Ok(Vec::new()) };
+    let Some(topic) = topics.of(notification)? else { return Ok(Vec::new()) };
     let mut jobs = Vec::new();
     for (user, file) in moment.tip.people()? {
         let Some(person) = &file.value else { continue };
-        if topics.reason(happening, &topic, user, person)?.is_some() {
+        if topics.reason(notification, &topic, user, person)?.is_some() {
             jobs.push(DeliveryJob {
                 lane: user.as_str().to_owned(),
                 key: user.as_str().to_owned(),
-                not_before: not_before(happening.at, person.notifications.digest),
+                not_before: not_before(notification.at, person.notifications.digest),
             });
         }
     }
@@ -372,8 +377,12 @@ impl Channel for Mailer {
         CHANNEL
     }
 
-    fn jobs(&self, happening: &Notification, moment: &DeliveryContext<'_>) -> Result<Vec<DeliveryJob>, DeliverError> {
-        jobs(happening, moment)
+    fn jobs(
+        &self,
+        notification: &Notification,
+        moment: &DeliveryContext<'_>,
+    ) -> Result<Vec<DeliveryJob>, DeliverError> {
+        jobs(notification, moment)
     }
 
     fn most(&self) -> usize {

@@ -6,10 +6,10 @@ use super::draft::{MailDraft, MailSection, UnsubscribeText};
 use crate::text::{many_lines, one_line, to_html};
 
 /// Renders the mail as plain text.
-pub fn text(letter: &MailDraft) -> String {
+pub fn text(draft: &MailDraft) -> String {
     let mut out = Plain(String::new());
-    let several = letter.parts.len() > 1;
-    for part in &letter.parts {
+    let several = draft.parts.len() > 1;
+    for part in &draft.parts {
         if several {
             out.line(&part.heading);
             out.line(&"=".repeat(part.heading.chars().count().min(72)));
@@ -36,14 +36,14 @@ pub fn text(letter: &MailDraft) -> String {
             None => out.paragraph(&format!("See {}", part.reference)),
         }
     }
-    if letter.more > 0 {
-        out.paragraph(&format!("and {} more; `greenroom log` shows all.", letter.more));
+    if draft.more > 0 {
+        out.paragraph(&format!("and {} more; `greenroom log` shows all.", draft.more));
     }
-    letter.notices.iter().for_each(|notice| out.paragraph(notice));
+    draft.notices.iter().for_each(|notice| out.paragraph(notice));
     // Mail programs recognise a signature by this line.
     out.line("-- ");
-    out.line(&format!("You get this because {}.", letter.reasons.join("; ")));
-    let UnsubscribeText { link, what, command } = &letter.farewell;
+    out.line(&format!("You get this because {}.", draft.reasons.join("; ")));
+    let UnsubscribeText { link, what, command } = &draft.farewell;
     out.line(&format!("To get no more {what}: {}", link.as_ref().unwrap_or(command)));
     if link.is_some() {
         out.line(&format!("or: {command}"));
@@ -97,35 +97,31 @@ impl Html {
 }
 
 /// Renders the mail as HTML.
-pub fn html(letter: &MailDraft) -> String {
+pub fn html(draft: &MailDraft) -> String {
     let mut out = Html(String::new());
-    out.element(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>",
-        &letter.subject,
-        "</title>",
-    );
+    out.element("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>", &draft.subject, "</title>");
     out.raw("</head>\n<body style=\"font-family:sans-serif;line-height:1.4;max-width:44em\">\n");
-    for part in &letter.parts {
-        html_part(&mut out, part, letter.parts.len() > 1);
+    for part in &draft.parts {
+        html_part(&mut out, part, draft.parts.len() > 1);
     }
-    if letter.more > 0 {
-        let more = format!("and {} more; greenroom log shows all.", letter.more);
+    if draft.more > 0 {
+        let more = format!("and {} more; greenroom log shows all.", draft.more);
         out.element("<p>", &more, "</p>\n");
     }
-    for notice in &letter.notices {
+    for notice in &draft.notices {
         out.element("<p><strong>", notice, "</strong></p>\n");
     }
     out.raw("<hr>\n<p style=\"color:#555;font-size:small\">");
-    out.text(&format!("You get this because {}.", letter.reasons.join("; ")));
+    out.text(&format!("You get this because {}.", draft.reasons.join("; ")));
     out.raw("<br>");
-    if let Some(link) = &letter.farewell.link {
+    if let Some(link) = &draft.farewell.link {
         out.element("<a href=\"", link, "\">");
-        out.text(&format!("Get no more {}", letter.farewell.what));
+        out.text(&format!("Get no more {}", draft.farewell.what));
         out.raw("</a>, or: ");
     } else {
-        out.text(&format!("To get no more {}: ", letter.farewell.what));
+        out.text(&format!("To get no more {}: ", draft.farewell.what));
     }
-    out.element("<code>", &letter.farewell.command, "</code></p>\n</body></html>\n");
+    out.element("<code>", &draft.farewell.command, "</code></p>\n</body></html>\n");
     out.0
 }
 

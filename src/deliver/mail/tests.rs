@@ -135,15 +135,15 @@ fn blank() -> Version {
     crate::format::parse::<Version>("version.toml", text.as_bytes()).0.unwrap()
 }
 
-fn letter(news: &[MailNews], registry: &str, digest: bool) -> MailDraft {
+fn draft(news: &[MailNews], registry: &str, digest: bool) -> MailDraft {
     let (settings, key, bob) = (settings(registry), key(), user("bob"));
     let url = Some("https://models.example.org");
     write(news, &MailContext { to: &bob, settings: &settings, url, key: &key, cap: Some(20), digest })
 }
 
-fn raw(letter: &MailDraft, to: &str) -> String {
+fn raw(draft: &MailDraft, to: &str) -> String {
     let bob = "bob@example.org".parse().unwrap();
-    let bytes = message::build(letter, "0123abcd", (to, &bob), &mail(), &settings("Models"), at(5)).unwrap();
+    let bytes = message::build(draft, "0123abcd", (to, &bob), &mail(), &settings("Models"), at(5)).unwrap();
     String::from_utf8(bytes).unwrap()
 }
 
@@ -154,11 +154,11 @@ fn head(raw: &str) -> Vec<String> {
 }
 
 #[track_caller]
-fn golden(name: &str, letter: &MailDraft) {
+fn golden(name: &str, draft: &MailDraft) {
     let boundary = |raw: &str| raw.split("boundary=\"").nth(1).and_then(|r| r.split('"').next()).unwrap().to_owned();
-    let raw = raw(letter, "Bob Builder");
+    let raw = raw(draft, "Bob Builder");
     let head = head(&raw).join("\n").replace(&boundary(&raw), "BOUNDARY");
-    let made = format!("{head}\n\n{}\n{}", render::text(letter), render::html(letter));
+    let made = format!("{head}\n\n{}\n{}", render::text(draft), render::html(draft));
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/mail/{name}.txt"));
     if std::env::var_os("GREENROOM_WRITE").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -169,33 +169,33 @@ fn golden(name: &str, letter: &MailDraft) {
 
 #[test]
 fn mails_are_written_as_the_examples_say() {
-    golden("comment", &letter(&[commented("churn", 3, "Looks good.\n\nShip it & <b>go</b>!")], "Models", false));
-    golden("request", &letter(&[requested("churn", 3, "AUC is 0.91 on March.")], "Models", false));
-    golden("version", &letter(&[registered("wine quality", 2, "Trained on 2026-02.")], "Models", false));
+    golden("comment", &draft(&[commented("churn", 3, "Looks good.\n\nShip it & <b>go</b>!")], "Models", false));
+    golden("request", &draft(&[requested("churn", 3, "AUC is 0.91 on March.")], "Models", false));
+    golden("version", &draft(&[registered("wine quality", 2, "Trained on 2026-02.")], "Models", false));
     let promotion = [
         moved("churn", 2, Stage::Production, Stage::Archived, TransitionCause::MadeWay { for_version: 3 }),
         moved("churn", 3, Stage::Staging, Stage::Production, TransitionCause::Request { id: id(2) }),
     ];
-    golden("promotion", &letter(&promotion, "Models", false));
+    golden("promotion", &draft(&promotion, "Models", false));
     let digest = [
         commented("wine", 1, "Ünïcødé: 模型 👍"),
         commented("churn", 3, "Second thoughts."),
         requested("churn", 4, ""),
         MailNews { at: at(70), ..commented("churn", 3, "Third thoughts.") },
     ];
-    golden("digest", &letter(&digest, "Models", true));
+    golden("digest", &draft(&digest, "Models", true));
     let limit = [MailNews { allowed: Allowance::Notice, ..commented("churn", 3, "The twenty-first.") }];
-    golden("limit", &letter(&limit, "Models", false));
+    golden("limit", &draft(&limit, "Models", false));
 }
 
 #[test]
 fn without_an_address_of_the_server_there_are_no_links() {
     let (settings, key, bob) = (settings("Models"), key(), user("bob"));
     let frame = MailContext { to: &bob, settings: &settings, url: None, key: &key, cap: None, digest: false };
-    let letter = write(&[commented("churn", 3, "x")], &frame);
-    assert!(render::text(&letter).ends_with("To get no more mail about churn: greenroom mute churn\n"));
-    assert!(!render::html(&letter).contains("href"));
-    let raw = raw(&letter, "Bob");
+    let draft = write(&[commented("churn", 3, "x")], &frame);
+    assert!(render::text(&draft).ends_with("To get no more mail about churn: greenroom mute churn\n"));
+    assert!(!render::html(&draft).contains("href"));
+    let raw = raw(&draft, "Bob");
     assert!(!raw.contains("List-Unsubscribe"), "{raw}");
     // One-click unsubscription is for HTTPS only.
     let frame = MailContext { url: Some("http://127.0.0.1:5050"), ..frame };
@@ -221,20 +221,20 @@ const HOSTILE: &[&str] = &[
 
 #[test]
 fn no_text_becomes_an_element_of_html() {
-    let plain = render::html(&letter(&[commented("churn", 3, "x")], "Models", false));
+    let plain = render::html(&draft(&[commented("churn", 3, "x")], "Models", false));
     let tags = |html: &str| html.matches('<').count();
     for said in HOSTILE.iter().filter(|s| Text::new(s).is_ok()) {
-        let html = render::html(&letter(&[commented("churn", 3, said)], "Models", false));
+        let html = render::html(&draft(&[commented("churn", 3, said)], "Models", false));
         assert_eq!(tags(&html), tags(&plain), "{html}");
         for bad in ["<script", "<img", "<svg", "<iframe"] {
             assert!(!html.contains(bad), "{html}");
         }
-        let named = render::html(&letter(&[commented("churn", 3, "x")], said, false));
+        let named = render::html(&draft(&[commented("churn", 3, "x")], said, false));
         assert_eq!(tags(&named), tags(&plain), "{named}");
     }
     let names = HOSTILE.iter().filter_map(|s| ModelName::new(*s).ok());
     for name in names {
-        let html = render::html(&letter(&[commented(name.as_str(), 3, "x")], "Models", false));
+        let html = render::html(&draft(&[commented(name.as_str(), 3, "x")], "Models", false));
         assert_eq!(tags(&html), tags(&plain), "{html}");
     }
 }
@@ -244,7 +244,7 @@ fn no_text_becomes_a_header() {
     let names = |raw: &str| -> Vec<String> {
         head(raw).iter().map(|l| l.split(':').next().unwrap_or_default().to_owned()).collect()
     };
-    let usual = names(&raw(&letter(&[commented("churn", 3, "x")], "Models", false), "Bob"));
+    let usual = names(&raw(&draft(&[commented("churn", 3, "x")], "Models", false), "Bob"));
     assert_eq!(
         usual,
         [
@@ -267,12 +267,12 @@ fn no_text_becomes_a_header() {
     let breaks = ["a\r\nBcc: evil@example.org", "a\nBcc: evil@example.org", "a\rBcc: b", "a\u{2028}Bcc: b", "a\0b"];
     for bad in HOSTILE.iter().chain(&breaks) {
         // Even if a text got past the checks of stored texts.
-        let mut letter = letter(&[commented("churn", 3, "x")], "Models", false);
-        letter.subject = (*bad).to_owned();
-        letter.thread = Some((*bad).to_owned());
-        letter.farewell.link = Some(format!("https://x/{bad}"));
-        letter.registry = (*bad).to_owned();
-        let raw = raw(&letter, bad);
+        let mut draft = draft(&[commented("churn", 3, "x")], "Models", false);
+        draft.subject = (*bad).to_owned();
+        draft.thread = Some((*bad).to_owned());
+        draft.farewell.link = Some(format!("https://x/{bad}"));
+        draft.registry = (*bad).to_owned();
+        let raw = raw(&draft, bad);
         assert_eq!(names(&raw), usual, "{bad:?}\n{raw}");
         assert!(raw.split("\r\n").all(|line| line.len() <= 998 && !line.contains(['\r', '\n'])), "{bad:?}");
     }
@@ -281,21 +281,21 @@ fn no_text_becomes_a_header() {
 #[test]
 fn very_long_texts_are_cut_and_very_many_news_are_counted() {
     let long = "An end is not in sight. ".repeat(4000);
-    let one = letter(&[commented("churn", 3, &long)], "Models", false);
+    let one = draft(&[commented("churn", 3, &long)], "Models", false);
     let (plain, html) = (render::text(&one), render::html(&one));
     assert!(plain.len() < 4_000 && plain.contains('…') && html.len() < 4_000, "{} {}", plain.len(), html.len());
     let many: Vec<MailNews> = (1..=300).map(|n| commented("churn", n, "x")).collect();
-    let letter = letter(&many, "Models", true);
-    assert!(render::text(&letter).contains("and 200 more; `greenroom log` shows all."));
-    let raw = raw(&letter, &"Long Name ".repeat(200));
+    let draft = draft(&many, "Models", true);
+    assert!(render::text(&draft).contains("and 200 more; `greenroom log` shows all."));
+    let raw = raw(&draft, &"Long Name ".repeat(200));
     assert!(raw.split("\r\n").all(|line| line.len() <= 998));
 }
 
 #[test]
 fn a_thread_is_a_version_and_has_one_subject() {
     let subject = |news: &[MailNews], digest| {
-        let letter = letter(news, "Models", digest);
-        (letter.subject, letter.thread)
+        let draft = draft(news, "Models", digest);
+        (draft.subject, draft.thread)
     };
     let first = subject(&[commented("churn", 3, "x")], false);
     assert_eq!(first.0, "[Models] churn version 3");
@@ -311,7 +311,7 @@ fn a_thread_is_a_version_and_has_one_subject() {
 
 #[test]
 fn a_commit_is_one_mail_and_a_digest_is_one_mail() {
-    let happening = |commit: u8, ordinal| Notification {
+    let notification = |commit: u8, ordinal| Notification {
         commit: Oid::from_bytes(&[commit; 20]).unwrap(),
         ordinal,
         at: at(0),
@@ -320,7 +320,7 @@ fn a_commit_is_one_mail_and_a_digest_is_one_mail() {
         comment: String::new(),
         what: NotificationKind::Event(Box::new(commented("churn", 3, "x").event)),
     };
-    let all = [happening(1, 0), happening(1, 1), happening(2, 0)];
+    let all = [notification(1, 0), notification(1, 1), notification(2, 0)];
     let job = |digest: bool| DeliveryJob {
         lane: "bob".to_owned(),
         key: "bob".to_owned(),
@@ -337,9 +337,9 @@ fn a_commit_is_one_mail_and_a_digest_is_one_mail() {
         let due: Vec<DueJob<'_>> = all
             .iter()
             .zip(&kinds)
-            .map(|(happening, is_digest)| DueJob {
+            .map(|(notification, is_digest)| DueJob {
                 id: "x",
-                happening,
+                notification,
                 job: if *is_digest { &digest } else { &soon },
                 attempt: 0,
             })

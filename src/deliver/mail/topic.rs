@@ -43,11 +43,11 @@ struct CurrentModel {
 /// Returns the request that an event created, in its current state. `None` if the event created no request, or the
 /// request is no longer open.
 pub(super) fn open_request(
-    happening: &Notification,
+    notification: &Notification,
     topic: &Topic,
     moment: &DeliveryContext<'_>,
 ) -> Result<Option<Request>, DeliverError> {
-    let NotificationKind::Event(event) = &happening.what else { return Ok(None) };
+    let NotificationKind::Event(event) = &notification.what else { return Ok(None) };
     let Event::RequestCreated { request, .. } = event.as_ref() else { return Ok(None) };
     let view = moment.tip.model(&topic.name)?.map_or(Ok(None), |m| m.version(topic.version))?;
     let file = view.map_or(Ok(None), |v| v.request(&request.id))?;
@@ -78,15 +78,15 @@ impl<'m> Topics<'m> {
 
     /// Returns the topic of an event. `None` if the event causes no mail, or the model no longer exists, so that no
     /// person may read it.
-    pub(super) fn of(&mut self, happening: &Notification) -> Result<Option<Topic>, DeliverError> {
-        let NotificationKind::Event(event) = &happening.what else { return Ok(None) };
+    pub(super) fn of(&mut self, notification: &Notification) -> Result<Option<Topic>, DeliverError> {
+        let NotificationKind::Event(event) = &notification.what else { return Ok(None) };
         let (Some(activity), Some(model), Some(version)) = (MailCategory::of(event), event.model(), event.version())
         else {
             return Ok(None);
         };
-        let key = (happening.commit, model.clone());
+        let key = (notification.commit, model.clone());
         if !self.models.contains_key(&key) {
-            let now = self.model(happening.commit, model)?;
+            let now = self.model(notification.commit, model)?;
             self.models.insert(key.clone(), now);
         }
         let found = self.models.get(&key).cloned().flatten();
@@ -119,21 +119,21 @@ impl<'m> Topics<'m> {
     /// Returns how a person was related to a version at the time of the event.
     fn tie(
         &mut self,
-        happening: &Notification,
+        notification: &Notification,
         topic: &Topic,
         user: &UserName,
     ) -> Result<Option<VersionInvolvement>, DeliverError> {
-        let key = (topic.name.clone(), topic.version, happening.commit);
+        let key = (topic.name.clone(), topic.version, notification.commit);
         if !self.ties.contains_key(&key) {
-            let ties = self.index()?.ties(&topic.name, topic.version, Some(happening.commit))?;
+            let ties = self.index()?.ties(&topic.name, topic.version, Some(notification.commit))?;
             self.ties.insert(key.clone(), ties);
         }
         Ok(self.ties.get(&key).and_then(|ties| ties.get(user)).copied())
     }
 
     /// Returns whether an event is a request that is still open, and a person's approval of it would count.
-    fn may_approve(&self, happening: &Notification, topic: &Topic, user: &UserName) -> Result<bool, DeliverError> {
-        let Some(request) = open_request(happening, topic, self.moment)? else { return Ok(false) };
+    fn may_approve(&self, notification: &Notification, topic: &Topic, user: &UserName) -> Result<bool, DeliverError> {
+        let Some(request) = open_request(notification, topic, self.moment)? else { return Ok(false) };
         let is_done = request.review.iter().any(|r| r.by == *user);
         if request.created_by == *user || is_done {
             return Ok(false);
@@ -146,7 +146,7 @@ impl<'m> Topics<'m> {
     /// Returns why a person gets mail about an event. `None` if the person gets none.
     pub(super) fn reason(
         &mut self,
-        happening: &Notification,
+        notification: &Notification,
         topic: &Topic,
         user: &UserName,
         person: &Person,
@@ -155,7 +155,7 @@ impl<'m> Topics<'m> {
             self.mailing = Some(self.moment.tip.settings()?.map(|s| s.notifications.clone()).unwrap_or_default());
         }
         let mailing = self.mailing.clone().unwrap_or_default();
-        let actors: Vec<&UserName> = [&happening.by].into_iter().chain(&happening.landed_by).collect();
+        let actors: Vec<&UserName> = [&notification.by].into_iter().chain(&notification.landed_by).collect();
         let news = audience::MailEvent {
             activity: topic.activity,
             version: topic.version,
@@ -164,13 +164,13 @@ impl<'m> Topics<'m> {
         };
         // The permission level is looked up last, because few people are left by then. The relation to the version is
         // looked up only if it decides, because that reads all events of the version.
-        let may_approve = self.may_approve(happening, topic, user)?;
+        let may_approve = self.may_approve(notification, topic, user)?;
         let (registered, level) = (topic.maker == *user, Some(PermissionLevel::CanManage));
         let mut reader = MailRecipient { user, person, registered, tie: None, level, may_approve };
         match audience::decide(&news, &reader, &mailing) {
             Ok(_) => {}
             Err(MailOmission::NotFollowed) => {
-                reader.tie = self.tie(happening, topic, user)?;
+                reader.tie = self.tie(notification, topic, user)?;
                 if audience::decide(&news, &reader, &mailing).is_err() {
                     return Ok(None);
                 }

@@ -5,7 +5,7 @@
 //! each attempt.
 
 pub mod address;
-mod error;
+pub(super) mod error;
 mod job;
 pub mod post;
 pub mod sign;
@@ -177,17 +177,21 @@ impl Channel for Hook {
         self.webhook().id.as_str()
     }
 
-    fn jobs(&self, happening: &Notification, moment: &DeliveryContext<'_>) -> Result<Vec<DeliveryJob>, DeliverError> {
-        if !self.concerns(happening, moment)? {
+    fn jobs(
+        &self,
+        notification: &Notification,
+        moment: &DeliveryContext<'_>,
+    ) -> Result<Vec<DeliveryJob>, DeliverError> {
+        if !self.concerns(notification, moment)? {
             return Ok(Vec::new());
         }
-        let facts = BodyContext::of(happening, moment)?;
-        let Some(told) = facts.told(happening) else { return Ok(Vec::new()) };
-        let lane = match told.what {
+        let facts = BodyContext::of(notification, moment)?;
+        let Some(payload_event) = facts.payload_event(notification) else { return Ok(Vec::new()) };
+        let lane = match payload_event.what {
             PayloadSubject::Event(event) => event.model().map_or("", ModelName::as_str).to_owned(),
             PayloadSubject::RuleViolated(_) | PayloadSubject::HistoryRewritten(_) => String::new(),
         };
-        let names = payload::names(self.webhook().profile, &self.webhook().events, &told).into_iter();
+        let names = payload::names(self.webhook().profile, &self.webhook().events, &payload_event).into_iter();
         Ok(names.map(|name| DeliveryJob { lane: lane.clone(), key: name.to_owned(), not_before: None }).collect())
     }
 
@@ -210,15 +214,17 @@ impl Hook {
     }
 
     fn send_one(&self, due: &DueJob<'_>, moment: &DeliveryContext<'_>) -> AttemptOutcome {
-        let facts = match BodyContext::of(due.happening, moment) {
+        let facts = match BodyContext::of(due.notification, moment) {
             Ok(facts) => facts,
             Err(e) => return AttemptOutcome::Retry { why: crate::text::with_causes(&e), after: None },
         };
         let webhook = self.webhook();
-        let body = facts.told(due.happening);
-        let body = body.and_then(|told| payload::body(webhook.profile, &due.job.key, webhook.id.as_str(), &told));
+        let body = facts.payload_event(due.notification);
+        let body = body.and_then(|payload_event| {
+            payload::body(webhook.profile, &due.job.key, webhook.id.as_str(), &payload_event)
+        });
         let Some(body) = body else {
-            let (event, profile) = (due.happening.what.name(), webhook.profile.as_str());
+            let (event, profile) = (due.notification.what.name(), webhook.profile.as_str());
             let why = format!("{event} cannot be sent as {} with the profile {profile}", due.job.key);
             return AttemptOutcome::Refused { why };
         };
@@ -231,9 +237,9 @@ impl Hook {
 
     /// Returns whether the webhook receives an event: one of its model, under the name that the model had at that time,
     /// or any event.
-    fn concerns(&self, happening: &Notification, moment: &DeliveryContext<'_>) -> Result<bool, TreeError> {
+    fn concerns(&self, notification: &Notification, moment: &DeliveryContext<'_>) -> Result<bool, TreeError> {
         let Some(mine) = &self.webhook().model else { return Ok(true) };
-        let NotificationKind::Event(event) = &happening.what else { return Ok(false) };
+        let NotificationKind::Event(event) = &notification.what else { return Ok(false) };
         let Some(model) = event.model() else { return Ok(false) };
         if model == mine || matches!(&**event, Event::ModelRenamed { from, .. } if from == mine) {
             return Ok(true);
@@ -265,15 +271,15 @@ struct BodyContext {
 }
 
 impl BodyContext {
-    fn of(happening: &Notification, moment: &DeliveryContext<'_>) -> Result<Self, TreeError> {
-        let event = match &happening.what {
+    fn of(notification: &Notification, moment: &DeliveryContext<'_>) -> Result<Self, TreeError> {
+        let event = match &notification.what {
             NotificationKind::Event(event) => Some(&**event),
             NotificationKind::RuleViolated { .. }
             | NotificationKind::HistoryRewritten { .. }
             | NotificationKind::WebhookSuspended { .. } => None,
         };
         Ok(Self {
-            id: happening.id(),
+            id: notification.id(),
             registry: registry(moment.after)?,
             is_prompt: match event {
                 Some(event) => is_prompt(event, moment)?,
@@ -286,7 +292,7 @@ impl BodyContext {
                 },
                 Some(_) | None => Stage::None,
             },
-            faults: match &happening.what {
+            faults: match &notification.what {
                 NotificationKind::RuleViolated { faults } => faults.clone(),
                 NotificationKind::Event(_)
                 | NotificationKind::HistoryRewritten { .. }
@@ -297,16 +303,16 @@ impl BodyContext {
 
     /// Returns the input of a payload. `None` for an event that webhooks do not receive: another webhook is switched
     /// off.
-    fn told<'t>(&'t self, happening: &'t Notification) -> Option<PayloadEvent<'t>> {
+    fn payload_event<'t>(&'t self, notification: &'t Notification) -> Option<PayloadEvent<'t>> {
         Some(PayloadEvent {
             id: &self.id,
-            at: happening.at,
-            by: &happening.by,
-            landed_by: happening.landed_by.as_ref(),
-            comment: &happening.comment,
+            at: notification.at,
+            by: &notification.by,
+            landed_by: notification.landed_by.as_ref(),
+            comment: &notification.comment,
             registry: &self.registry,
-            commit: &happening.commit,
-            what: match &happening.what {
+            commit: &notification.commit,
+            what: match &notification.what {
                 NotificationKind::Event(event) => PayloadSubject::Event(event),
                 NotificationKind::RuleViolated { .. } => PayloadSubject::RuleViolated(&self.faults),
                 NotificationKind::HistoryRewritten { before } => PayloadSubject::HistoryRewritten(before),

@@ -202,8 +202,8 @@ fn a_commit_is_not_made_before_the_one_it_follows() {
     let bench = Bench::new();
     let begun = bench.begun();
     let early = bench.commit_at(bench.registry(), &[begun], NOW - 301);
-    bench.refuses(&[begun, early], "made before the commit that it follows [commit-time]");
-    bench.refuses(&[early], "made before the commit that it follows [commit-time]");
+    bench.refuses(&[begun, early], "earlier than the time of its parent [commit-time]");
+    bench.refuses(&[early], "earlier than the time of its parent [commit-time]");
     bench.refuses(&[bench.commit_at(bench.registry(), &[begun], NOW + 301)], "in the future [commit-time]");
 }
 

@@ -390,7 +390,7 @@ fn judge_one(gate: &Gate, line: &BranchHistory, number: usize, part: &mut AuditP
         Ok((judged, files))
     });
     match told {
-        Ok((judged, files)) => tell(judged, files, push.is_none() && line.pushes > 0, &mut part.notes),
+        Ok((judged, files)) => note_judgement(judged, files, push.is_none() && line.pushes > 0, &mut part.notes),
         Err(GateError::Tree(TreeError::Missing(_)) | GateError::Git(GitError::Object(TreeError::Missing(_))))
             if gate.repo().promisor().is_some() =>
         {
@@ -417,7 +417,7 @@ fn is_damage(e: &TreeError) -> bool {
     }
 }
 
-fn tell(judged: StepJudgement, files: files::FileFindings, is_gap: bool, notes: &mut AuditNotes) {
+fn note_judgement(judged: StepJudgement, files: files::FileFindings, is_gap: bool, notes: &mut AuditNotes) {
     let by = judged.actor.map(|a| a.user);
     let room = MAX_FINDINGS.saturating_sub(notes.remarks.len());
     for trailer in judged.false_trailers.iter().take(room) {

@@ -103,9 +103,9 @@ impl FileCache {
 }
 
 /// Removes unused uploads, at the start and every hour.
-pub async fn keep_tidy(shelf: Arc<FileCache>) {
+pub async fn keep_tidy(file_cache: Arc<FileCache>) {
     loop {
-        let uploads = Arc::clone(&shelf.uploads);
+        let uploads = Arc::clone(&file_cache.uploads);
         let _ = tokio::task::spawn_blocking(move || uploads.sweep(SystemTime::now())).await;
         tokio::time::sleep(TIDY).await;
     }
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn the_newest_list_is_kept_however_long_and_older_ones_while_there_is_room() {
         let dir = tempfile::tempdir().unwrap();
-        let shelf = FileCache::new(dir.path(), 1, [0; 32]);
+        let file_cache = FileCache::new(dir.path(), 1, [0; 32]);
         let file = FileEntry {
             path: FilePath::new("a").unwrap(),
             size: 0,
@@ -133,7 +133,7 @@ mod tests {
                 asked = true;
                 Ok(ArtifactListing { files: vec![file.clone(); len], empty_folders: Vec::new() })
             };
-            assert_eq!(shelf.listed(tree(n), list).unwrap().files.len(), len);
+            assert_eq!(file_cache.listed(tree(n), list).unwrap().files.len(), len);
             !asked
         };
         assert!(!is_kept(1, LISTED / 2) && !is_kept(2, LISTED / 2));
@@ -141,7 +141,7 @@ mod tests {
         assert!(!is_kept(3, LISTED + 1));
         assert!(is_kept(3, LISTED + 1), "alone it is too long, and is kept all the same");
         assert!(!is_kept(1, LISTED / 2), "there was no room for it");
-        let sum: usize = shelf.lists.lock().unwrap().iter().map(|(_, files)| files.files.len()).sum();
+        let sum: usize = file_cache.lists.lock().unwrap().iter().map(|(_, files)| files.files.len()).sum();
         assert_eq!(sum, LISTED / 2);
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use crate::index::{EventText, HistoryEntry, Index, IndexError, lander};
+use crate::index::{EventText, HistoryEntry, Index, IndexError, committer};
 use crate::name::{Id, UserName};
 use crate::registry::Registry;
 use crate::tree::Oid;
@@ -118,7 +118,7 @@ impl IdLookup {
     }
 
     /// Returns the committer of an open request or a comment, if the file names another person.
-    pub fn lander(&self, id: &Id) -> Option<&str> {
+    pub fn committer(&self, id: &Id) -> Option<&str> {
         self.landers.get(id).map(String::as_str)
     }
 
@@ -131,7 +131,7 @@ impl IdLookup {
         };
         let noun = &json(act)[field];
         let (Some(id), Some(maker)) = (id_in(noun), noun["created_by"].as_str()) else { return };
-        if let Some(by) = lander(entry, maker, servers) {
+        if let Some(by) = committer(entry, maker, servers) {
             self.landers.insert(id, by.to_owned());
         }
     }

@@ -19,13 +19,13 @@ const QUIET: Duration = Duration::from_secs(1);
 const MOST: Duration = Duration::from_secs(10);
 
 /// Updates the index after changes, until the server stops.
-pub async fn keep(mut catalog: watch::Receiver<Option<Arc<Catalog>>>, desks: ReaderPool) {
+pub async fn keep(mut catalog: watch::Receiver<Option<Arc<Catalog>>>, readers: ReaderPool) {
     while catalog.changed().await.is_ok() {
         let since = Instant::now();
         while since.elapsed() < MOST && matches!(timeout(QUIET, catalog.changed()).await, Ok(Ok(()))) {}
         // Uses a repository of its own, because the cache of the shared one is for readers of the same few objects. If
         // the index cannot be stored, the next start takes longer, but is never wrong.
-        let _ = desks.run(|registry| Ok(bring_up(&again(registry)?)?)).await;
+        let _ = readers.run(|registry| Ok(bring_up(&again(registry)?)?)).await;
     }
 }
 

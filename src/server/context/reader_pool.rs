@@ -34,13 +34,13 @@ impl ReaderPool {
     ///
     /// When a thread cannot be started.
     pub fn start(site: &Arc<ServedLocation>, supervisor: &Arc<Supervisor>) -> std::io::Result<Self> {
-        let (desks, receive) = Self::new(QUEUE);
+        let (readers, receive) = Self::new(QUEUE);
         let receive = Arc::new(Mutex::new(receive));
         for number in 0..READERS {
             let (receive, site) = (Arc::clone(&receive), Arc::clone(site));
             supervisor.spawn(&format!("reader-{number}"), move || serve(&receive, &site))?;
         }
-        Ok(desks)
+        Ok(readers)
     }
 
     /// Makes a pool without threads, and the receiver of its reads.
@@ -136,11 +136,11 @@ mod tests {
 
     #[tokio::test]
     async fn who_comes_when_too_many_wait_is_refused_but_who_must_not_be_waits() {
-        let (desks, questions) = ReaderPool::new(1);
-        let (first, second) = (desks.clone(), desks.clone());
+        let (readers, questions) = ReaderPool::new(1);
+        let (first, second) = (readers.clone(), readers.clone());
         spawn(async move { first.run(|_| Ok(())).await });
         yield_now().await;
-        assert_eq!(desks.run(|_| Ok(())).await.map_err(|e| e.code), Err(Code::RequestLimitExceeded));
+        assert_eq!(readers.run(|_| Ok(())).await.map_err(|e| e.code), Err(Code::RequestLimitExceeded));
         let waiting = spawn(async move { second.wait(|_| Ok(())).await });
         yield_now().await;
         let question = questions.try_recv().unwrap();

@@ -42,7 +42,7 @@ pub struct ServerState {
     catalog: watch::Receiver<Option<Arc<Catalog>>>,
     site: Arc<ServedLocation>,
     jobs: mpsc::Sender<WriterJob>,
-    desks: ReaderPool,
+    readers: ReaderPool,
     kept: Mutex<VecDeque<(Instant, Arc<Catalog>)>>,
     /// Authenticates callers.
     pub auth: Auth,
@@ -61,7 +61,7 @@ pub struct ServerState {
     /// Whether the server is stopping; streams end then.
     pub ending: watch::Sender<bool>,
     /// Model files and uploads.
-    pub shelf: Arc<FileCache>,
+    pub file_cache: Arc<FileCache>,
     /// The copies in the background.
     pub imports: Imports,
 }
@@ -75,7 +75,7 @@ pub struct ServerParts {
     /// The writer's queue.
     pub jobs: mpsc::Sender<WriterJob>,
     /// The reader pool.
-    pub desks: ReaderPool,
+    pub readers: ReaderPool,
     /// Authenticates callers.
     pub auth: Auth,
     /// Sends test deliveries to webhooks.
@@ -85,7 +85,7 @@ pub struct ServerParts {
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// Model files and uploads.
-    pub shelf: Arc<FileCache>,
+    pub file_cache: Arc<FileCache>,
     /// The copies in the background.
     pub imports: Imports,
 }
@@ -93,12 +93,13 @@ pub struct ServerParts {
 impl ServerState {
     /// Builds the state from its parts.
     pub fn new(parts: ServerParts) -> Self {
-        let ServerParts { catalog, site, jobs, desks, auth, webhooks, token_key, metrics, shelf, imports } = parts;
+        let ServerParts { catalog, site, jobs, readers, auth, webhooks, token_key, metrics, file_cache, imports } =
+            parts;
         Self {
             catalog,
             site,
             jobs,
-            desks,
+            readers,
             kept: Mutex::default(),
             auth,
             webhooks,
@@ -108,7 +109,7 @@ impl ServerState {
             places: Arc::default(),
             streams: CallerSlots::new(STREAMS),
             ending: watch::Sender::new(false),
-            shelf,
+            file_cache,
             imports,
         }
     }
@@ -192,7 +193,7 @@ impl ServerState {
         &self,
         read: impl FnOnce(&Registry) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        self.desks.run(read).await
+        self.readers.run(read).await
     }
 
     /// Reads as [`Self::read`], but waits for a reader, however many wait.
@@ -204,7 +205,7 @@ impl ServerState {
         &self,
         read: impl FnOnce(&Registry) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        self.desks.wait(read).await
+        self.readers.wait(read).await
     }
 
     /// Returns a read that uses the locations and the index, both of the newest commit.

@@ -103,18 +103,18 @@ struct TokensFile {
 /// The tokens of a repository.
 #[derive(Debug, Clone)]
 pub struct Tokens {
-    kept: StateFile,
+    file: StateFile,
 }
 
 impl Tokens {
     /// Returns the tokens in a state folder ([`crate::registry::Registry::state_dir`]).
     pub fn of(state_dir: &Path) -> Self {
-        Self { kept: StateFile::new(state_dir, "tokens.toml", "tokens", MAX_FILE) }
+        Self { file: StateFile::new(state_dir, "tokens.toml", "tokens", MAX_FILE) }
     }
 
     /// Returns the path of the file.
     pub fn path(&self) -> &Path {
-        self.kept.path()
+        self.file.path()
     }
 
     /// Creates a token for a person who was added at a time. Returns its text, which cannot be retrieved later.
@@ -150,13 +150,13 @@ impl Tokens {
     ///
     /// [`TokenError::Kept`] when the file cannot be read or is damaged.
     pub fn list(&self) -> Result<Vec<TokenRecord>, TokenError> {
-        Ok(self.read(self.kept.read()?)?)
+        Ok(self.read(self.file.read()?)?)
     }
 
     fn read(&self, text: Option<String>) -> Result<Vec<TokenRecord>, KeptError> {
         // The parser's own message would quote the file.
         let stored: TokensFile =
-            toml::from_str(&text.unwrap_or_default()).map_err(|_| self.kept.damaged("it is not TOML of tokens"))?;
+            toml::from_str(&text.unwrap_or_default()).map_err(|_| self.file.damaged("it is not TOML of tokens"))?;
         Ok(stored.token)
     }
 
@@ -176,11 +176,11 @@ impl Tokens {
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<TokenRecord>)) -> Result<(), TokenError> {
-        self.kept.change(|text| {
+        self.file.change(|text| {
             let mut tokens = self.read(text)?;
             change(&mut tokens);
             let written = toml::to_string(&TokensFile { token: tokens });
-            written.map_err(|e| self.kept.damaged(e.to_string()).into())
+            written.map_err(|e| self.file.damaged(e.to_string()).into())
         })
     }
 }

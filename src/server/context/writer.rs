@@ -73,7 +73,7 @@ pub struct Writer {
     /// The server's own identity: the committer of changes for callers. `None` means that the caller commits.
     committer: Option<Ident>,
     catalog: Arc<Catalog>,
-    voices: WriterListeners,
+    listeners: WriterListeners,
 }
 
 /// The receivers of the writer's results.
@@ -83,7 +83,7 @@ pub struct WriterListeners {
     /// Counts commits.
     pub metrics: Arc<Metrics>,
     /// Tells the watcher in this process which commits need no second judgement.
-    pub vouched: Arc<JudgedCommits>,
+    pub judged_commits: Arc<JudgedCommits>,
     /// The log.
     pub log: Log,
     /// Publishes the location of the registry.
@@ -96,10 +96,14 @@ impl Writer {
     /// # Errors
     ///
     /// [`LoadError`] when the registry cannot be read.
-    pub fn load(registry: Registry, committer: Option<Ident>, voices: WriterListeners) -> Result<Self, CatalogError> {
+    pub fn load(
+        registry: Registry,
+        committer: Option<Ident>,
+        listeners: WriterListeners,
+    ) -> Result<Self, CatalogError> {
         let catalog = Arc::new(Catalog::load(&registry)?);
-        voices.publish.send_replace(Some(Arc::clone(&catalog)));
-        Ok(Self { registry, committer, catalog, voices })
+        listeners.publish.send_replace(Some(Arc::clone(&catalog)));
+        Ok(Self { registry, committer, catalog, listeners })
     }
 
     /// Works until all senders are gone and all waiting jobs are done.
@@ -138,11 +142,11 @@ impl Writer {
         }
         let place = seen.map(|seen| self.registry.new_place(seen)).transpose()?.flatten();
         if let Some(place) = place {
-            self.voices.log.info(json!({ "message": "the registry has moved, and the server uses its new location",
+            self.listeners.log.info(json!({ "message": "the registry has moved, and the server uses its new location",
                 "branch": place.branch, "folder": place.at }));
             let is_elsewhere = place.at != self.registry.at();
             self.registry.follow_to(&place);
-            self.voices.site.moved(&self.registry);
+            self.listeners.site.moved(&self.registry);
             if is_elsewhere {
                 let loaded = Catalog::load(&self.registry)?;
                 self.show(loaded);
@@ -156,7 +160,7 @@ impl Writer {
 
     fn show(&mut self, catalog: Catalog) {
         self.catalog = Arc::new(catalog);
-        self.voices.publish.send_replace(Some(Arc::clone(&self.catalog)));
+        self.listeners.publish.send_replace(Some(Arc::clone(&self.catalog)));
     }
 
     /// Makes the changes and sends each result.
@@ -193,9 +197,9 @@ impl Writer {
             let mut answers: Vec<Result<PendingCommit, ApiError>> = Vec::with_capacity(changes.len());
             for change in changes {
                 let now = clock::now();
-                let asker = self.asker(&change.caller, now);
+                let change_author = self.change_author(&change.caller, now);
                 let made = batch.len();
-                let answer = batch.add(&asker, &change.actions, now, &change.comment).map_err(ApiError::from);
+                let answer = batch.add(&change_author, &change.actions, now, &change.comment).map_err(ApiError::from);
                 let changed = batch.len() > made;
                 if changed && let Ok(outcome) = &answer {
                     anew |= !next.advance(&batch.snapshot()?, &outcome.diff, outcome.at)?;
@@ -212,13 +216,15 @@ impl Writer {
             let base = batch.base();
             // Vouched for before the branch moves: the watcher may see that at once, and judging costs what the writer
             // has paid already.
-            match batch.publish_announced(Durability::Full, &mut |commits| self.voices.vouched.judged(commits)) {
+            match batch
+                .publish_announced(Durability::Full, &mut |commits| self.listeners.judged_commits.judged(commits))
+            {
                 Ok(published) => {
                     let published = &*landed.insert(published);
                     if let Some(why) = &published.left_behind {
-                        self.voices.log.warn("the work tree could not be updated", why);
+                        self.listeners.log.warn("the work tree could not be updated", why);
                     }
-                    self.voices.metrics.batch(published.commits.len());
+                    self.listeners.metrics.batch(published.commits.len());
                     let answers = settle(answers, base, &published.commits);
                     if anew {
                         let loaded = Catalog::load(&self.registry)?;
@@ -235,7 +241,7 @@ impl Writer {
         Err(RegistryError::Contended.into())
     }
 
-    fn asker(&self, caller: &Caller, now: Timestamp) -> ChangeAuthor {
+    fn change_author(&self, caller: &Caller, now: Timestamp) -> ChangeAuthor {
         let author = caller.ident(now);
         let committer = match &self.committer {
             Some(ident) => Ident { time: now, ..ident.clone() },

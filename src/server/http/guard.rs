@@ -143,7 +143,7 @@ impl Guard {
         let peer = peer.ok_or_else(|| ApiError::new(Code::BadRequest, "The address of the client is unknown."))?;
         let catalog = self.state.catalog().await?;
         if request.method == Method::GET && self.signed.contains(request.uri.path()) {
-            let grant = self.state.shelf.grants.read(request.uri.query(), clock::now())?;
+            let grant = self.state.file_cache.grants.read(request.uri.query(), clock::now())?;
             let caller = self.state.auth.reader(&grant.user, &catalog)?;
             return Ok(Some(CachedCaller { caller, catalog }));
         }
@@ -190,7 +190,7 @@ pub async fn pass(
     if is_last {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    tell(&guard, &asked, user, &response, begun.elapsed());
+    log_request(&guard, &asked, user, &response, begun.elapsed());
     match busy {
         Some(busy) => until_sent(response, busy),
         None => response,
@@ -211,7 +211,7 @@ struct RequestLog {
 }
 
 /// Counts a response, and writes it to the log.
-fn tell(guard: &Guard, asked: &RequestLog, user: Option<UserName>, response: &Response, took: Duration) {
+fn log_request(guard: &Guard, asked: &RequestLog, user: Option<UserName>, response: &Response, took: Duration) {
     let status = response.status().as_u16();
     let route = response.extensions().get::<MatchedRoute>().map_or("none", |m| &m.0);
     guard.state.metrics.served(route, asked.method, status, took);

@@ -287,7 +287,6 @@ fn a_hand_edited_registry_shows_all_its_faults_at_once() {
     let before = head(&shell);
     let told = says(&shell, 5, "check", "");
     let wanted = [
-        "access.toml: the registry would have no administrator [manager]",
         "access.toml:1:35: `level` must be one of",
         "access.toml:1:47: `grants` must be a table, but it is an integer [type]",
         "models/churn/aliases/best.toml: ",
@@ -300,15 +299,11 @@ fn a_hand_edited_registry_shows_all_its_faults_at_once() {
         "models/churn/stages/Live.toml: ",
         "models/churn/versions/1/version.toml:1:1: `id` is missing [missing-key]",
         "models/churn/versions/1/version.toml:2:1: duplicate key [toml]",
-        "models/churn/versions/1/version.toml:4:10: `status` must be one of",
-        "models/churn/versions/1/version.toml:5:10: `source` must be a table, but it is a string [type]",
-        "models/churn/versions/1/version.toml:7:5: `a` must be a string, but it is an integer [type]",
-        "models/churn/versions/1/version.toml:9:5: `b` must be a number, but it is a string [type]",
         "people/alice.toml:1:10: invalid basic string",
-        "people/alice.toml:2:10: `emails` must be an array, but it is an integer [type]",
     ];
     let missing: Vec<_> = wanted.iter().filter(|w| !told.contains(&format!("fault: {w}"))).collect();
     assert!(missing.is_empty(), "{missing:#?} are not in\n{told}");
+    assert!(told.contains("not listed: 4 faults that may follow from it"), "{told}");
     // The JSON output has the same faults.
     let json = shell.greenroom(["check", "-o", "json"]).code(5).json();
     assert!(json["faults"].as_array().unwrap().len() >= wanted.len());

@@ -102,8 +102,8 @@ fn faults(store: &Memory, merge: &Merge, is_proven: bool) -> BTreeSet<(&'static 
     let state = |root: Oid| Snapshot::new(store, Some(root), "").expect("a state in memory");
     let (before, after) = (state(merge.before), state(merge.after));
     let diff = diff(&before, &after, CompareLimits::default()).expect("the trees are whole");
-    let vouched = if is_proven { [user(AUTHOR)].into() } else { BTreeSet::new() };
-    let actor = Actor { authors: [user(AUTHOR)].into(), vouched, ..Actor::of(user(MERGER)) };
+    let proven_authors = if is_proven { [user(AUTHOR)].into() } else { BTreeSet::new() };
+    let actor = Actor { authors: [user(AUTHOR)].into(), proven_authors, ..Actor::of(user(MERGER)) };
     let parents = std::iter::once(merge.base).chain(merge.branch.iter().copied());
     let commit = |(parent, tree): (Oid, &Oid)| BranchCommit {
         author: Some(user(AUTHOR)),

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 #[derive(Debug, Clone)]
 struct Waiting {
     id: String,
-    happening: Notification,
+    notification: Notification,
     job: DeliveryJob,
     attempt: u32,
 }
@@ -77,7 +77,7 @@ impl Post {
             let before = registry.snapshot_of(step.parent).expect("a state");
             let after = registry.snapshot_of(Some(step.commit)).expect("a state");
             for (ordinal, event) in (0..).zip(entry.events) {
-                let happening = Notification {
+                let notification = Notification {
                     commit: step.commit,
                     ordinal,
                     at: entry.at,
@@ -87,13 +87,13 @@ impl Post {
                     what: NotificationKind::Event(Box::new(event)),
                 };
                 let moment = DeliveryContext { registry, before: &before, after: &after, tip: &newest, now };
-                let jobs = mailer.jobs(&happening, &moment).expect("jobs");
-                assert_eq!(mailer.jobs(&happening, &moment).expect("jobs"), jobs, "asked again it says the same");
+                let jobs = mailer.jobs(&notification, &moment).expect("jobs");
+                assert_eq!(mailer.jobs(&notification, &moment).expect("jobs"), jobs, "asked again it says the same");
                 for job in jobs {
-                    let id = format!("{} {} {}", mailer.name(), happening.id(), job.key);
+                    let id = format!("{} {} {}", mailer.name(), notification.id(), job.key);
                     let id: String = Sha256::digest(id).iter().take(16).map(|b| format!("{b:02x}")).collect();
                     self.ids.push(id.clone());
-                    let waiting = Waiting { id, happening: happening.clone(), job, attempt: 0 };
+                    let waiting = Waiting { id, notification: notification.clone(), job, attempt: 0 };
                     self.lanes.entry(waiting.job.lane.clone()).or_default().push(waiting);
                 }
             }
@@ -111,7 +111,7 @@ impl Post {
                 let due: Vec<DueJob<'_>> = waiting
                     .iter()
                     .take_while(is_due)
-                    .map(|w| DueJob { id: &w.id, happening: &w.happening, job: &w.job, attempt: w.attempt })
+                    .map(|w| DueJob { id: &w.id, notification: &w.notification, job: &w.job, attempt: w.attempt })
                     .collect();
                 if due.is_empty() {
                     break;

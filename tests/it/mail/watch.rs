@@ -60,7 +60,7 @@ fn a_wrong_setting_delays_mail_and_loses_none() {
     world.set("greenroom.mailFrom", "nobody");
     world.comment("carol", "Hello");
     let said = world.alice().greenroom(["watch", "--once"]).code(1);
-    assert!(said.stdout().contains("0 delivered, 1 failed; 1 wait"), "{}", said.stdout());
+    assert!(said.stdout().contains("0 delivered, 1 failed; 1 pending"), "{}", said.stdout());
     world.set("greenroom.mailFrom", "greenroom@example.org");
     world.deliver_until("the mail", |w| w.recipients() == ["alice"]);
 }

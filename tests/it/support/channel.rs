@@ -20,7 +20,7 @@ pub struct Told {
     /// The id of the delivery.
     pub id: String,
     /// The id of the event.
-    pub happening: String,
+    pub notification: String,
     /// The name of the event.
     pub event: String,
     /// The queue: the model, or `registry`.
@@ -137,12 +137,16 @@ impl Channel for Fake {
         &self.name
     }
 
-    fn jobs(&self, happening: &Notification, moment: &DeliveryContext<'_>) -> Result<Vec<DeliveryJob>, DeliverError> {
+    fn jobs(
+        &self,
+        notification: &Notification,
+        moment: &DeliveryContext<'_>,
+    ) -> Result<Vec<DeliveryJob>, DeliverError> {
         assert!(moment.tip.settings()?.is_some(), "the newest state is there");
-        let key = happening.what.name().to_owned();
+        let key = notification.what.name().to_owned();
         // Events that share a message are held back, if only until now.
-        let not_before = (self.most > 1).then_some(happening.at);
-        Ok(vec![DeliveryJob { lane: lane(happening), key, not_before }])
+        let not_before = (self.most > 1).then_some(notification.at);
+        Ok(vec![DeliveryJob { lane: lane(notification), key, not_before }])
     }
 
     fn most(&self) -> usize {
@@ -153,10 +157,10 @@ impl Channel for Fake {
         let told = |due: &DueJob<'_>| Told {
             channel: self.name.clone(),
             id: due.id.to_owned(),
-            happening: due.happening.id(),
-            event: due.happening.what.name().to_owned(),
+            notification: due.notification.id(),
+            event: due.notification.what.name().to_owned(),
             lane: due.job.lane.clone(),
-            text: format!("{:?}", due.happening.what),
+            text: format!("{:?}", due.notification.what),
             attempt: due.attempt,
             at: Instant::now(),
             taken: false,
@@ -171,8 +175,8 @@ impl Channel for Fake {
 }
 
 /// The model of an event.
-fn lane(happening: &Notification) -> String {
-    let model = match &happening.what {
+fn lane(notification: &Notification) -> String {
+    let model = match &notification.what {
         NotificationKind::Event(event) => event.model().map(ToString::to_string),
         NotificationKind::RuleViolated { .. }
         | NotificationKind::HistoryRewritten { .. }

@@ -59,7 +59,8 @@ impl Graph {
             let here = module(&source.path);
             let tokens = code(&source.text);
             // Modules within a file are its tests.
-            let paths = rust::paths(&tokens).into_iter().filter(|path| path.depth == 0);
+            // A single word is a visibility, `pub(super)`, or a name of the file.
+            let paths = rust::paths(&tokens).into_iter().filter(|path| path.depth == 0 && path.segments.len() > 1);
             let wholes = paths.filter_map(|path| absolute(&here, &path.segments, &modules));
             let files =
                 wholes.filter_map(|path| (0..=path.len()).rev().find_map(|end| modules.get(path.get(..end)?)).copied());
@@ -118,9 +119,7 @@ fn absolute<'a>(here: &[&'a str], segments: &[&'a str], modules: &BTreeMap<Vec<&
         &"crate" => Some(segments.get(1..)?.to_vec()),
         &"self" => Some([here, segments.get(1..)?].concat()),
         &"super" => Some([here.get(..here.len().checked_sub(supers)?)?, segments.get(supers..)?].concat()),
-        child if segments.len() > 1 && modules.contains_key(&[here, &[*child]].concat()) => {
-            Some([here, segments].concat())
-        }
+        child if modules.contains_key(&[here, &[*child]].concat()) => Some([here, segments].concat()),
         _ => None,
     }
 }

@@ -239,9 +239,9 @@ impl Channel for Post {
         self.0.name()
     }
 
-    fn jobs(&self, happening: &Notification, _: &DeliveryContext<'_>) -> Result<Vec<DeliveryJob>, DeliverError> {
-        let NotificationKind::WebhookSuspended { webhook, .. } = &happening.what else { return Ok(Vec::new()) };
-        Ok(vec![DeliveryJob { lane: happening.by.to_string(), key: webhook.to_string(), not_before: None }])
+    fn jobs(&self, notification: &Notification, _: &DeliveryContext<'_>) -> Result<Vec<DeliveryJob>, DeliverError> {
+        let NotificationKind::WebhookSuspended { webhook, .. } = &notification.what else { return Ok(Vec::new()) };
+        Ok(vec![DeliveryJob { lane: notification.by.to_string(), key: webhook.to_string(), not_before: None }])
     }
 
     fn send(&self, due: &[DueJob<'_>], moment: &DeliveryContext<'_>) -> BatchOutcome {
@@ -462,13 +462,17 @@ impl Channel for Stuttering {
         self.inner.name()
     }
 
-    fn jobs(&self, happening: &Notification, moment: &DeliveryContext<'_>) -> Result<Vec<DeliveryJob>, DeliverError> {
-        let NotificationKind::RuleViolated { faults } = &happening.what else { return Ok(Vec::new()) };
+    fn jobs(
+        &self,
+        notification: &Notification,
+        moment: &DeliveryContext<'_>,
+    ) -> Result<Vec<DeliveryJob>, DeliverError> {
+        let NotificationKind::RuleViolated { faults } = &notification.what else { return Ok(Vec::new()) };
         let of_lane = faults.iter().any(|(_, text)| text.contains(self.lane));
         if of_lane && self.failures.fetch_add(1, Ordering::SeqCst) < 2 {
             return Err(DeliverError::Registry(RegistryError::BeforeHistory("just now".to_owned())));
         }
-        self.inner.jobs(happening, moment)
+        self.inner.jobs(notification, moment)
     }
 
     fn send(&self, due: &[DueJob<'_>], moment: &DeliveryContext<'_>) -> BatchOutcome {

@@ -65,7 +65,7 @@ impl World {
         let now = Timestamp::from_millis(NOW);
         let moment =
             DeliveryContext { registry: &self.registry, before: &snapshot, after: &snapshot, tip: &snapshot, now };
-        let happening = Notification {
+        let notification = Notification {
             commit: self.registry.head().expect("a branch").expect("a commit"),
             ordinal: 0,
             at: Timestamp::from_millis(NOW - 5_000),
@@ -76,8 +76,8 @@ impl World {
         };
         let mut all = Vec::new();
         for channel in channels(&snapshot, out).expect("the webhooks") {
-            for job in channel.jobs(&happening, &moment).expect("jobs") {
-                let due = DueJob { id: "0badcafe", happening: &happening, job: &job, attempt: 0 };
+            for job in channel.jobs(&notification, &moment).expect("jobs") {
+                let due = DueJob { id: "0badcafe", notification: &notification, job: &job, attempt: 0 };
                 let sent = channel.send(&[due], &moment);
                 assert_eq!(sent.taken, 1);
                 all.push((job, sent.outcome));

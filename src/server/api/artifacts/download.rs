@@ -26,14 +26,14 @@ use crate::server::context::state::ServerState;
 
 /// The files and empty folders of a version, held against what was registered.
 pub async fn files_of(call: &Call, model: &ModelName, version: u64) -> Result<Files, ApiError> {
-    let (commit, shelf) = (call.catalog.commit(), Arc::clone(&call.state.shelf));
+    let (commit, file_cache) = (call.catalog.commit(), Arc::clone(&call.state.file_cache));
     let (name, shown) = (model.clone(), model.clone());
     let found = call.read(move |registry| {
         let snapshot = registry.snapshot_of(commit)?;
         let Some(view) = snapshot.model(&name)?.map_or(Ok(None), |m| m.version(version))? else { return Ok(None) };
         let expected = view.file()?.and_then(|f| f.value).and_then(|v| v.artifacts);
         let (Some(tree), Some(expected)) = (view.artifacts()?, expected) else { return Ok(None) };
-        let files = shelf.listed(tree, || {
+        let files = file_cache.listed(tree, || {
             let listed = artifact::list_all(registry.repo(), &tree, &ArtifactLimits::default())?;
             let found = artifact::summary(&listed.files);
             if found == expected { Ok(listed) } else { Err(ArtifactError::Mismatch { expected, found }) }
@@ -64,7 +64,7 @@ pub async fn by_name(call: Call) -> HandlerResult {
 
 /// Handles GET `…/signed`. The guard has verified the grant; access to the file is checked as for other requests.
 pub async fn signed(call: Call) -> HandlerResult {
-    let Grant { user: _, model, version, path } = call.state.shelf.grants.of(&call.args, clock::now())?;
+    let Grant { user: _, model, version, path } = call.state.file_cache.grants.of(&call.args, clock::now())?;
     let (model, version) = version_by_id(&call, &model, &version.to_string())?;
     of_version(&call, &model, version, &path).await
 }
@@ -76,7 +76,7 @@ pub async fn sign(call: Call) -> HandlerResult {
     let file = find(&files_of(&call, &model, version).await?, &path)?;
     let id = call.model(&model)?.id.to_string();
     let grant = Grant { user: call.caller.user.clone(), model: id, version, path: file.path.to_string() };
-    let query = call.state.shelf.grants.query(&grant, clock::now())?;
+    let query = call.state.file_cache.grants.query(&grant, clock::now())?;
     let [prefix, _] = PREFIXES;
     let uri = format!("{}{prefix}{}?{query}", call.base, grant::PATH);
     Reply::json(&json!({ "signed_uri": uri, "headers": [] }))
@@ -86,7 +86,7 @@ pub async fn sign(call: Call) -> HandlerResult {
 pub async fn of_upload(call: Call) -> HandlerResult {
     let id = upload_id(call.segment("upload"))?;
     let path = FilePath::new(call.segment("path"))?;
-    let (uploads, user) = (Arc::clone(&call.state.shelf.uploads), call.caller.user.clone());
+    let (uploads, user) = (Arc::clone(&call.state.file_cache.uploads), call.caller.user.clone());
     let (entry, file) = blocking(move || uploads.open(&id, &user, &path)).await?;
     let Answering { head, wanted } = match answering(&call.headers, &entry)? {
         Ok(answering) => answering,
@@ -121,21 +121,21 @@ async fn of_version(call: &Call, model: &ModelName, version: u64, path: &str) ->
     };
     match entry.place {
         FileLocation::Blob(_) => {
-            let shelf = Arc::clone(&call.state.shelf);
+            let file_cache = Arc::clone(&call.state.file_cache);
             let size = entry.size;
             let read = move |registry: &crate::registry::Registry| {
                 let max = ArtifactLimits::default().blob;
-                Ok(artifact::read_file(registry.repo(), &shelf.store, &entry, max)?)
+                Ok(artifact::read_file(registry.repo(), &file_cache.store, &entry, max)?)
             };
             let bytes = Bytes::from(call.read(read).await?);
             Ok(Reply::Other(whole(head, bytes, wanted, size)))
         }
         FileLocation::Stored => {
-            let shelf = Arc::clone(&call.state.shelf);
+            let file_cache = Arc::clone(&call.state.file_cache);
             let wants = entry.clone();
             let file = blocking(move || {
-                if shelf.store.has(&wants.sha256, wants.size) {
-                    shelf.store.open(&wants.sha256)
+                if file_cache.store.has(&wants.sha256, wants.size) {
+                    file_cache.store.open(&wants.sha256)
                 } else {
                     Err(ArtifactError::Missing(vec![wants]))
                 }
@@ -152,18 +152,18 @@ async fn of_version(call: &Call, model: &ModelName, version: u64, path: &str) ->
 /// Checks the whole object before a part of it is sent, unless it was checked before and its file has not changed.
 async fn check(state: &ServerState, entry: &FileEntry<FileLocation>, file: &File) -> Result<(), ApiError> {
     let stamp = || WriteStamp::of(file).map_err(|e| ApiError::internal(&e));
-    let shelf = Arc::clone(&state.shelf);
-    if shelf.is_checked(&entry.sha256, stamp()?) {
+    let file_cache = Arc::clone(&state.file_cache);
+    if file_cache.is_checked(&entry.sha256, stamp()?) {
         return Ok(());
     }
-    let _turn = shelf.checking.lock().await;
+    let _turn = file_cache.checking.lock().await;
     let before = stamp()?;
-    if shelf.is_checked(&entry.sha256, before) {
+    if file_cache.is_checked(&entry.sha256, before) {
         return Ok(());
     }
-    let (store, sha256, size) = (shelf.store.clone(), entry.sha256.clone(), entry.size);
+    let (store, sha256, size) = (file_cache.store.clone(), entry.sha256.clone(), entry.size);
     blocking(move || store.verify(&sha256, size)).await?;
-    shelf.note_checked(&entry.sha256, before);
+    file_cache.note_checked(&entry.sha256, before);
     Ok(())
 }
 

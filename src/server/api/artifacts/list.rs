@@ -76,7 +76,7 @@ pub async fn by_path(call: Call) -> HandlerResult {
         ("uploads", Some(rest)) => {
             let (id, below) = rest.split_once('/').unwrap_or((rest, ""));
             let (id, folder) = (upload_id(id)?, folder(below)?);
-            let (uploads, user) = (Arc::clone(&call.state.shelf.uploads), call.caller.user.clone());
+            let (uploads, user) = (Arc::clone(&call.state.file_cache.uploads), call.caller.user.clone());
             let files = blocking(move || uploads.files(&id, &user)).await?;
             listing(entries(&files, &[], folder.as_ref()))
         }

@@ -51,10 +51,10 @@ async fn put_now(call: &Call, body: &mut Body) -> HandlerResult {
     let path = FilePath::new(call.segment("path"))?;
     let length = length(&call.headers)?;
     let digest = digest(&call.headers)?;
-    let shelf = &call.state.shelf;
-    let place = timeout(WAIT, shelf.places.take(&call.caller.user)).await;
+    let file_cache = &call.state.file_cache;
+    let place = timeout(WAIT, file_cache.places.take(&call.caller.user)).await;
     let _place = place.map_err(|_| busy())?.map_err(|_| ApiError::stopping())?;
-    let (uploads, user) = (Arc::clone(&shelf.uploads), call.caller.user.clone());
+    let (uploads, user) = (Arc::clone(&file_cache.uploads), call.caller.user.clone());
     let incoming = blocking(move || uploads.begin(&id, &user, path)).await?;
     let incoming = receive(incoming, body).await?;
     let copied = blocking(move || incoming.finish(length, digest.as_ref())).await?;
@@ -186,7 +186,7 @@ fn digest(headers: &HeaderMap) -> Result<Option<Digest>, ApiError> {
 pub async fn delete(call: Call, _: Body) -> HandlerResult {
     let id = upload_id(call.segment("upload"))?;
     let path = folder(call.segment("path"))?;
-    let (uploads, user) = (Arc::clone(&call.state.shelf.uploads), call.caller.user.clone());
+    let (uploads, user) = (Arc::clone(&call.state.file_cache.uploads), call.caller.user.clone());
     blocking(move || uploads.remove(&id, &user, path.as_ref())).await?;
     Ok(Reply::done())
 }

@@ -51,7 +51,7 @@ impl Upload {
         if call.caller.read_only {
             return Err(ApiError::denied("This token may only read."));
         }
-        let (uploads, user) = (Arc::clone(&call.state.shelf.uploads), call.caller.user.clone());
+        let (uploads, user) = (Arc::clone(&call.state.file_cache.uploads), call.caller.user.clone());
         let Self { id, folder, uri: _ } = self.clone();
         blocking(move || uploads.take(&id, &user, folder.as_ref())).await
     }

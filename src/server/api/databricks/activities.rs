@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::shapes::{ActivityBody, Viewer};
 use crate::entity::{Comment, PermissionLevel};
 use crate::event::Event;
-use crate::index::{HistoryEntry, HistorySubject, Index, LogFilter, lander};
+use crate::index::{HistoryEntry, HistorySubject, Index, LogFilter, committer};
 use crate::name::{Id, ModelName};
 use crate::registry::Registry;
 use crate::server::api::greenroom_api::events::event_id;
@@ -66,7 +66,7 @@ pub async fn read(
     before: Option<u64>,
     size: usize,
 ) -> Result<ActivityPage, ApiError> {
-    let (viewer, level) = (Viewer::of(&call), call.model(&model).map(|m| call.standing.level(m))?);
+    let (viewer, level) = (Viewer::of(call), call.model(&model).map(|m| call.standing.level(m))?);
     let look = move |registry: &Registry, index: &mut Index<'_>| {
         let comments = comments(registry, &model, version)?;
         let (begun, servers) = (begun(index, &model, version)?, index.servers()?);
@@ -84,7 +84,7 @@ pub async fn read(
             for (at, entry) in entries.iter().enumerate() {
                 let told = VersionCommit::of(entry);
                 let landed = told.activities(&comments, &viewer, level).into_iter().map(|activity| {
-                    let landed_by = lander(entry, &activity.user_id, &servers).map(str::to_owned);
+                    let landed_by = committer(entry, &activity.user_id, &servers).map(str::to_owned);
                     ActivityBody { landed_by, ..activity }
                 });
                 page.found.extend(landed.rev());

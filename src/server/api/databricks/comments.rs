@@ -105,6 +105,6 @@ fn none(id: &str) -> ApiError {
 
 fn shown(call: &Call, model: &ModelName, comment: &Comment) -> HandlerResult {
     let level = call.catalog.model(model.as_str()).and_then(|m| call.standing.level(m));
-    let doing = Viewer::of(&call).about_comment(comment, level);
+    let doing = Viewer::of(call).about_comment(comment, level);
     Reply::json(&json!({ "comment": ActivityBody::comment(comment, doing) }))
 }

@@ -57,7 +57,7 @@ pub async fn list(call: Call) -> HandlerResult {
         let mut open = open_requests(&registry.snapshot_of(commit)?, &viewer, &model, number)?;
         for request in &mut open {
             let id = crate::name::Id::new(request.id.as_str());
-            request.landed_by = id.ok().and_then(|id| places.lander(&id).map(str::to_owned));
+            request.landed_by = id.ok().and_then(|id| places.committer(&id).map(str::to_owned));
         }
         Ok(open)
     };

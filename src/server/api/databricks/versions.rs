@@ -75,7 +75,7 @@ pub async fn search(call: Call) -> HandlerResult {
 
 /// Returns a version as of a catalog.
 async fn answer(call: &Call, catalog: &Arc<Catalog>, model: ModelName, version: u64) -> HandlerResult {
-    let (viewer, name): (Viewer, _) = (Viewer::of(&call), model.clone());
+    let (viewer, name): (Viewer, _) = (Viewer::of(call), model.clone());
     let open = call.look(catalog, move |s| open_requests(s, &viewer, &name, version)).await?;
     let card = catalog.model(model.as_str()).ok_or_else(|| ApiError::from(Refusal::no_model(&model)))?;
     let facts = card.version(version).ok_or_else(|| ApiError::from(Refusal::no_version(&model, version)))?;

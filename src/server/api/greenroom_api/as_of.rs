@@ -48,7 +48,7 @@ struct Past<'i, 'r> {
 
 impl Past<'_, '_> {
     /// Returns the committer of a version, if it is another person than the one who registered it.
-    fn lander(&mut self, name: &ModelName, number: u64, version: &Version) -> Result<Option<String>, ApiError> {
+    fn committer(&mut self, name: &ModelName, number: u64, version: &Version) -> Result<Option<String>, ApiError> {
         let landers = match self.index.landers(name, number, self.commit) {
             // The moment is a commit outside of the first-parent history.
             Err(IndexError::OffLine(_)) => return Ok(None),
@@ -197,7 +197,7 @@ pub async fn version(call: Call) -> HandlerResult {
         let aliases =
             view.aliases()?.into_iter().filter(|(_, f)| f.value.as_ref().is_some_and(|p| p.version == number));
         let aliases: Vec<AliasName> = aliases.map(|(alias, _)| alias).collect();
-        let landed_by = past.lander(&model.name, number, &file)?;
+        let landed_by = past.committer(&model.name, number, &file)?;
         let shown = ModelVersion::new(&model.name, number, &file, &stage, &aliases);
         Ok(FoundVersion { version: ModelVersion { landed_by, ..shown } })
     })

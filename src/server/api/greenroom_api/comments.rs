@@ -26,7 +26,7 @@ pub async fn comments(call: Call) -> HandlerResult {
         found.sort_by_key(|c| (c.created_at, c.id.clone()));
         let shown = |c: &entity::Comment| Comment {
             available_actions: viewer.about_comment(c, level),
-            ..Comment::new(&model, version, c, places.lander(&c.id))
+            ..Comment::new(&model, version, c, places.committer(&c.id))
         };
         Ok(found.iter().map(shown).collect::<Vec<_>>())
     };

@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn an_event_has_the_id_under_which_it_is_delivered() {
         let commit = Oid::from_hex(&"ab".repeat(20)).unwrap();
-        let happening = Notification {
+        let notification = Notification {
             commit,
             ordinal: 3,
             at: Timestamp::from_millis(0),
@@ -129,6 +129,6 @@ mod tests {
             comment: String::new(),
             what: NotificationKind::RuleViolated { faults: Vec::new() },
         };
-        assert_eq!(happening.id(), event_id(commit, 3));
+        assert_eq!(notification.id(), event_id(commit, 3));
     }
 }

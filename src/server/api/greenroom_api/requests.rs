@@ -74,7 +74,7 @@ pub async fn list(call: Call) -> HandlerResult {
                 let last = found.last().map(|row: &TransitionRequest| row.id.clone());
                 return Ok(RequestPage { requests: found, next_page_token: last });
             }
-            let landed_by = places.lander(id).map(str::to_owned);
+            let landed_by = places.committer(id).map(str::to_owned);
             found.push(TransitionRequest { landed_by, ..shown });
         }
         Ok(RequestPage { requests: found, next_page_token: None })

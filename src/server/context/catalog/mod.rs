@@ -2,7 +2,7 @@
 //!
 //! A catalog is a value. A change makes a new catalog that shares all unchanged parts with the old one. So a reader
 //! keeps its state, whatever is written meanwhile. At the start, the catalog is loaded from the index. After that, each
-//! step of the history is applied to it ([`Catalog::advance`]), whoever made the step.
+//! step of the history is applied to it ([`Catalog::advance`]), no matter which person or program made the step.
 
 mod advance;
 mod find;

@@ -114,7 +114,7 @@ fn who_manages_a_model_alone_takes_no_secret_along() {
     world.sandbox.write(&path, format!("{text}authorization = \"{}\"\n", names[0]));
     world.sandbox.bob().within("r").git(["commit", "--quiet", "-a", "-m", "By hand"]).success();
     happens(&world);
-    waits_for(&world, "is not here");
+    waits_for(&world, "is not set");
     assert_eq!(evil.got().len(), 0, "{:?}", evil.got());
 }
 

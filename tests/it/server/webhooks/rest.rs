@@ -300,7 +300,11 @@ fn mlflows_webhooks_are_the_same_webhooks_in_its_words() {
             json!([{"entity": "MODEL_VERSION", "action": "SET"}]),
             "Invalid action 'set' for entity 'model_version'. Valid actions are: ['created']",
         ),
-        ("events", json!([{"entity": "BUDGET_POLICY", "action": "EXCEEDED"}]), "no entity 'budget_policy'"),
+        (
+            "events",
+            json!([{"entity": "BUDGET_POLICY", "action": "EXCEEDED"}]),
+            "no events of the entity 'budget_policy'",
+        ),
         ("events", json!(["x"]), "Invalid value"),
     ] {
         let mut wrong = body.clone();

@@ -27,21 +27,21 @@ pub(in crate::cli) fn print(
     comment: Text,
 ) -> Result<(), CliError> {
     let registry = session.registry()?;
-    let asker = session.asker(&registry, named)?;
-    let at = session.now(&asker.committer);
+    let change_author = session.change_author(&registry, named)?;
+    let at = session.now(&change_author.committer);
     let snapshot = registry.snapshot()?;
     let view = snapshot.model(name)?.ok_or_else(|| Refusal::no_model(name))?;
     let version = view.version(number)?.ok_or_else(|| Refusal::no_version(name, number))?;
     let open = version.requests()?.into_values().filter_map(|f| Some((f.path, f.value?)));
     let open = open.filter(|(_, r)| r.state == RequestState::Pending && is_meant(r, which));
     // Prefers the oldest request of another person, as `request approve` does.
-    let found = open.min_by_key(|(_, r)| (r.created_by == asker.user, r.created_at, r.id.clone()));
+    let found = open.min_by_key(|(_, r)| (r.created_by == change_author.user, r.created_at, r.id.clone()));
     let (path, request) = found.ok_or_else(|| {
         let message = format!("version {number} of '{name}' has no such open request");
         Refusal::NotFound { noun: EntityKind::Request, name: String::new(), message }
     })?;
     let subject = subject(&snapshot, &view, number, &request.to)?.current;
-    let review = Review { by: asker.user, at, verdict: ReviewVerdict::Approved, comment, subject };
+    let review = Review { by: change_author.user, at, verdict: ReviewVerdict::Approved, comment, subject };
     if session.out.is_json() {
         session.out.json(&view::ReviewBlock { path: &path, review: &review })?;
         return Ok(());
