@@ -7,7 +7,7 @@ use crate::entity::{Person, Settings};
 use crate::format::{self, path};
 use crate::git::{GitError, Repo};
 use crate::name::{Id, UserName, fold};
-use crate::rules::{FormerPeople, added_people, former_holders};
+use crate::rules::{FormerPeople, added_people, former_holders, former_secrets};
 use crate::snapshot::{Finder, Snapshot};
 use crate::tree::{Objects as _, Oid, TreeError};
 
@@ -28,7 +28,8 @@ pub fn former_people<E: From<GitError> + From<TreeError>>(
     let found = used(&marks.keys().cloned().collect())?;
     let back: Vec<&UserName> =
         marks.into_iter().filter(|(mark, _)| found.contains(mark)).map(|(_, user)| user).collect();
-    let mut out = former_holders((before, onto), diff, &back, used)?;
+    let mut out = former_holders((before, onto), diff, &back, &used)?;
+    out.secrets = former_secrets(diff, &used)?;
     for user in back {
         out.files.insert(user.clone(), former_person(repo, at, parent, user)?);
     }

@@ -11,7 +11,7 @@ use crate::entity::Settings;
 use crate::git::Repo;
 use crate::index;
 use crate::name::{Id, UserName};
-use crate::rules::{FormerPeople, NewId, UsedIds, added_people, brought_by, holder_marks};
+use crate::rules::{FormerPeople, NewId, UsedIds, added_people, brought_by, holder_marks, secret_marks};
 use crate::snapshot::Snapshot;
 use crate::tree::Oid;
 
@@ -127,6 +127,7 @@ impl IdLine {
     pub(super) fn note_people(&mut self, at: &str, diff: &Diff, commit: Oid) {
         let at = self.origin(at).to_owned();
         let marks = added_people(diff).map(UserName::arrival_mark).chain(diff.events.iter().flat_map(holder_marks));
+        let marks = marks.chain(diff.events.iter().flat_map(secret_marks));
         for mark in marks {
             self.brought.entry((at.clone(), mark)).or_insert(commit);
         }

@@ -140,7 +140,7 @@ fn one(update: &Update, reserved: Reserved<'_>, others: &OtherRefs<'_>) -> Optio
     if let Some(why) = odd(name) {
         return named(format!("it {why}"), "give it a simpler name");
     }
-    if let Some(what) = ambiguous(name, reserved) {
+    if let Some(what) = ambiguous(name, reserved, others) {
         let short = quoted(short(name).unwrap_or(name));
         let say = format!("it has the same short name as a {what}, so {short} would be ambiguous");
         return named(say, "give it a different name");
@@ -162,16 +162,36 @@ fn short(name: &str) -> Option<&str> {
     name.strip_prefix("refs/").and_then(|n| n.split_once('/')).map(|(_, short)| short)
 }
 
-/// Returns the kind of a reserved reference with the same short name: programs could confuse the two.
-fn ambiguous(name: &str, reserved: Reserved<'_>) -> Option<&'static str> {
-    let own = short(name)?;
-    let branch = format!("refs/heads/{own}");
-    if branch != name && (reserved.protects(&branch) || reserved.resembles_protected(&branch)) {
-        return Some("protected branch");
+/// The usual names of remotes.
+const REMOTES: &[&str] = &["origin", "upstream"];
+
+/// Returns the kind of a reserved reference that git, or a person, could take this name for: git looks for `X` as
+/// `refs/X`, then as a tag, a branch and a remote-tracking branch (gitrevisions(7)).
+fn ambiguous(name: &str, reserved: Reserved<'_>, others: &OtherRefs<'_>) -> Option<&'static str> {
+    let whole = name.strip_prefix("refs/")?;
+    let own = short(name).unwrap_or(whole);
+    for branch in [own, whole].map(|short| format!("refs/heads/{short}")) {
+        if branch != name && (reserved.protects(&branch) || reserved.resembles_protected(&branch)) {
+            return Some("protected branch");
+        }
     }
-    // A pattern of tags such as `v*` says nothing about branches.
-    let same = |release: &str| release != name && short(release).is_some_and(|other| fold(other) == fold(own));
-    let is_release = !reserved.covers(name) && Reserved::literal(reserved.releases).any(same);
+    if reserved.covers(name) {
+        return None;
+    }
+    let of_remote = own.split_once('/').filter(|(remote, _)| REMOTES.contains(&fold(remote).as_str()));
+    if of_remote.is_some_and(|(_, branch)| reserved.covers(&format!("refs/heads/{branch}"))) {
+        return Some("remote-tracking branch of a reserved branch");
+    }
+    // A pattern of tags such as `v*` says nothing about branches, but an existing tag that it covers does.
+    let same = |release: &str| {
+        let is_same = |other: &str| fold(other) == fold(own) || fold(other) == fold(whole);
+        release != name && short(release).is_some_and(is_same)
+    };
+    let there = [own, whole].into_iter().flat_map(|short| {
+        ["refs/tags", "refs/heads"].into_iter().flat_map(move |folder| others.named(&format!("{folder}/{short}")))
+    });
+    let is_release = Reserved::literal(reserved.releases).any(same)
+        || there.into_iter().any(|other| other != name && reserved.covers(other));
     is_release.then_some("release reference")
 }
 
@@ -221,6 +241,11 @@ impl<'a> OtherRefs<'a> {
         }
         let fixed = Reserved::literal(reserved.protected).chain(OWN.iter().copied()).collect();
         Self { names, fixed }
+    }
+
+    /// Returns the references with a name, whatever its case.
+    fn named(&self, name: &str) -> Vec<&'a str> {
+        self.names.get(&fold(name)).into_iter().flatten().copied().collect()
     }
 
     /// Returns another reference that conflicts with a new name: the two differ only by case, or one is the other's
@@ -360,7 +385,15 @@ mod tests {
             assert_eq!(judged(&[delete(name)]), Vec::<String>::new(), "what is there may go");
         }
         refused(create("refs/heads/prod/x"), "cannot exist together");
-        refused(create("refs/tags/prod"), "the name of a release reference");
+        refused(create("refs/tags/prod"), "the same short name as a release reference");
+        refused(create("refs/prod"), "the same short name as a release reference");
+        // `v1` is there and released; `v2` is not there yet.
+        refused(create("refs/heads/v1"), "the same short name as a release reference");
+        assert_eq!(judged(&[create("refs/heads/v2")]), Vec::<String>::new());
+        for name in ["refs/tags/origin/main", "refs/heads/Origin/release/1", "refs/tags/upstream/prod"] {
+            refused(create(name), "remote-tracking branch of a reserved branch");
+        }
+        refused(create("refs/release/new"), "the same short name as a protected branch");
         assert_eq!(judged(&[create("refs/heads/prod"), create("refs/tags/v2")]), Vec::<String>::new());
         assert_eq!(judged(&[create("refs/heads/vera/topic")]), Vec::<String>::new());
         // A name from before this rule existed can be deleted by a person who needs the name.

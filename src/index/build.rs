@@ -18,7 +18,7 @@ use crate::git::{Repo, Step};
 use crate::name::Id;
 use crate::name::ModelName;
 use crate::registry::Registry;
-use crate::rules::holder_marks;
+use crate::rules::{holder_marks, secret_marks};
 use crate::snapshot::{Snapshot, VersionView};
 use crate::tree::Oid;
 
@@ -97,9 +97,10 @@ pub(super) struct Encoded {
     pub(super) effects: Vec<(usize, Effect)>,
 }
 
-/// Returns the ids by which the index finds that a person was added or removed, or got an address or login.
+/// Returns the ids by which the index finds that a person was added or removed, or got an address or login, and
+/// that a webhook used a secret.
 fn marks(event: &Event) -> Vec<Id> {
-    let mut out = holder_marks(event);
+    let mut out = [holder_marks(event), secret_marks(event)].concat();
     match event {
         Event::PersonAdded { user, .. } => out.push(user.arrival_mark()),
         Event::PersonRemoved { user, .. } => out.push(user.removal_mark()),

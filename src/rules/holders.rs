@@ -9,12 +9,13 @@ use crate::diff::Diff;
 use crate::entity::{Person, RequestState, Settings};
 use crate::event::Event;
 use crate::format::path;
-use crate::name::{Id, UserName};
+use crate::name::{Id, Key, UserName};
 use crate::signature::PublicKey;
 use crate::snapshot::Snapshot;
 use crate::tree::TreeError;
 
-/// The ids, addresses and logins that a step gives to people and that belonged to other people earlier in the history.
+/// What a step gives to people and webhooks and belonged to others earlier in the history: ids, addresses, logins, keys,
+/// secrets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FormerPeople {
     /// Added people whose id belonged to a person before, each with the last file of that person; `None` if that file
@@ -24,6 +25,8 @@ pub struct FormerPeople {
     pub holders: BTreeMap<(UserName, String), UserName>,
     /// Of people who come back after their removal: another person, and what that person has and they had.
     pub successors: BTreeMap<UserName, (UserName, String)>,
+    /// Webhooks, each with an own secret that another webhook, target or use had before.
+    pub secrets: BTreeSet<(Id, Key)>,
 }
 
 /// The e-mail addresses, logins and keys of a person, in words.

@@ -56,6 +56,7 @@ pub use people::{added_people, is_same_person, taken_over};
 pub use proposal::{BranchCommit, Proposal};
 pub use stage::lacking;
 pub use step::{StepContext, UsedIds, brought_by};
+pub use webhook::{former_secrets, secret_marks};
 
 /// The person who acts, as the setting `authority` identifies them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

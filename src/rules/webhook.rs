@@ -1,11 +1,12 @@
 //! Rules of webhooks: what a webhook's file may say, whose its secrets are, and the model that it belongs to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Faults, StepContext};
+use crate::diff::Diff;
 use crate::entity::Webhook;
 use crate::entity::webhook::{
-    MAIL_SECRET, NEXT_SECRET, OWN_SECRET, is_mail_secret, is_own, is_same_secret, is_successor,
+    MAIL_SECRET, NEXT_SECRET, OWN_SECRET, base_variable, is_mail_secret, is_own, is_same_secret, is_successor,
 };
 use crate::event::Event;
 use crate::format::path;
@@ -182,6 +183,58 @@ fn bad_url(step: &StepContext<'_>, url: &str) -> Option<&'static str> {
     }
 }
 
+/// Returns the webhook that an event makes or changes, with the names of the own secrets that it uses then.
+fn own_secrets(event: &Event) -> Option<(&Webhook, Vec<&Key>)> {
+    let (Event::WebhookCreated { webhook } | Event::WebhookChanged { after: webhook, .. }) = event else { return None };
+    Some((webhook, webhook.secrets().filter(|name| is_own(name)).collect()))
+}
+
+/// Returns the mark under which the history knows that a webhook used a secret.
+fn mark(name: &Key) -> Id {
+    Id::of_text("webhook.secret", &base_variable(name.as_str()))
+}
+
+/// Returns the mark under which the history knows that this webhook used a secret for its target, in this way.
+fn mark_of(webhook: &Webhook, name: &Key) -> Id {
+    let job = webhook.job.as_ref();
+    let parts = [
+        webhook.id.as_str(),
+        &base_variable(name.as_str()),
+        webhook.url.as_ref().map_or("", |url| url.as_str()),
+        job.map_or("", |job| job.id.as_str()),
+        job.map_or("", |job| job.workspace_url.as_str()),
+        if webhook.insecure { "insecure" } else { "" },
+        if webhook.secret.as_ref() == Some(name) { "secret" } else { "" },
+        if webhook.authorization.as_ref() == Some(name) { "authorization" } else { "" },
+    ];
+    Id::of_text("webhook.secret.use", &parts.join("\n"))
+}
+
+/// Returns the marks under which the history finds the own secrets that an event makes a webhook use.
+pub fn secret_marks(event: &Event) -> Vec<Id> {
+    let Some((webhook, names)) = own_secrets(event) else { return Vec::new() };
+    names.into_iter().flat_map(|name| [mark(name), mark_of(webhook, name)]).collect()
+}
+
+/// Returns the webhooks of a step, each with an own secret that the history knows only from another webhook, another
+/// target or another use. `used` says which marks the history knows; it is asked once.
+///
+/// # Errors
+/// The errors of `used`.
+pub fn former_secrets<E>(
+    diff: &Diff,
+    used: impl Fn(&BTreeSet<Id>) -> Result<BTreeSet<Id>, E>,
+) -> Result<BTreeSet<(Id, Key)>, E> {
+    let marks: BTreeSet<Id> = diff.events.iter().flat_map(secret_marks).collect();
+    if marks.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let known = used(&marks)?;
+    let uses = diff.events.iter().filter_map(own_secrets).flat_map(|(w, names)| names.into_iter().map(move |n| (w, n)));
+    let others = uses.filter(|(w, name)| known.contains(&mark(name)) && !known.contains(&mark_of(w, name)));
+    Ok(others.map(|(webhook, name)| (webhook.id.clone(), name.clone())).collect())
+}
+
 /// Returns whether a webhook would send a secret that is not its own: a secret that another person set, or that another
 /// webhook uses. A person who chooses the target of a secret can read it, so this needs CAN_MANAGE on the registry. A
 /// webhook keeps its secrets as long as its target stays.
@@ -199,6 +252,10 @@ pub(super) fn borrows(step: &StepContext<'_>, before: Option<&Webhook>, after: &
         }
         // A secret that the webhook used for another target is not a new one.
         if !step.is_past && before.is_some_and(|before| before.secrets().any(|had| is_same_secret(had, name))) {
+            return Ok(true);
+        }
+        // A value may be set for the target that had the name earlier.
+        if !step.is_past && step.former.secrets.contains(&(after.id.clone(), name.clone())) {
             return Ok(true);
         }
         // The successor of another's secret is another's as well, and so is a name with the variable of the secret.

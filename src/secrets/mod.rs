@@ -90,8 +90,8 @@ pub enum SecretError {
     Unfit,
     /// The secret belongs to another webhook.
     #[error(
-        "the secret '{name}' belongs to {webhook}: set it again for this webhook (`greenroom secret set {name}`), or release \
-         it for this webhook (`greenroom secret release {name}`)"
+        "the secret '{name}' belongs to {webhook}: look at the target of this webhook first; then set it again for this \
+         webhook (`greenroom secret set {name}`), or release it for this webhook (`greenroom secret release {name}`)"
     )]
     Claimed {
         /// Its name.

@@ -97,7 +97,10 @@ fn register_names_all_that_cannot_be_stored_and_says_what_is_no_model_folder() {
     refused(&sandbox, "register m file:///srv/m", 2, &["give the path of the folder: /srv/m"]);
     let local = ["register", "m", "runs:/0123/model", "--tracking-uri", "sqlite:///x.db"];
     let said = sandbox.alice().within("r").greenroom(local).code(2).stderr().to_owned();
-    assert!(said.contains("reached by http or https") && said.contains("folder of the model's artifacts"), "{said}");
+    assert!(
+        said.contains("not the URL of a tracking server") && said.contains("register the folder of the model"),
+        "{said}"
+    );
 
     for folder in ["blobs", "refs", "snapshots/0a1b"] {
         fs::create_dir_all(sandbox.path(format!("hub/{folder}"))).expect("a folder");

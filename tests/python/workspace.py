@@ -402,7 +402,7 @@ def main():
     all_methods = {n for n, _ in inspect.getmembers(ml.ModelRegistryAPI, inspect.isfunction) if not n.startswith("_")}
     same(sorted(all_methods - called - ELSEWHERE), [])
     same(sorted(ELSEWHERE - all_methods), [])
-    refused(NotFound, "There is no such address", w.api_client.do, "GET", "/api/2.0/mlflow/nothing")
+    refused(NotFound, "has no such URL", w.api_client.do, "GET", "/api/2.0/mlflow/nothing")
     mlflow_through_databricks()
     print("ok")
 

@@ -219,7 +219,7 @@ fn a_detached_head_says_that_its_commits_were_not_judged() {
     assert!(help.contains("`greenroom check origin/main..`"), "{help}");
     carol.greenroom(["check", "origin/main.."]).success();
     let doctor = carol.greenroom(["doctor"]).any().0;
-    assert!(doctor.contains("warn  steps     the commits that origin/main has not were not judged"), "{doctor}");
+    assert!(doctor.contains("warn  steps     the commits that are not in origin/main were not judged"), "{doctor}");
     carol.greenroom(["verify"]).any();
 }
 

@@ -143,7 +143,7 @@ fn tokens(receiver: &Hooked) -> Vec<String> {
 }
 
 #[test]
-fn a_target_that_changes_in_two_commits_of_one_push_gets_no_secret_before_it_is_released() {
+fn a_target_that_changes_in_two_commits_gets_no_secret_before_it_is_released() {
     let served = Served::new();
     let (good, evil) = (Hooked::with_status(200), Hooked::with_status(200));
     let bob = served.bob();
@@ -161,7 +161,17 @@ fn a_target_that_changes_in_two_commits_of_one_push_gets_no_secret_before_it_is_
     assert!(without != text && !without.contains("authorization"), "{text}");
     served.writes(&bob, &path, &without);
     served.writes(&bob, &path, &text.replace(&good.url(), &evil.url()));
+    served.refused(&bob, "it would be sent a secret that was set for another target");
+    // Two pushes are as one.
+    served.writes(&bob, &path, &without);
     served.lands(&bob);
+    served.writes(&bob, &path, &text.replace(&good.url(), &evil.url()));
+    served.refused(&bob, "it would be sent a secret that was set for another target");
+    // An administrator may; the value waits until the administrator says that the new target gets it.
+    let alice = served.alice();
+    served.pulls(&alice);
+    served.writes(&alice, &path, &text.replace(&good.url(), &evil.url()));
+    served.lands(&alice);
     served.happens("2");
     assert_eq!((tokens(&good), evil.got().len()), (vec![CANARY.to_owned()], 0), "{:?}", evil.got());
     let why = "the secret 'webhook-churn' was set for another target or use of the webhook";
@@ -191,16 +201,16 @@ fn a_target_that_changes_in_two_commits_of_one_push_gets_no_secret_before_it_is_
 fn a_webhook_that_returns_to_its_target_is_sent_its_secret_again() {
     let served = Served::new();
     let good = Hooked::with_status(200);
-    let bob = served.bob();
+    let (alice, bob) = (served.alice(), served.bob());
     let path = served.webhook(&bob, "churn", &good.url(), "webhook-churn");
     served.sets(&["webhook-churn"]).success();
     let text = served.sandbox.read(format!("bob/{path}"));
     for text in [text.replace("authorization", "secret"), text] {
-        served.pulls(&bob);
+        served.pulls(&alice);
         let parts: Vec<&str> = text.lines().filter(|line| !line.contains("webhook-churn")).collect();
-        served.writes(&bob, &path, &format!("{}\n", parts.join("\n")));
-        served.writes(&bob, &path, &text);
-        served.lands(&bob);
+        served.writes(&alice, &path, &format!("{}\n", parts.join("\n")));
+        served.writes(&alice, &path, &text);
+        served.lands(&alice);
         served.happens(if text.contains("authorization") { "2" } else { "1" });
     }
     served.watch();
@@ -227,7 +237,11 @@ fn names_with_one_variable_are_one_name_for_the_gate_and_for_the_environment() {
     alice.greenroom(["webhook", "delete", id(&path), "--yes"]).success();
     served.lands(&alice);
     served.pulls(&bob);
-    served.webhook(&bob, "churn", &evil.url(), "webhook-mine_a");
+    let args = ["webhook", "create", "--model", "churn", "--event", "model.*", "--url", &evil.url()];
+    let said = bob.greenroom(args.iter().chain(&["--authorization", "webhook-mine_a"])).code(5);
+    assert!(said.stderr().contains("a secret that was set for another target"), "{}", said.stderr());
+    served.pulls(&alice);
+    served.webhook(&alice, "churn", &evil.url(), "webhook-mine_a");
     served.happens("1");
     served.watch_with(&env);
     served.watch_with(&env);
