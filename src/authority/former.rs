@@ -28,8 +28,8 @@ pub fn former_people<E: From<GitError> + From<TreeError>>(
     let found = used(&marks.keys().cloned().collect())?;
     let back: Vec<&UserName> =
         marks.into_iter().filter(|(mark, _)| found.contains(mark)).map(|(_, user)| user).collect();
-    let mut out = former_holders((before, onto), diff, &back, &used)?;
-    out.secrets = former_secrets(diff, &used)?;
+    let mut out = former_holders((before, onto), diff, &back, used)?;
+    out.secrets = former_secrets(diff, used)?;
     for user in back {
         out.files.insert(user.clone(), former_person(repo, at, parent, user)?);
     }

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod git_host;
+mod help;
 mod history;
 mod models;
 mod packaging;
@@ -13,7 +14,7 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use terminal::options::Global;
 use terminal::output::Output;
@@ -110,7 +111,8 @@ pub fn main() -> ExitCode {
             return Exit::Usage.into();
         }
     }
-    let cli = match Cli::try_parse() {
+    let parsed = help::grouped(Cli::command()).try_get_matches().and_then(|found| Cli::from_arg_matches(&found));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(e) => {
             // Clap prints help and version to stdout with success, and usage errors to stderr.

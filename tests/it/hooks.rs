@@ -112,6 +112,27 @@ fn a_host_with_pull_requests_lets_people_rewrite_their_branches() {
     let served = Served::new();
     served.server().greenroom(["hook", "install", "--host", "gitea"]).success();
     served.server().git(["config", "receive.denyNonFastForwards"]).code(1);
+    let gitea = [("GITEA_PUSHER_NAME", "alice"), ("GITEA_PUSHER_EMAIL", "alice@example.org")];
+    let alice = gitea.iter().fold(served.alice(), |alice, (name, value)| alice.env(*name, *value));
+    alice.git(["switch", "--quiet", "-c", "topic"]).success();
+    for message in ["First", "Second"] {
+        alice.git(["commit", "--quiet", "--allow-empty", "-m", message]).success();
+        alice.git(["push", "--quiet", "--force", "../served.git", "topic"]).success();
+        alice.git(["reset", "--quiet", "--hard", "HEAD~1"]).success();
+    }
+    let tip = served.server().git(["log", "-1", "--format=%s", "topic"]).success();
+    assert_eq!(tip.stdout(), "Second\n", "the branch was rewritten");
+}
+
+#[test]
+fn a_branch_that_becomes_protected_with_commits_of_its_own_is_named() {
+    let served = Served::new();
+    served.server().greenroom(UNIX).success();
+    served.server().git(["branch", "hotfix/x", "main"]).success();
+    let said = served.server().greenroom(["hook", "install", "--host", "unix", "--protect", "hotfix/*"]).success();
+    assert!(said.stderr().contains("the branch hotfix/x is protected from now on"), "{}", said.stderr());
+    let said = served.server().greenroom(["hook", "install", "--host", "unix", "--protect", "hotfix/*"]).success();
+    assert!(!said.stderr().contains("hotfix/x"), "it is said once: {}", said.stderr());
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::cli::terminal::progress::ProgressBar;
 use crate::cli::terminal::report::{CliError, Exit, warn};
 use crate::cli::terminal::session::Session;
 use crate::clock;
+use crate::gate::Gate;
 use crate::gate::Host;
 use crate::git::{GitError, Repo};
 use crate::hook::{self, Hook, HookAnswer, HookOptions, Report, Setup};
@@ -180,13 +181,40 @@ fn install(args: InstallArgs, session: &mut Session) -> Result<Exit, CliError> {
         Some(dir) => hook::install_into(&session.path(dir), &setup)?,
         None => {
             let repo = repository(&args.place, session)?;
+            let free = unprotected(&repo)?;
             let mut report = hook::install(&repo, &setup)?;
             name_folders(&repo, &mut report)?;
+            report.warnings.extend(unjudged(&free, &gate_of(&repo)?));
             index_history(&repo);
             report
         }
     };
     print(&report, "the gate is already installed", session)
+}
+
+/// Opens the gate of a repository as its settings are now.
+fn gate_of(repo: &Repo) -> Result<Gate, CliError> {
+    Ok(Gate::of_history(Repo::open_beside(repo.git_dir())?)?)
+}
+
+/// Returns the branches that the gate does not protect.
+fn unprotected(repo: &Repo) -> Result<Vec<String>, CliError> {
+    let gate = gate_of(repo)?;
+    let names = repo.reference_names()?;
+    Ok(names.into_iter().filter(|name| name.starts_with("refs/heads/") && !gate.protects(name)).collect())
+}
+
+/// Returns a warning for each branch that becomes protected with the commits that it has: no gate judged these.
+fn unjudged(free: &[String], gate: &Gate) -> Vec<String> {
+    let now = free.iter().filter(|name| gate.protects(name));
+    let short = now.map(|name| one_line(name.trim_start_matches("refs/heads/")).into_owned());
+    let warning = |name: String| {
+        format!(
+            "the branch {name} is protected from now on, but no gate judged the commits that it has: look at them, or \
+             delete the branch and create it again from a commit of a protected branch"
+        )
+    };
+    short.map(warning).collect()
 }
 
 /// The folders of all registries in the newest commit; the gate judges each. Empty before the first commit.
