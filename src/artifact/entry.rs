@@ -43,7 +43,7 @@ pub enum FileLocation {
 pub struct ArtifactLimits {
     /// The number of files and folders of a model.
     pub files: u64,
-    /// The size in bytes of a file in the tree, when it is read back. Greenroom writes at most [`ingest::MAX_INLINE`].
+    /// The size in bytes of a file in the tree, when it is read back. Greenroom writes at most [`MAX_INLINE`](super::ingest::MAX_INLINE).
     pub blob: u64,
     /// The size of all files together, in bytes.
     pub total: u64,

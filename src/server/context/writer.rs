@@ -95,7 +95,7 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`LoadError`] when the registry cannot be read.
+    /// [`CatalogError`] when the registry cannot be read.
     pub fn load(
         registry: Registry,
         committer: Option<Ident>,
