@@ -128,6 +128,7 @@ fn a_host_with_pull_requests_lets_people_rewrite_their_branches() {
 fn a_branch_that_becomes_protected_with_commits_of_its_own_is_named() {
     let served = Served::new();
     served.server().greenroom(UNIX).success();
+    served.alice().git(["push", "--quiet", "../served.git", "main"]).success();
     served.server().git(["branch", "hotfix/x", "main"]).success();
     let said = served.server().greenroom(["hook", "install", "--host", "unix", "--protect", "hotfix/*"]).success();
     assert!(said.stderr().contains("the branch hotfix/x is protected from now on"), "{}", said.stderr());
