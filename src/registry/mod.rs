@@ -390,7 +390,10 @@ impl Registry {
                 let mut step = StepContext::new(&before, &after, &diff, &actor, now);
                 step.since = Some(change_author.author.time.min(now));
                 step.used = used;
-                step.former = self.former_people(self.head()?, &diff)?;
+                // Few changes need it, and it reads the branch again.
+                if rules::needs_history(&diff) {
+                    step.former = self.former_people(self.head()?, &diff)?;
+                }
                 rules::judge(&step)?
             }
             Err(faults) => Verdict { faults },

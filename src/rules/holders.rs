@@ -62,6 +62,13 @@ pub fn holder_marks(event: &Event) -> Vec<Id> {
     given.iter().flat_map(|handle| [mark(handle), mark_of(user, handle)]).collect()
 }
 
+/// Returns whether the history can say that a step gives a person or a webhook what belonged to another: the step adds a person, or
+/// gives an address, a login, a key or an own secret.
+pub fn needs_history(diff: &Diff) -> bool {
+    let gives = |event: &Event| !holder_marks(event).is_empty() || !super::secret_marks(event).is_empty();
+    super::added_people(diff).next().is_some() || diff.events.iter().any(gives)
+}
+
 /// Returns whether some rule asks for an approval by another person.
 fn asks_approvals(settings: &Settings) -> bool {
     let stages = settings.stages.values().any(|rule| rule.needed() > 0 || rule.approvals_to_leave > 0);

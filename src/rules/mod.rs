@@ -49,7 +49,7 @@ use crate::time::Timestamp;
 use crate::tree::{CompareLimits, TreeError};
 
 pub use consequences::without_consequences;
-pub use holders::{FormerPeople, former_holders, holder_marks};
+pub use holders::{FormerPeople, former_holders, holder_marks, needs_history};
 pub use ids::{NewId, new_ids, repeated, reused};
 use line::line_of;
 pub use people::{added_people, is_same_person, taken_over};
