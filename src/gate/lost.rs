@@ -1,8 +1,8 @@
 //! Recognises a protected branch that was set back: commits that are new to it now were on it before.
 //!
 //! A server that is restored from a backup, or a reference that an operator moved, loses commits. A clone that has them
-//! pushes them again, in the name of one person, and the rules refuse most of them. The reason is none of these rules, and
-//! no clone can repair it: the branch must be set forward on the server.
+//! pushes them again in the name of one person, so the rules refuse most of them. But the cause is the lost commits, and no
+//! clone can repair it: an operator must set the branch forward on the server.
 
 use super::push::{Judgement, PushedSteps};
 use super::{Gate, GateError, Update};

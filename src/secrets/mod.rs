@@ -265,7 +265,8 @@ impl Secrets {
         stored.secret.get(name.as_str()).map(|entry| self.open(name.as_str(), entry)).transpose()
     }
 
-    /// Returns a secret for a webhook that names it; `None` if there is none. Binds a secret that is not bound.
+    /// Returns a secret for a webhook that names it; `None` if the secret is not set. If the secret has no binding yet,
+    /// binds it to the webhook, its target and its use.
     ///
     /// # Errors
     /// [`SecretError`] if the secret is bound to another webhook, target or use, or cannot be read.

@@ -37,7 +37,7 @@ pub struct LogEntry {
     pub asked_by: Vec<String>,
     /// The authors in `asked_by` without proof, which is a signature or the record of pushes.
     pub unproven: Vec<String>,
-    /// The recorded push that put the commit on the branch. Null if there is none, and in the output of `show`.
+    /// The recorded push that put the commit on the branch. Null if no push is recorded, and always null in the output of `show`.
     pub push: Option<Push>,
     /// Whether the commit carries a signature.
     pub signed: bool,

@@ -16,7 +16,7 @@ pub enum InvalidPlace {
     /// It is neither a folder nor a server.
     #[error(
         "{0} is not a location to copy from: give a folder as file:///folder, or the artifacts of a server as \
-         http(s)://HOST/api/2.0/mlflow-artifacts/artifacts"
+         https://HOST/api/2.0/mlflow-artifacts/artifacts"
     )]
     Kind(String),
     /// The path contains `..` or a part that no model file may have.
